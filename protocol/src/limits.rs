@@ -1,0 +1,28 @@
+//! Every stated limit on input, in one place. `PROTOCOL.md` repeats them.
+
+/// Characters (Unicode scalar values) of a message's text.
+pub const TEXT_CHARS_MAX: usize = 40_000;
+/// Bytes of a client's message id.
+pub const CLIENT_MSG_ID_BYTES_MAX: usize = 64;
+/// Characters of the name of a channel, a user or a workspace.
+pub const NAME_CHARS_MAX: usize = 80;
+/// Bytes of one frame from a client: the longest text, and room for the rest.
+pub const CLIENT_FRAME_BYTES_MAX: usize = 4 * TEXT_CHARS_MAX + 8 * 1024;
+/// Bytes of one frame from a server to a client: a full page of history.
+pub const SERVER_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one frame between nodes.
+pub const BACKBONE_FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Rows of a page when the request does not say.
+pub const PAGE_ROWS_DEFAULT: u32 = 100;
+/// Rows of a page at the most.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// A page ends early when it has this many bytes, to stay well inside a frame.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Cursors that a client may send in its `Hello`.
+pub const HELLO_CURSORS_MAX: usize = 4_096;
+/// Requests that a client may have under way on one connection.
+pub const REQUESTS_IN_FLIGHT_MAX: u32 = 128;
+/// Bytes of a token.
+pub const TOKEN_BYTES_MAX: usize = 2_048;
+/// Hours for which a resend under the same `client_msg_id` is recognised.
+pub const DEDUPLICATION_HOURS: u64 = 24;

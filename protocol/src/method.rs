@@ -1,0 +1,63 @@
+//! The methods of the backbone: what a stream between nodes is for. Numbers are
+//! never reused.
+
+use std::fmt;
+
+macro_rules! methods {
+    ($( $(#[$doc:meta])* $name:ident = $number:literal; )*) => {
+        /// The first two bytes of every backbone stream after the handshake.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Method { $( $(#[$doc])* $name, )* }
+
+        impl Method {
+            /// The number on the wire.
+            pub fn number(self) -> u16 {
+                match self { $( Self::$name => $number, )* }
+            }
+
+            /// Reads the number; `None` for one of a newer version.
+            pub fn from_number(number: u16) -> Option<Self> {
+                match number { $( $number => Some(Self::$name), )* _ => None }
+            }
+
+            /// For metrics and logs.
+            pub fn as_str(self) -> &'static str {
+                match self { $( Self::$name => stringify!($name), )* }
+            }
+        }
+    };
+}
+
+methods! {
+    /// Call: `ApiCall` → `Response`.
+    Api = 1;
+    /// Call: `DirectoryPoll` → `Directory`.
+    Directory = 2;
+    /// Call: `AdminCall` → `AdminReply`.
+    Admin = 3;
+    /// One way: `LeaderHints`, frame by frame.
+    LeaderHints = 4;
+    /// Call: a vote or pre-vote → its answer.
+    RaftVote = 10;
+    /// Both ways: log entries in order → acknowledgements in order.
+    RaftAppend = 11;
+    /// Both ways: a snapshot in chunks → one acknowledgement.
+    RaftSnapshot = 12;
+    /// Call: a leader asks its successor to take over.
+    RaftTransfer = 13;
+    /// Call: `Subscribe` → `Heads`, to a channel server.
+    Subscribe = 20;
+    /// Call: `Unsubscribe` → nothing, to a channel server.
+    Unsubscribe = 21;
+    /// Call: `Subscribe` → `Heads`, to a cell's leader; subscribes nothing.
+    Heads = 22;
+    /// One way: `Publish`, frame by frame: leader to channel server, and channel
+    /// server to edge.
+    Publish = 23;
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

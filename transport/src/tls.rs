@@ -1,0 +1,310 @@
+//! Who is at the other end: certificates, roles and the TLS settings made of
+//! them. One crypto provider (ring) serves everything.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use causeway_protocol::Name;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use thiserror::Error;
+use x509_parser::extensions::GeneralName;
+
+/// ALPN of the backbone.
+pub const BACKBONE_ALPN: &[u8] = b"causeway-backbone/1";
+/// ALPN of the native client plane.
+pub const CLIENT_ALPN: &[u8] = b"causeway/1";
+/// Every node's certificate is valid for this name: nodes are known by role and
+/// name, wherever they are, so the address dialled proves nothing.
+pub const NODE_SERVER_NAME: &str = "node.causeway.internal";
+
+/// What a certificate of the backbone entitles to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Holds cells.
+    Core,
+    /// Terminates clients.
+    Edge,
+    /// The operator's tool.
+    Operator,
+}
+
+impl Role {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Edge => "edge",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// The name in a certificate of the backbone, as `causeway://ROLE/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PeerIdentity {
+    /// What it entitles to.
+    pub role: Role,
+    /// The node's name.
+    pub name: Name,
+}
+
+impl fmt::Display for PeerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "causeway://{}/{}", self.role.as_str(), self.name)
+    }
+}
+
+impl PeerIdentity {
+    fn parse(uri: &str) -> Option<Self> {
+        let (role, name) = uri.strip_prefix("causeway://")?.split_once('/')?;
+        let role = [Role::Core, Role::Edge, Role::Operator]
+            .into_iter()
+            .find(|r| r.as_str() == role)?;
+        let name = name.parse().ok()?;
+        Some(Self { role, name })
+    }
+
+    /// Reads the identity out of a certificate that TLS has verified.
+    pub fn from_certificate(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        let names = certificate.subject_alternative_name().ok()??;
+        names.value.general_names.iter().find_map(|name| match name {
+            GeneralName::URI(uri) => Self::parse(uri),
+            _ => None,
+        })
+    }
+
+    /// The identity at the other end of a backbone connection.
+    pub fn of(connection: &quinn::Connection) -> Option<Self> {
+        let chain = connection
+            .peer_identity()?
+            .downcast::<Vec<CertificateDer<'static>>>()
+            .ok()?;
+        Self::from_certificate(chain.first()?)
+    }
+}
+
+/// Certificates and keys that cannot be used.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The file cannot be read or is not PEM.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Certificate and key do not make a usable pair.
+    #[error("certificate or key: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// A verifier cannot be built from the CA.
+    #[error("certificate authority: {0}")]
+    Authority(String),
+}
+
+/// A certificate chain and its key.
+#[derive(Debug)]
+pub struct Credentials {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Credentials {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+impl Credentials {
+    /// Reads PEM files.
+    ///
+    /// # Errors
+    /// [`TlsError::File`] names the one that cannot be used.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let chain = load_certificates(certificate)?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|e| file_error(key, &e))?;
+        Ok(Self { chain, key })
+    }
+
+    /// Takes what [`crate::ca`] has made.
+    ///
+    /// # Errors
+    /// [`TlsError::Authority`] when it is not a certificate with its key.
+    pub fn from_pem(pem: &crate::ca::Pem) -> Result<Self, TlsError> {
+        let wrong = |e: rustls::pki_types::pem::Error| TlsError::Authority(e.to_string());
+        let chain = CertificateDer::pem_slice_iter(pem.public.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(wrong)?;
+        let key = PrivateKeyDer::from_pem_slice(pem.private.as_bytes()).map_err(wrong)?;
+        Ok(Self { chain, key })
+    }
+}
+
+/// Certificate authorities that are trusted.
+#[derive(Debug, Clone)]
+pub struct Roots(Arc<RootCertStore>);
+
+impl Roots {
+    /// Reads a PEM file of one or more certificates.
+    ///
+    /// # Errors
+    /// [`TlsError`] when it cannot be read or holds no certificate.
+    pub fn load(path: &Path) -> Result<Self, TlsError> {
+        Self::trust(load_certificates(path)?)
+    }
+
+    /// Trusts the authorities in a PEM text.
+    ///
+    /// # Errors
+    /// [`TlsError`] when it cannot be read.
+    pub fn from_pem(pem: &str) -> Result<Self, TlsError> {
+        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| TlsError::Authority(e.to_string()))?;
+        Self::trust(certificates)
+    }
+
+    fn trust(certificates: Vec<CertificateDer<'static>>) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates {
+            roots.add(certificate)?;
+        }
+        Ok(Self(Arc::new(roots)))
+    }
+
+    /// The certificates, as rustls wants them.
+    pub fn store(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.0)
+    }
+}
+
+fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| file_error(path, &e))?;
+    if certificates.is_empty() {
+        return Err(TlsError::File {
+            path: path.into(),
+            reason: "holds no certificate in PEM form".into(),
+        });
+    }
+    Ok(certificates)
+}
+
+fn file_error(path: &Path, error: &impl fmt::Display) -> TlsError {
+    TlsError::File {
+        path: path.into(),
+        reason: error.to_string(),
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn client_builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?)
+}
+
+/// The backbone's two sides of TLS, each proving itself to the other.
+///
+/// # Errors
+/// [`TlsError`] when the credentials do not fit together.
+pub fn backbone(
+    credentials: &Credentials,
+    roots: &Roots,
+) -> Result<(quinn::crypto::rustls::QuicServerConfig, QuicClientConfig), TlsError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.store(), provider())
+        .build()
+        .map_err(|e| TlsError::Authority(e.to_string()))?;
+    let Credentials { chain, key } = credentials.clone();
+    let mut server = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    server.alpn_protocols = vec![BACKBONE_ALPN.to_vec()];
+    let Credentials { chain, key } = credentials.clone();
+    let mut client = client_builder()?
+        .with_root_certificates(roots.store())
+        .with_client_auth_cert(chain, key)?;
+    client.alpn_protocols = vec![BACKBONE_ALPN.to_vec()];
+    Ok((quic_server(server)?, quic_client(client)?))
+}
+
+/// TLS of the client plane over QUIC, at the edge.
+///
+/// # Errors
+/// [`TlsError`] when the credentials do not fit together.
+pub fn client_plane_server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
+    let mut server = https_server(credentials)?;
+    server.alpn_protocols = vec![CLIENT_ALPN.to_vec()];
+    quic_server(server)
+}
+
+/// TLS of the Web API over TCP, at the edge.
+///
+/// # Errors
+/// [`TlsError`] when the credentials do not fit together.
+pub fn https_server(credentials: &Credentials) -> Result<ServerConfig, TlsError> {
+    let Credentials { chain, key } = credentials.clone();
+    let mut server = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(server)
+}
+
+/// TLS of the client plane over QUIC, at the client.
+///
+/// # Errors
+/// [`TlsError`] when the roots cannot be used.
+pub fn client_plane_client(roots: &Roots) -> Result<QuicClientConfig, TlsError> {
+    let mut client = client_builder()?
+        .with_root_certificates(roots.store())
+        .with_no_client_auth();
+    client.alpn_protocols = vec![CLIENT_ALPN.to_vec()];
+    quic_client(client)
+}
+
+fn quic_server(config: ServerConfig) -> Result<QuicServerConfig, TlsError> {
+    QuicServerConfig::try_from(config).map_err(|e| TlsError::Authority(e.to_string()))
+}
+
+fn quic_client(config: ClientConfig) -> Result<QuicClientConfig, TlsError> {
+    QuicClientConfig::try_from(config).map_err(|e| TlsError::Authority(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_round_trip_and_strangers_are_refused() {
+        let identity = PeerIdentity {
+            role: Role::Core,
+            name: "us-east-1".parse().unwrap(),
+        };
+        assert_eq!(PeerIdentity::parse(&identity.to_string()), Some(identity));
+        for uri in [
+            "",
+            "causeway://",
+            "causeway://core",
+            "causeway://core/",
+            "causeway://root/x",
+            "causeway://core/A",
+            "https://core/a",
+        ] {
+            assert_eq!(PeerIdentity::parse(uri), None, "{uri}");
+        }
+    }
+}
