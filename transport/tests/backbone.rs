@@ -66,9 +66,10 @@ async fn call(from: &Backbone, to: NodeId) -> Result<String, CallError> {
     Ok(String::from_utf8(answer.to_vec()).unwrap())
 }
 
-async fn next_down(events: &mut Receiver<PeerEvent>) -> NodeId {
+async fn next_stopped(events: &mut Receiver<PeerEvent>) -> NodeId {
     loop {
-        if let PeerEvent::Down(peer) = events.recv().await.unwrap() {
+        if let PeerEvent::Down { peer, stopping } = events.recv().await.unwrap() {
+            assert!(stopping);
             return peer.node;
         }
     }
@@ -143,7 +144,7 @@ async fn a_stopped_peer_is_reported_at_once_and_known_again_after_its_restart() 
     let mut events = a.events();
     call(&a, NodeId(2)).await.unwrap();
     b.close().await;
-    assert_eq!(next_down(&mut events).await, NodeId(2));
+    assert_eq!(next_stopped(&mut events).await, NodeId(2));
 
     let b = world.start(2, Role::Core, 2, "127.0.0.1:0");
     let peer = b.connect(a.address().unwrap()).await.unwrap();

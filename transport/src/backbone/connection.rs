@@ -9,7 +9,7 @@ use bytes::Bytes;
 use causeway_protocol::backbone::{PeerHello, Reply, reply};
 use causeway_protocol::limits::BACKBONE_FRAME_BYTES_MAX;
 use causeway_protocol::{ApiError, ErrorCode, NodeId, frame};
-use quinn::{Connection, Incoming, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, Incoming, RecvStream, SendStream, VarInt};
 
 use super::peers::{LinkFacts, replaces};
 use super::services::{Peer, Service};
@@ -146,7 +146,7 @@ impl Inner {
     }
 
     /// Takes a dead link out of the table.
-    fn remove(&self, link: &Link) {
+    fn remove(&self, link: &Link, stopping: bool) {
         let mut peers = self.peers.lock();
         let Some(entry) = peers.get_mut(&link.peer.node) else {
             return;
@@ -155,9 +155,15 @@ impl Inner {
         if current == Some(link.peer.connection) {
             entry.link = None;
             drop(peers);
-            let _ = self.events.send(PeerEvent::Down(link.peer.clone()));
+            let peer = link.peer.clone();
+            let _ = self.events.send(PeerEvent::Down { peer, stopping });
         }
     }
+}
+
+fn is_stopping(reason: &ConnectionError) -> bool {
+    let code = VarInt::from_u32(close::STOPPING);
+    matches!(reason, ConnectionError::ApplicationClosed(closed) if closed.error_code == code)
 }
 
 async fn close_later(connection: Connection) {
@@ -206,7 +212,7 @@ async fn serve_installed(inner: Arc<Inner>, link: Link, kept: bool) {
         }
     };
     tracing::debug!(peer = %link.peer.identity, %reason, "a backbone connection ended");
-    inner.remove(&link);
+    inner.remove(&link, is_stopping(&reason));
 }
 
 async fn serve_stream(inner: Arc<Inner>, peer: Peer, mut send: SendStream, recv: RecvStream) {

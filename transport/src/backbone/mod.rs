@@ -72,7 +72,12 @@ pub enum PeerEvent {
     /// Connected; also when a new connection took the place of an old one.
     Up(Peer),
     /// The connection is gone, and no other has taken its place.
-    Down(Peer),
+    Down {
+        /// Who was there.
+        peer: Peer,
+        /// It said that it was stopping; otherwise it fell silent.
+        stopping: bool,
+    },
 }
 
 /// Why a call failed.
