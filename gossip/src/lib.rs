@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod member;
 pub mod ring;
+pub mod router;
 pub mod routes;
 pub mod service;
 pub mod swim;
@@ -14,5 +15,6 @@ pub mod sync;
 
 pub use member::{Member, Membership, Role};
 pub use ring::Ring;
+pub use router::{Repeat, Router};
 pub use routes::{CellRoute, Routes};
 pub use service::{Gossip, GossipConfig};

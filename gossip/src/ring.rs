@@ -73,7 +73,10 @@ mod tests {
         }
         for (node, share) in shares {
             let fair = KEYS / 5;
-            assert!((fair * 7 / 10..fair * 13 / 10).contains(&share), "{node}: {share}");
+            assert!(
+                (fair * 7 / 10..fair * 13 / 10).contains(&share),
+                "{node}: {share}"
+            );
         }
     }
 

@@ -59,7 +59,9 @@ impl CellRoute {
                 .map(|r| r.node)
         };
         let others = at_home(true).chain(at_home(false));
-        leader.into_iter().chain(others.filter(move |n| Some(*n) != leader))
+        leader
+            .into_iter()
+            .chain(others.filter(move |n| Some(*n) != leader))
     }
 }
 
@@ -231,7 +233,10 @@ mod tests {
         assert!(!routes.apply_directory(&cell(4, 4, &[(9, "us-east")])));
         assert!(!routes.apply_hint(&hint(4, 6, 1)));
         assert!(!routes.apply_hint(&hint(4, 7, 1)));
-        assert_eq!(routes.cell(CellId(4)).unwrap().leader.unwrap().node, NodeId(3));
+        assert_eq!(
+            routes.cell(CellId(4)).unwrap().leader.unwrap().node,
+            NodeId(3)
+        );
         assert_eq!(routes.version(), 5);
     }
 

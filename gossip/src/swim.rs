@@ -468,10 +468,11 @@ pub(crate) mod tests {
         for seed in 0..20 {
             let mut world = settled(7, seed);
             let now = world.now;
-            let packets = world.nodes[0]
-                .as_mut()
-                .unwrap()
-                .evidence(NodeId(4), Evidence::Silent, now);
+            let packets =
+                world.nodes[0]
+                    .as_mut()
+                    .unwrap()
+                    .evidence(NodeId(4), Evidence::Silent, now);
             world.post(packets);
             for _ in 0..500 {
                 world.step();
@@ -486,7 +487,9 @@ pub(crate) mod tests {
         let mut rng = StdRng::seed_from_u64(7);
         let now = world.now;
         for len in 0..1_200 {
-            let bytes: Vec<u8> = (0..len).map(|_| *(0..=255).collect::<Vec<u8>>().choose(&mut rng).unwrap()).collect();
+            let bytes: Vec<u8> = (0..len)
+                .map(|_| *(0..=255).collect::<Vec<u8>>().choose(&mut rng).unwrap())
+                .collect();
             world.nodes[0].as_mut().unwrap().receive(&bytes, now);
         }
         assert!(world.nodes.iter().flatten().all(knows(2, 1)));

@@ -67,56 +67,65 @@ impl SharedRoutes {
     #[must_use]
     pub fn register(&self, services: Services) -> Services {
         let routes = self.clone();
-        services.one_way(Method::LeaderHints, &[PeerRole::Core], move |_, mut recv| {
-            let routes = routes.clone();
-            async move {
-                while let Ok(Some(hints)) = recv.message::<LeaderHints>().await {
-                    routes.apply_hints(&hints.hints);
+        services.one_way(
+            Method::LeaderHints,
+            &[PeerRole::Core],
+            move |_, mut recv| {
+                let routes = routes.clone();
+                async move {
+                    while let Ok(Some(hints)) = recv.message::<LeaderHints>().await {
+                        routes.apply_hints(&hints.hints);
+                    }
                 }
-            }
-        })
+            },
+        )
     }
+}
 
-    /// Follows the directory until `stop`, by way of whichever core node is
-    /// nearest at the time.
-    pub async fn follow_directory(
-        self,
-        backbone: Backbone,
-        gossip: Gossip,
-        stop: CancellationToken,
-    ) {
-        let mut avoid = None;
-        loop {
-            let polled = stop.run_until_cancelled(self.poll(&backbone, &gossip, avoid)).await;
-            match polled {
-                None => return,
-                Some(Ok(())) => avoid = None,
-                Some(Err(node)) => {
-                    avoid = node;
-                    tokio::time::sleep(POLL_PAUSE).await;
-                }
+/// Follows the directory until `stop`, by way of whichever other core node is
+/// nearest at the time. `have` is the version that this node has; `apply` takes
+/// what is new.
+pub async fn follow_directory(
+    backbone: Backbone,
+    gossip: Gossip,
+    have: impl Fn() -> u64,
+    apply: impl Fn(&Directory),
+    stop: CancellationToken,
+) {
+    let mut avoid = None;
+    loop {
+        let polling = poll(&backbone, &gossip, have(), avoid);
+        match stop.run_until_cancelled(polling).await {
+            None => return,
+            Some(Ok(directory)) => {
+                avoid = None;
+                apply(&directory);
+            }
+            Some(Err(node)) => {
+                avoid = node;
+                tokio::time::sleep(POLL_PAUSE).await;
             }
         }
     }
+}
 
-    /// One poll; the error is the node that did not answer.
-    async fn poll(
-        &self,
-        backbone: &Backbone,
-        gossip: &Gossip,
-        avoid: Option<NodeId>,
-    ) -> Result<(), Option<NodeId>> {
-        let node = nearest_core(backbone, gossip, avoid).ok_or(None)?;
-        let poll = DirectoryPoll {
-            have_version: self.get().version(),
-        };
-        let body = poll.encode_to_vec().into();
-        let answer = backbone.call(node, Method::Directory, body, POLL_TIMEOUT).await;
-        let answer = answer.map_err(|_| Some(node))?;
-        let directory = Directory::decode(answer).map_err(|_| Some(node))?;
-        self.apply_directory(&directory);
-        Ok(())
-    }
+/// One poll; the error is the node that did not answer.
+async fn poll(
+    backbone: &Backbone,
+    gossip: &Gossip,
+    have_version: u64,
+    avoid: Option<NodeId>,
+) -> Result<Directory, Option<NodeId>> {
+    let node = nearest_core(backbone, gossip, avoid).ok_or(None)?;
+    let poll = DirectoryPoll {
+        have_version,
+        at_once: false,
+    };
+    let body = poll.encode_to_vec().into();
+    let answer = backbone
+        .call(node, Method::Directory, body, POLL_TIMEOUT)
+        .await;
+    Directory::decode(answer.map_err(|_| Some(node))?).map_err(|_| Some(node))
 }
 
 /// The core node with the shortest round trip; those without a connection come

@@ -82,7 +82,10 @@ mod tests {
     /// The bytes are a contract: authors of clients test against them.
     #[test]
     fn golden_bytes_of_a_request() {
-        let hex: String = encode(&send("hi")).iter().map(|b| format!("{b:02x}")).collect();
+        let hex: String = encode(&send("hi"))
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         assert_eq!(hex, "0000001208075a0e088280808010120269641a026869");
     }
 

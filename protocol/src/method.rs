@@ -29,11 +29,11 @@ macro_rules! methods {
 }
 
 methods! {
-    /// Call: `ApiCall` → `Response`.
+    /// Call: `ApiCall` → `RoutedReply` of a `Response`.
     Api = 1;
     /// Call: `DirectoryPoll` → `Directory`.
     Directory = 2;
-    /// Call: `AdminCall` → `AdminReply`.
+    /// Call: `AdminCall` → `RoutedReply` of an `AdminReply`.
     Admin = 3;
     /// One way: `LeaderHints`, frame by frame.
     LeaderHints = 4;
@@ -49,7 +49,8 @@ methods! {
     Subscribe = 20;
     /// Call: `Unsubscribe` → nothing, to a channel server.
     Unsubscribe = 21;
-    /// Call: `Subscribe` → `Heads`, to a cell's leader; subscribes nothing.
+    /// Call: `Subscribe` → `Heads`, to the leader of the topics' cells;
+    /// subscribes nothing.
     Heads = 22;
     /// One way: `Publish`, frame by frame: leader to channel server, and channel
     /// server to edge.

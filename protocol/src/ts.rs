@@ -57,7 +57,16 @@ mod tests {
 
     #[test]
     fn wrong_forms_are_refused() {
-        for text in ["", ".", "1.", ".1", "1.1234567", "-1.0", "1e5", "9999999999999"] {
+        for text in [
+            "",
+            ".",
+            "1.",
+            ".1",
+            "1.1234567",
+            "-1.0",
+            "1e5",
+            "9999999999999",
+        ] {
             assert_eq!(text.parse::<Timestamp>(), Err(TimestampError), "{text}");
         }
     }

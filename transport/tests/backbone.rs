@@ -5,9 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_protocol::backbone::PeerHello;
 use causeway_protocol::{ErrorCode, Method, NodeId};
-use causeway_transport::backbone::{
-    Backbone, BackboneConfig, CallError, PeerEvent, Services,
-};
+use causeway_transport::backbone::{Backbone, BackboneConfig, CallError, PeerEvent, Services};
 use causeway_transport::ca::Authority;
 use causeway_transport::endpoint::Liveness;
 use causeway_transport::tls::{Credentials, PeerIdentity, Role, Roots};
@@ -53,7 +51,9 @@ impl World {
                 Ok(Bytes::from(text))
             },
         );
-        Backbone::start(&config, hello, services).unwrap()
+        let backbone = Backbone::bind(&config, hello).unwrap();
+        backbone.serve(services);
+        backbone
     }
 
     fn core(&self, id: u64) -> Backbone {
@@ -62,7 +62,9 @@ impl World {
 }
 
 async fn call(from: &Backbone, to: NodeId) -> Result<String, CallError> {
-    let answer = from.call(to, Method::Api, Bytes::from_static(b"hi"), TIMEOUT).await?;
+    let answer = from
+        .call(to, Method::Api, Bytes::from_static(b"hi"), TIMEOUT)
+        .await?;
     Ok(String::from_utf8(answer.to_vec()).unwrap())
 }
 

@@ -44,7 +44,9 @@ fn start(authority: &Authority, id: u64, listen: &str, wan: &Wan) -> Backbone {
         ..PeerHello::default()
     };
     let echo = Services::default().call(Method::Api, &[Role::Core], |_, body| async { Ok(body) });
-    Backbone::start(&config, hello, echo).unwrap()
+    let backbone = Backbone::bind(&config, hello).unwrap();
+    backbone.serve(echo);
+    backbone
 }
 
 async fn ping(from: &Backbone, timeout: Duration) -> Result<Duration, CallError> {

@@ -23,6 +23,18 @@ const HELLO_BYTES_MAX: usize = 4 * 1024;
 /// on it can end.
 const DUPLICATE_LINGER: Duration = Duration::from_secs(3);
 
+impl Inner {
+    fn find(&self, method: u16, role: Role) -> Option<Service> {
+        self.services.get()?.find(method, role)
+    }
+
+    fn on_datagram(&self, peer: &Peer, bytes: Bytes) {
+        if let Some(services) = self.services.get() {
+            services.on_datagram(peer, bytes);
+        }
+    }
+}
+
 /// A connection whose other end is known.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
@@ -171,7 +183,10 @@ async fn close_later(connection: Connection) {
         () = tokio::time::sleep(DUPLICATE_LINGER) => {}
         _ = connection.closed() => {}
     }
-    connection.close(VarInt::from_u32(close::DUPLICATE), b"another connection stays");
+    connection.close(
+        VarInt::from_u32(close::DUPLICATE),
+        b"another connection stays",
+    );
 }
 
 async fn serve(inner: Arc<Inner>, link: Link) {
@@ -206,7 +221,7 @@ async fn serve_installed(inner: Arc<Inner>, link: Link, kept: bool) {
                 Err(reason) => break reason,
             },
             datagram = connection.read_datagram() => match datagram {
-                Ok(bytes) => inner.services.on_datagram(&link.peer, bytes),
+                Ok(bytes) => inner.on_datagram(&link.peer, bytes),
                 Err(reason) => break reason,
             },
         }
@@ -221,7 +236,7 @@ async fn serve_stream(inner: Arc<Inner>, peer: Peer, mut send: SendStream, recv:
         return;
     };
     let number = u16::from_be_bytes(head);
-    match inner.services.find(number, peer.identity.role) {
+    match inner.find(number, peer.identity.role) {
         Some(Service::Call(handler)) => {
             let result = match recv.next().await {
                 Ok(Some(body)) => handler(peer, body).await,
@@ -247,7 +262,7 @@ async fn serve_one_way(inner: Arc<Inner>, peer: Peer, recv: RecvStream) {
         return;
     };
     let number = u16::from_be_bytes(head);
-    match inner.services.find(number, peer.identity.role) {
+    match inner.find(number, peer.identity.role) {
         Some(Service::OneWay(handler)) => handler(peer, recv).await,
         _ => recv.stop(close::STRANGER),
     }

@@ -12,7 +12,7 @@ mod services;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -111,7 +111,7 @@ struct Inner {
     me: NodeId,
     endpoint: quinn::Endpoint,
     peers: Mutex<HashMap<NodeId, Entry>>,
-    services: Services,
+    services: OnceLock<Services>,
     events: broadcast::Sender<PeerEvent>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -126,18 +126,14 @@ struct Entry {
 }
 
 impl Backbone {
-    /// Binds the endpoint and serves `services` until [`close`](Self::close).
+    /// Binds the endpoint. Nobody is let in before [`serve`](Self::serve).
     /// `hello` says who this node is; its address is filled in from the socket
     /// when empty.
     ///
     /// # Errors
-    /// [`TlsError`] for unusable certificates, or the system's error for the
-    /// socket.
-    pub fn start(
-        config: &BackboneConfig,
-        mut hello: PeerHello,
-        services: Services,
-    ) -> Result<Self, StartError> {
+    /// [`StartError`] for unusable certificates, or an address that cannot be
+    /// bound.
+    pub fn bind(config: &BackboneConfig, mut hello: PeerHello) -> Result<Self, StartError> {
         let (server, client) = tls::backbone(&config.credentials, &config.roots)?;
         let transport = || endpoint::backbone_transport(config.liveness);
         let server = endpoint::server_config(server, transport());
@@ -158,13 +154,20 @@ impl Backbone {
             hello,
             endpoint,
             peers: Mutex::default(),
-            services,
+            services: OnceLock::new(),
             events: broadcast::Sender::new(EVENTS_MAX),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        inner.tasks.spawn(connection::accept(Arc::clone(&inner)));
         Ok(Self(inner))
+    }
+
+    /// Lets peers in, and serves them until [`close`](Self::close). Only the
+    /// first call counts.
+    pub fn serve(&self, services: Services) {
+        if self.0.services.set(services).is_ok() {
+            self.0.tasks.spawn(connection::accept(Arc::clone(&self.0)));
+        }
     }
 
     /// This node.
@@ -265,7 +268,9 @@ impl Backbone {
         let opened = link.connection.open_bi().await;
         let (mut send, recv) = opened.map_err(|e| lost(e.to_string()))?;
         let head = method.number().to_be_bytes();
-        send.write_all(&head).await.map_err(|e| lost(e.to_string()))?;
+        send.write_all(&head)
+            .await
+            .map_err(|e| lost(e.to_string()))?;
         Ok((send, FrameReader::new(recv, BACKBONE_FRAME_BYTES_MAX)))
     }
 
@@ -273,12 +278,22 @@ impl Backbone {
     ///
     /// # Errors
     /// [`CallError::Unreachable`].
-    pub async fn open_one_way(&self, node: NodeId, method: Method) -> Result<SendStream, CallError> {
+    pub async fn open_one_way(
+        &self,
+        node: NodeId,
+        method: Method,
+    ) -> Result<SendStream, CallError> {
         let link = self.link(node).await?;
         let lost = |reason: String| CallError::Unreachable { node, reason };
-        let mut send = link.connection.open_uni().await.map_err(|e| lost(e.to_string()))?;
+        let mut send = link
+            .connection
+            .open_uni()
+            .await
+            .map_err(|e| lost(e.to_string()))?;
         let head = method.number().to_be_bytes();
-        send.write_all(&head).await.map_err(|e| lost(e.to_string()))?;
+        send.write_all(&head)
+            .await
+            .map_err(|e| lost(e.to_string()))?;
         Ok(send)
     }
 
@@ -287,7 +302,10 @@ impl Backbone {
     pub fn send_datagram(&self, node: NodeId, bytes: Bytes) {
         let connection = {
             let peers = self.0.peers.lock();
-            peers.get(&node).and_then(Entry::alive).map(|link| link.connection.clone())
+            peers
+                .get(&node)
+                .and_then(Entry::alive)
+                .map(|link| link.connection.clone())
         };
         match connection {
             Some(connection) => {
@@ -347,7 +365,9 @@ impl Backbone {
             if let Some(link) = entry.alive() {
                 return Ok(link.clone());
             }
-            let address = entry.address.ok_or_else(|| unreachable("its address is not known"))?;
+            let address = entry
+                .address
+                .ok_or_else(|| unreachable("its address is not known"))?;
             if let Some((at, reason)) = &entry.failed
                 && at.elapsed() < DIAL_PAUSE
             {
@@ -372,13 +392,22 @@ impl Backbone {
         if let Some(link) = entry.and_then(Entry::alive) {
             return Ok(link.clone());
         }
-        let reason = entry.and_then(|e| e.failed.as_ref()).map(|(_, reason)| reason.as_str());
-        Err(unreachable(reason.unwrap_or("another node answered at its address")))
+        let reason = entry
+            .and_then(|e| e.failed.as_ref())
+            .map(|(_, reason)| reason.as_str());
+        Err(unreachable(
+            reason.unwrap_or("another node answered at its address"),
+        ))
     }
 }
 
 impl Inner {
-    async fn dial_shared(self: Arc<Self>, node: NodeId, address: SocketAddr, done: watch::Sender<bool>) {
+    async fn dial_shared(
+        self: Arc<Self>,
+        node: NodeId,
+        address: SocketAddr,
+        done: watch::Sender<bool>,
+    ) {
         let result = connection::dial(&self, address).await;
         {
             let mut peers = self.peers.lock();

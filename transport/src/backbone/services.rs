@@ -66,8 +66,9 @@ impl Services {
         F: Fn(Peer, SendStream, FrameReader) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let stream =
-            Service::Stream(Arc::new(move |peer, send, recv| handler(peer, send, recv).boxed()));
+        let stream = Service::Stream(Arc::new(move |peer, send, recv| {
+            handler(peer, send, recv).boxed()
+        }));
         self.methods.insert(method, (roles, stream));
         self
     }

@@ -140,5 +140,7 @@ pub fn write(path: &Path, config: &WanConfig) -> Result<(), WanFileError> {
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
+    std::fs::metadata(path)
+        .and_then(|meta| meta.modified())
+        .ok()
 }

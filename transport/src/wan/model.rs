@@ -154,9 +154,9 @@ impl WanModel {
         }
         let link = |from: usize, to: usize| {
             let set = special.get(&(from, to)).unwrap_or(&config.every_link);
-            let one_way_ms = set.one_way_ms.unwrap_or_else(|| {
-                config.places[from].round_trip_ms(&config.places[to]) / 2.0
-            });
+            let one_way_ms = set
+                .one_way_ms
+                .unwrap_or_else(|| config.places[from].round_trip_ms(&config.places[to]) / 2.0);
             Link {
                 delay: Duration::from_secs_f64(one_way_ms / 1e3),
                 jitter: Duration::from_secs_f64(set.jitter_ms.unwrap_or(0.0) / 1e3),
@@ -292,7 +292,10 @@ mod tests {
         let (model, now) = (model("").unwrap(), Instant::now());
         let one_way = delay(sender(US).send(&model, EU, now), now);
         assert!((37..41).contains(&one_way.as_millis()), "{one_way:?}");
-        assert_eq!(delay(sender(US).send(&model, US, now), now).as_micros(), 500);
+        assert_eq!(
+            delay(sender(US).send(&model, US, now), now).as_micros(),
+            500
+        );
         assert_eq!(sender(ELSEWHERE).send(&model, EU, now), Fate::Direct);
         assert_eq!(sender(US).send(&model, ELSEWHERE, now), Fate::Direct);
     }
@@ -337,8 +340,14 @@ mod tests {
     fn impossible_networks_are_refused() {
         let unknown = "[link.us-east.mars]\n";
         assert!(matches!(model(unknown), Err(WanError::UnknownPlace(_))));
-        assert_eq!(model("every_link = { loss = 1.5 }").unwrap_err(), WanError::Share);
-        assert_eq!(model("every_link = { jitter_ms = -1.0 }").unwrap_err(), WanError::Delay);
+        assert_eq!(
+            model("every_link = { loss = 1.5 }").unwrap_err(),
+            WanError::Share
+        );
+        assert_eq!(
+            model("every_link = { jitter_ms = -1.0 }").unwrap_err(),
+            WanError::Delay
+        );
     }
 
     #[test]

@@ -1,0 +1,333 @@
+//! What edges and operators ask of a core node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_gossip::{Gossip, Member, Repeat, Router};
+use causeway_protocol::backbone::{
+    AdminCall, AdminReply, ApiCall, CellStatus, CreateWorkspace, InitWorkspace, IssueToken,
+    NodeStatus, Replica, admin_call, admin_reply,
+};
+use causeway_protocol::client::{self, response};
+use causeway_protocol::token::{Claims, Signer};
+use causeway_protocol::{ApiError, CellId, ErrorCode, Method, Name, NodeId, UserId, WorkspaceId};
+use causeway_transport::backbone::{Peer, Services};
+use causeway_transport::tls::Role;
+use prost::Message;
+
+use crate::cell::{now_us, validate};
+use crate::cells::Cells;
+use crate::directory::{SharedBook, place_workspace};
+use crate::routed;
+use crate::state_records::command::Body;
+
+/// An operator's call is answered by then.
+const ADMIN_BUDGET: Duration = Duration::from_secs(10);
+/// Lifetime of a token that asks for none.
+const TOKEN_LIFETIME_S: u64 = 30 * 24 * 3_600;
+
+/// The answering side of a core node; clones share it.
+#[derive(Clone)]
+pub struct Api(Arc<Parts>);
+
+/// What an [`Api`] answers from.
+pub struct Parts {
+    /// This node's replicas.
+    pub cells: Cells,
+    /// Its copy of the directory.
+    pub book: SharedBook,
+    /// The way to the leaders.
+    pub router: Router,
+    /// Who is there.
+    pub gossip: Gossip,
+    /// This node.
+    pub me: NodeId,
+    /// Signs tokens; `None` on a node that issues none.
+    pub signer: Option<Signer>,
+}
+
+impl Api {
+    /// Answers from these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Serves edges, operators, and other core nodes on behalf of operators.
+    #[must_use]
+    pub fn register(&self, services: Services) -> Services {
+        let (api, admin) = (self.clone(), self.clone());
+        services
+            .call(Method::Api, &[Role::Edge, Role::Core], move |_, body| {
+                let api = api.clone();
+                async move { api.api_call(body).await }
+            })
+            .call(
+                Method::Admin,
+                &[Role::Operator, Role::Core],
+                move |peer: Peer, body| {
+                    let api = admin.clone();
+                    async move {
+                        match peer.identity.role {
+                            Role::Operator => api.operate(body).await,
+                            _ => api.admin_call(body).await,
+                        }
+                    }
+                },
+            )
+    }
+
+    /// Answers calls of this node's own router.
+    pub async fn local(self, method: Method, body: Bytes) -> Result<Bytes, ApiError> {
+        match method {
+            Method::Api => self.api_call(body).await,
+            Method::Admin => self.admin_call(body).await,
+            _ => Err(ErrorCode::UnknownMethod.into()),
+        }
+    }
+
+    async fn api_call(&self, body: Bytes) -> Result<Bytes, ApiError> {
+        let call = ApiCall::decode(body).map_err(|e| malformed(&e))?;
+        let cell = self.cell(CellId(call.cell))?;
+        let request = call.request.unwrap_or_default();
+        let executed = cell.execute(UserId(call.user), request).await;
+        Ok(self.routed(cell.id(), executed.map(|response| response.encode_to_vec())))
+    }
+
+    /// A call that this node must carry out itself.
+    async fn admin_call(&self, body: Bytes) -> Result<Bytes, ApiError> {
+        use admin_call::Body as Call;
+        let call = AdminCall::decode(body).map_err(|e| malformed(&e))?;
+        match call.body {
+            Some(Call::CreateWorkspace(create)) => self.place(create).await,
+            Some(Call::InitWorkspace(init)) => {
+                let workspace = WorkspaceId(init.workspace);
+                self.command(workspace, Body::InitWorkspace(init)).await
+            }
+            Some(Call::EnsureUser(ensure)) => {
+                validate::user(&ensure)?;
+                let workspace = WorkspaceId(ensure.workspace);
+                self.command(workspace, Body::EnsureUser(ensure)).await
+            }
+            Some(Call::EnsureChannel(ensure)) => {
+                validate::channel(&ensure)?;
+                let workspace = WorkspaceId(ensure.workspace);
+                self.command(workspace, Body::EnsureChannel(ensure)).await
+            }
+            _ => Err(ErrorCode::UnknownMethod.into()),
+        }
+    }
+
+    /// A call of the operator: carried out here, or wherever it belongs.
+    async fn operate(&self, body: Bytes) -> Result<Bytes, ApiError> {
+        use admin_call::Body as Call;
+        let call = AdminCall::decode(body).map_err(|e| malformed(&e))?;
+        let reply = match call.body {
+            Some(Call::Status(_)) => admin_reply::Body::Status(self.status()),
+            Some(Call::CreateWorkspace(create)) => {
+                admin_reply::Body::Workspace(self.create_workspace(create).await?)
+            }
+            Some(Call::IssueToken(issue)) => {
+                admin_reply::Body::Token(self.issue_token(&issue).await?)
+            }
+            Some(Call::EnsureUser(ensure)) => {
+                let cell = self.cell_of(WorkspaceId(ensure.workspace)).await?;
+                self.forward(cell, Call::EnsureUser(ensure)).await?
+            }
+            Some(Call::EnsureChannel(ensure)) => {
+                let cell = self.cell_of(WorkspaceId(ensure.workspace)).await?;
+                self.forward(cell, Call::EnsureChannel(ensure)).await?
+            }
+            Some(Call::InitWorkspace(_)) | None => {
+                return Err(ErrorCode::UnknownMethod.into());
+            }
+        };
+        let reply = AdminReply { body: Some(reply) };
+        Ok(routed::answer(reply.encode_to_vec()))
+    }
+
+    async fn place(&self, create: CreateWorkspace) -> Result<Bytes, ApiError> {
+        let directory = self.cell(CellId::DIRECTORY)?;
+        let home = region(&create.home_region)?;
+        let placed = place_workspace(directory.consensus().as_ref(), &create.name, &home).await;
+        let reply = placed.map(|workspace| {
+            let workspace = client::Workspace {
+                id: workspace.0,
+                name: create.name,
+                home_region: create.home_region,
+            };
+            let body = Some(admin_reply::Body::Workspace(workspace));
+            AdminReply { body }.encode_to_vec()
+        });
+        Ok(self.routed(CellId::DIRECTORY, reply))
+    }
+
+    async fn command(&self, workspace: WorkspaceId, body: Body) -> Result<Bytes, ApiError> {
+        let cell = self.book().cell_of(workspace);
+        let cell = self.cell(cell.ok_or(ErrorCode::WorkspaceNotFound)?)?;
+        let response = cell.command(UserId(0), body).await;
+        let reply = response.and_then(|response| {
+            let body = match response.result {
+                Some(response::Result::User(user)) => Some(admin_reply::Body::User(user)),
+                Some(response::Result::Channel(c)) => Some(admin_reply::Body::Channel(c)),
+                Some(response::Result::Error(error)) => return Err(ApiError::from_wire(error)),
+                _ => None,
+            };
+            Ok(AdminReply { body }.encode_to_vec())
+        });
+        Ok(self.routed(cell.id(), reply))
+    }
+
+    async fn create_workspace(
+        &self,
+        create: CreateWorkspace,
+    ) -> Result<client::Workspace, ApiError> {
+        region(&create.home_region)?;
+        let call = admin_call::Body::CreateWorkspace(create);
+        let placed = self.forward(CellId::DIRECTORY, call).await?;
+        let admin_reply::Body::Workspace(workspace) = placed else {
+            return Err(unexpected());
+        };
+        let cell = self.cell_of(WorkspaceId(workspace.id)).await?;
+        let init = InitWorkspace {
+            workspace: workspace.id,
+            name: workspace.name.clone(),
+            home_region: workspace.home_region.clone(),
+        };
+        // Again after a crash in between: creating by the same name goes on here.
+        self.send(cell, admin_call::Body::InitWorkspace(init))
+            .await?;
+        Ok(workspace)
+    }
+
+    async fn issue_token(&self, issue: &IssueToken) -> Result<String, ApiError> {
+        let signer = self.0.signer.as_ref().ok_or_else(|| {
+            let text = "this node has no [tokens] signing_key";
+            ApiError::new(ErrorCode::NotAllowed, text)
+        })?;
+        let user = UserId(issue.user);
+        self.check_user(user).await?;
+        let issued_at_s = now_us() / 1_000_000;
+        let lifetime_s = match issue.lifetime_s {
+            0 => TOKEN_LIFETIME_S,
+            seconds => seconds,
+        };
+        let claims = Claims {
+            user,
+            issued_at_s,
+            expires_at_s: issued_at_s.saturating_add(lifetime_s),
+        };
+        let signed = signer.sign(&claims);
+        signed.map_err(|e| ApiError::new(ErrorCode::InternalError, e.to_string()))
+    }
+
+    /// Whether the user exists and is active.
+    async fn check_user(&self, user: UserId) -> Result<(), ApiError> {
+        let cell = self.cell_of(user.workspace()).await?;
+        let get = client::request::Body::GetUser(client::GetUser { user: user.0 });
+        let call = ApiCall {
+            cell: cell.0,
+            user: user.0,
+            request: Some(client::Request {
+                min_position: 0,
+                body: Some(get),
+            }),
+        };
+        let body = call.encode_to_vec().into();
+        let router = &self.0.router;
+        let answer = router
+            .call_leader(cell, Method::Api, body, Repeat::Safe, ADMIN_BUDGET)
+            .await?;
+        let answer = client::Response::decode(answer).map_err(|e| malformed(&e))?;
+        match answer.result {
+            Some(response::Result::User(_)) => Ok(()),
+            Some(response::Result::Error(error)) => Err(ApiError::from_wire(error)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn forward(
+        &self,
+        cell: CellId,
+        call: admin_call::Body,
+    ) -> Result<admin_reply::Body, ApiError> {
+        self.send(cell, call).await?.body.ok_or_else(unexpected)
+    }
+
+    async fn send(&self, cell: CellId, call: admin_call::Body) -> Result<AdminReply, ApiError> {
+        let body = AdminCall { body: Some(call) }.encode_to_vec().into();
+        let router = &self.0.router;
+        let answer = router
+            .call_leader(cell, Method::Admin, body, Repeat::Safe, ADMIN_BUDGET)
+            .await?;
+        AdminReply::decode(answer).map_err(|e| malformed(&e))
+    }
+
+    /// The cell of a workspace; one that was placed just now is waited for.
+    async fn cell_of(&self, workspace: WorkspaceId) -> Result<CellId, ApiError> {
+        let mut book = self.0.book.watch();
+        let known = book.wait_for(|book| book.cell_of(workspace).is_some());
+        let known = tokio::time::timeout(Duration::from_secs(1), known).await;
+        let cell = known.ok().and_then(Result::ok);
+        let cell = cell.and_then(|book| book.cell_of(workspace));
+        Ok(cell.ok_or(ErrorCode::WorkspaceNotFound)?)
+    }
+
+    fn cell(&self, cell: CellId) -> Result<Arc<crate::cell::Cell>, ApiError> {
+        self.0.cells.get(cell).ok_or_else(|| {
+            let text = format!("cell {cell} has no replica on this node");
+            ApiError::new(ErrorCode::Unavailable, text)
+        })
+    }
+
+    fn book(&self) -> Arc<crate::directory::Book> {
+        self.0.book.get()
+    }
+
+    /// An answer for a router: it goes on looking where this node does not lead.
+    fn routed(&self, cell: CellId, result: Result<Vec<u8>, ApiError>) -> Bytes {
+        match result {
+            Ok(body) => routed::answer(body),
+            Err(error) if error.code == ErrorCode::NotLeader => {
+                routed::not_leader(self.0.cells.leader_hint(cell))
+            }
+            Err(error) => routed::refused(&error),
+        }
+    }
+
+    fn status(&self) -> NodeStatus {
+        let members = self.0.gossip.membership();
+        let book = self.book();
+        let cells = self.0.cells.all().into_iter().map(|cell| {
+            let (status, record) = (cell.consensus().status(), book.cell(cell.id()));
+            CellStatus {
+                cell: cell.id().0,
+                home_region: record.map(|r| r.home_region.clone()).unwrap_or_default(),
+                survive: record.map(|r| r.survive).unwrap_or_default(),
+                epoch: record.map(|r| r.epoch).unwrap_or_default(),
+                term: status.leadership.term,
+                leader: status.leadership.leader.map_or(0, |n| n.0),
+                applied: status.applied.0,
+                replicas: record.map(|r| r.replicas.clone()).unwrap_or_default() as Vec<Replica>,
+            }
+        });
+        NodeStatus {
+            self_: members.get(self.0.me).map(Member::to_wire),
+            members: members.iter().map(Member::to_wire).collect(),
+            cells: cells.collect(),
+        }
+    }
+}
+
+fn region(name: &str) -> Result<Name, ApiError> {
+    let parsed = name.parse();
+    parsed.map_err(|_| ApiError::new(ErrorCode::RegionNotFound, format!("no region `{name}`")))
+}
+
+fn malformed(error: &impl std::fmt::Display) -> ApiError {
+    ApiError::new(ErrorCode::Malformed, error.to_string())
+}
+
+fn unexpected() -> ApiError {
+    ApiError::new(ErrorCode::InternalError, "an unexpected answer")
+}

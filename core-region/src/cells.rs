@@ -1,0 +1,295 @@
+//! The replicas of this node: started when the directory gives it one.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_gossip::sync::SharedRoutes;
+use causeway_gossip::{Gossip, Membership};
+use causeway_protocol::backbone::{Cell as CellRecord, LeaderHint};
+use causeway_protocol::{CellId, Name, NodeId};
+use causeway_transport::backbone::{Backbone, PeerEvent};
+use parking_lot::RwLock;
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cell::{Cell, CellMachine, Publish};
+use crate::consensus::{
+    Consensus, GroupError, GroupParts, Groups, Machine, RaftGroup, RaftTimings,
+};
+use crate::directory::SharedBook;
+use crate::homecoming;
+use crate::state::CellState;
+use crate::store::Store;
+
+/// How often a leader looks whether it should hand over to a replica at home.
+const HOMECOMING_EVERY: Duration = Duration::from_secs(1);
+/// Followers of a leader that is gone campaign one after another.
+const CAMPAIGN_SPREAD_MS: u64 = 200;
+
+/// The cells of this node; clones share them.
+#[derive(Clone, Default)]
+pub struct Cells(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    cells: RwLock<BTreeMap<CellId, Arc<Cell>>>,
+    /// Counts changes of leadership anywhere on this node.
+    elections: watch::Sender<u64>,
+}
+
+impl Cells {
+    /// A replica, if this node holds one.
+    pub fn get(&self, cell: CellId) -> Option<Arc<Cell>> {
+        self.0.cells.read().get(&cell).cloned()
+    }
+
+    /// Every replica of this node.
+    pub fn all(&self) -> Vec<Arc<Cell>> {
+        self.0.cells.read().values().cloned().collect()
+    }
+
+    /// Who leads a cell, as this node's replica knows.
+    pub fn leader_hint(&self, cell: CellId) -> Option<LeaderHint> {
+        let leadership = *self.get(cell)?.consensus().leadership().borrow();
+        Some(LeaderHint {
+            cell: cell.0,
+            term: leadership.term,
+            node_id: leadership.leader?.0,
+        })
+    }
+
+    /// The cells that this node leads, with nothing left to catch up on.
+    pub fn led_here(&self) -> Vec<LeaderHint> {
+        let ready = |cell: &Arc<Cell>| cell.consensus().leadership().borrow().ready;
+        let led = self.all().into_iter().filter(ready);
+        led.filter_map(|cell| self.leader_hint(cell.id())).collect()
+    }
+
+    /// Changes whenever some cell's leadership does.
+    pub fn elections(&self) -> watch::Receiver<u64> {
+        self.0.elections.subscribe()
+    }
+
+    fn insert(&self, cell: Arc<Cell>) {
+        self.0.cells.write().insert(cell.id(), cell);
+    }
+
+    fn election(&self) {
+        self.0.elections.send_modify(|count| *count += 1);
+    }
+
+    /// Stops every replica.
+    pub async fn stop(&self) {
+        let stopping = self.all();
+        let stopping = stopping.iter().map(|cell| cell.consensus().stop());
+        futures::future::join_all(stopping).await;
+        self.0.cells.write().clear();
+    }
+}
+
+/// What it takes to start replicas.
+pub struct CellHost {
+    /// This node.
+    pub node: NodeId,
+    /// Its region.
+    pub region: Name,
+    /// Its disk.
+    pub store: Store,
+    /// Its connections.
+    pub backbone: Backbone,
+    /// Its Raft groups.
+    pub groups: Groups,
+    /// Their clockwork.
+    pub timings: RaftTimings,
+    /// The replicas that run.
+    pub cells: Cells,
+    /// Who is there.
+    pub gossip: Gossip,
+    /// What this node knows of leaders elsewhere.
+    pub routes: SharedRoutes,
+}
+
+impl CellHost {
+    /// Starts the replica of a cell whose commands `machine` applies.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub async fn start(
+        &self,
+        state: CellState,
+        machine: Arc<dyn Machine>,
+    ) -> Result<Arc<Cell>, GroupError> {
+        let group = RaftGroup::start(GroupParts {
+            node: self.node,
+            state: state.clone(),
+            machine,
+            backbone: self.backbone.clone(),
+            timings: self.timings,
+            groups: self.groups.clone(),
+        });
+        let consensus: Arc<dyn Consensus> = group.await?;
+        let cell = Arc::new(Cell::new(state, Arc::clone(&consensus)));
+        self.cells.insert(Arc::clone(&cell));
+        let (cells, routes) = (self.cells.clone(), self.routes.clone());
+        let id = cell.id();
+        tokio::spawn(async move {
+            let mut leadership = consensus.leadership();
+            while leadership.changed().await.is_ok() {
+                if let Some(hint) = cells.leader_hint(id) {
+                    routes.apply_hints(&[hint]);
+                }
+                cells.election();
+            }
+        });
+        Ok(cell)
+    }
+
+    /// Starts replicas as the directory gives them to this node, moves leaders
+    /// home, and campaigns for cells whose leader is gone.
+    ///
+    /// # Errors
+    /// [`GroupError`]: a replica that cannot start stops the node.
+    pub async fn run(
+        self,
+        book: SharedBook,
+        publish: Arc<dyn Publish>,
+        stop: CancellationToken,
+    ) -> Result<(), GroupError> {
+        let mut changed = book.watch();
+        let mut events = self.backbone.events();
+        let mut homecoming = tokio::time::interval(HOMECOMING_EVERY);
+        let mut present = homecoming::Presence::default();
+        loop {
+            let records: Vec<CellRecord> = {
+                let book = changed.borrow_and_update();
+                book.cells().cloned().collect()
+            };
+            self.start_missing(&records, &publish).await?;
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    changed = changed.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return Ok(()),
+                    },
+                    _ = homecoming.tick() => {
+                        let members = self.gossip.membership();
+                        self.send_home(&records, &members, &mut present).await;
+                    }
+                    event = events.recv() => {
+                        if let Ok(PeerEvent::Down { peer, .. }) = event {
+                            self.campaign_against(peer.node);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn start_missing(
+        &self,
+        records: &[CellRecord],
+        publish: &Arc<dyn Publish>,
+    ) -> Result<(), GroupError> {
+        for record in records {
+            let id = CellId(record.id);
+            let held_here = record.replicas.iter().any(|r| r.node_id == self.node.0);
+            if id == CellId::DIRECTORY || !held_here || self.cells.get(id).is_some() {
+                continue;
+            }
+            let state = CellState::open(self.store.clone(), id)?;
+            let machine = Arc::new(CellMachine::new(id, Arc::clone(publish)));
+            let cell = self.start(state, machine).await?;
+            tracing::info!(cell = %id, "a replica has started");
+            if founder(record) == Some(self.node) {
+                self.found(cell, record);
+            }
+        }
+        Ok(())
+    }
+
+    fn found(&self, cell: Arc<Cell>, record: &CellRecord) {
+        let voters: BTreeSet<NodeId> = voters(record).collect();
+        let learners: BTreeSet<NodeId> = learners(record).collect();
+        tokio::spawn(async move {
+            let consensus = cell.consensus();
+            let founded = consensus.found(voters.clone()).await;
+            if let Err(error) = founded {
+                tracing::error!(cell = %cell.id(), %error, "the cell was not founded");
+                return;
+            }
+            if learners.is_empty() {
+                return;
+            }
+            let mut leadership = consensus.leadership();
+            if leadership.wait_for(|l| l.ready).await.is_ok()
+                && let Err(error) = consensus.set_members(voters, learners).await
+            {
+                tracing::warn!(cell = %cell.id(), %error, "learners were not added");
+            }
+        });
+    }
+
+    async fn send_home(
+        &self,
+        records: &[CellRecord],
+        members: &Membership,
+        present: &mut homecoming::Presence,
+    ) {
+        let now = std::time::Instant::now();
+        let alive: HashSet<NodeId> = members.iter().map(|m| m.node).collect();
+        present.update(&alive, now);
+        for record in records {
+            let Some(cell) = self.cells.get(CellId(record.id)) else {
+                continue;
+            };
+            let status = cell.consensus().status();
+            if !status.leadership.ready || record.home_region == self.region.as_str() {
+                continue;
+            }
+            let at_home = record
+                .replicas
+                .iter()
+                .filter(|r| !r.learner && r.region == record.home_region);
+            let at_home: Vec<NodeId> = at_home.map(|r| NodeId(r.node_id)).collect();
+            if let Some(successor) = homecoming::successor(&at_home, &status, present, now) {
+                tracing::info!(cell = %cell.id(), to = %successor, "leadership goes home");
+                cell.consensus().transfer(successor).await;
+            }
+        }
+    }
+
+    /// The connection to `node` is gone: evidence enough to ask for an election,
+    /// which a quorum grants only if it misses the leader, too.
+    fn campaign_against(&self, node: NodeId) {
+        for cell in self.cells.all() {
+            if cell.consensus().leadership().borrow().leader != Some(node) {
+                continue;
+            }
+            let wait = rand::rng().random_range(0..CAMPAIGN_SPREAD_MS);
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(wait)).await;
+                cell.consensus().campaign().await;
+            });
+        }
+    }
+}
+
+fn voters(record: &CellRecord) -> impl Iterator<Item = NodeId> {
+    let voters = record.replicas.iter().filter(|r| !r.learner);
+    voters.map(|r| NodeId(r.node_id))
+}
+
+fn learners(record: &CellRecord) -> impl Iterator<Item = NodeId> {
+    let learners = record.replicas.iter().filter(|r| r.learner);
+    learners.map(|r| NodeId(r.node_id))
+}
+
+/// The one voter that founds the group: at home, where its leader should be.
+fn founder(record: &CellRecord) -> Option<NodeId> {
+    let voters = record.replicas.iter().filter(|r| !r.learner);
+    let at_home = voters.filter(|r| r.region == record.home_region);
+    at_home.map(|r| NodeId(r.node_id)).min()
+}

@@ -1,0 +1,350 @@
+//! A replica of a cell: openraft, its storage and its network, behind
+//! [`Consensus`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_protocol::{CellId, NodeId, Position};
+use causeway_transport::backbone::Backbone;
+use futures::future::{BoxFuture, FutureExt};
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, Fatal, InitializeError, RaftError};
+use openraft::{ChangeMembers, Raft, ServerState, SnapshotPolicy};
+use thiserror::Error;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::log_store::LogStore;
+use super::network::Network;
+use super::server::{Groups, Receiver};
+use super::state_adapter::StateAdapter;
+use super::types::{Command, TypeConfig};
+use super::{ChangeError, Consensus, GroupStatus, Leadership, Machine, Outcome, ProposeError};
+use crate::state::CellState;
+use crate::store::StoreError;
+
+/// Commands of one group that may be under way at a time.
+const PROPOSALS_MAX: usize = 4_096;
+
+/// The clockwork of a group, sized for a WAN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RaftTimings {
+    /// A leader speaks up at least this often.
+    pub heartbeat: Duration,
+    /// A follower that has heard nothing for a time between these campaigns.
+    pub election_min: Duration,
+    /// See `election_min`.
+    pub election_max: Duration,
+    /// A command that no quorum has acknowledged by then is given up.
+    pub propose_timeout: Duration,
+    /// Entries after which the log's beginning may go.
+    pub snapshot_every: u64,
+}
+
+impl Default for RaftTimings {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(400),
+            election_min: Duration::from_millis(1_500),
+            election_max: Duration::from_millis(2_500),
+            propose_timeout: Duration::from_secs(4),
+            snapshot_every: 20_000,
+        }
+    }
+}
+
+/// What a replica is made of.
+pub struct GroupParts {
+    /// This node.
+    pub node: NodeId,
+    /// Its state.
+    pub state: CellState,
+    /// What applies commands to it.
+    pub machine: Arc<dyn Machine>,
+    /// The way to the others.
+    pub backbone: Backbone,
+    /// The clockwork.
+    pub timings: RaftTimings,
+    /// Where messages for it come in.
+    pub groups: Groups,
+}
+
+/// A replica that cannot start.
+#[derive(Debug, Error)]
+pub enum GroupError {
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The timings do not go together.
+    #[error("raft timings: {0}")]
+    Timings(#[from] openraft::ConfigError),
+    /// openraft refuses what it finds on the disk.
+    #[error("raft: {0}")]
+    Raft(String),
+}
+
+/// A replica run by openraft.
+pub struct RaftGroup {
+    cell: CellId,
+    raft: Raft<TypeConfig, StateAdapter>,
+    groups: Groups,
+    timings: RaftTimings,
+    leadership: watch::Receiver<Leadership>,
+    applied: watch::Receiver<Position>,
+    proposals: Semaphore,
+    stop: CancellationToken,
+}
+
+impl RaftGroup {
+    /// Starts the replica from what its disk holds.
+    ///
+    /// # Errors
+    /// [`GroupError`].
+    pub async fn start(parts: GroupParts) -> Result<Arc<Self>, GroupError> {
+        let cell = parts.state.cell();
+        let config = Arc::new(config(cell, parts.timings).validate()?);
+        let log = LogStore::open(parts.state.store().clone(), cell)?;
+        let leading = Arc::new(AtomicBool::new(false));
+        let (applied_sender, applied) = watch::channel(Position::default());
+        let machine = StateAdapter::new(
+            parts.state.clone(),
+            parts.machine,
+            Arc::clone(&leading),
+            applied_sender,
+        )?;
+        let network = Network::new(parts.backbone, cell);
+        let raft = Raft::new(parts.node.0, config, network, log, machine)
+            .await
+            .map_err(|e| GroupError::Raft(e.to_string()))?;
+        parts.groups.insert(
+            cell,
+            Receiver {
+                raft: raft.clone(),
+                state: parts.state,
+                staging: Arc::default(),
+            },
+        );
+        let (leadership_sender, leadership) = watch::channel(Leadership::default());
+        let stop = CancellationToken::new();
+        let follow = follow_leadership(raft.clone(), leading, leadership_sender);
+        let stopped = stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(follow).await });
+        Ok(Arc::new(Self {
+            cell,
+            raft,
+            groups: parts.groups,
+            timings: parts.timings,
+            leadership,
+            applied,
+            proposals: Semaphore::new(PROPOSALS_MAX),
+            stop,
+        }))
+    }
+
+    async fn write(&self, command: Bytes) -> Result<(Position, Outcome), ProposeError> {
+        let permit = self.proposals.try_acquire();
+        let _permit = permit.map_err(|_| ProposeError::Overloaded)?;
+        let writing = self.raft.client_write(Command(command));
+        let written = tokio::time::timeout(self.timings.propose_timeout, writing).await;
+        match written.map_err(|_| ProposeError::Unavailable)? {
+            Ok(written) => Ok((Position(written.log_id.index), written.data)),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                Err(ProposeError::NotLeader(forward.leader_id.map(NodeId)))
+            }
+            Err(RaftError::APIError(error)) => {
+                tracing::error!(cell = %self.cell, %error, "a command was taken for another");
+                Err(ProposeError::Stopped)
+            }
+            Err(RaftError::Fatal(error)) => {
+                tracing::error!(cell = %self.cell, %error, "the replica has stopped");
+                Err(ProposeError::Stopped)
+            }
+        }
+    }
+
+    async fn change(
+        &self,
+        voters: BTreeSet<NodeId>,
+        learners: BTreeSet<NodeId>,
+    ) -> Result<(), ChangeError> {
+        let failed = |e: &dyn std::fmt::Display| ChangeError(e.to_string());
+        let present = self.status();
+        let known =
+            |node: &NodeId| present.voters.contains(node) || present.learners.contains(node);
+        for node in voters.union(&learners).filter(|node| !known(node)) {
+            let added = self.raft.add_learner(node.0, (), true).await;
+            added.map_err(|e| failed(&e))?;
+        }
+        let voters: BTreeSet<u64> = voters.iter().map(|n| n.0).collect();
+        let changed = self
+            .raft
+            .change_membership(ChangeMembers::ReplaceAllVoters(voters.clone()), true)
+            .await;
+        changed.map_err(|e| failed(&e))?;
+        let gone: BTreeSet<u64> = (self.status().learners.iter())
+            .filter(|node| !learners.contains(node))
+            .map(|node| node.0)
+            .collect();
+        if !gone.is_empty() {
+            let removed = self
+                .raft
+                .change_membership(ChangeMembers::RemoveNodes(gone), false)
+                .await;
+            removed.map_err(|e| failed(&e))?;
+        }
+        Ok(())
+    }
+}
+
+impl Consensus for RaftGroup {
+    fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<(Position, Outcome), ProposeError>> {
+        self.write(command).boxed()
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    fn applied(&self) -> watch::Receiver<Position> {
+        self.applied.clone()
+    }
+
+    fn status(&self) -> GroupStatus {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let replication = metrics.replication.iter().flatten();
+        GroupStatus {
+            leadership: *self.leadership.borrow(),
+            applied: *self.applied.borrow(),
+            voters: membership.voter_ids().map(NodeId).collect(),
+            learners: membership.learner_ids().map(NodeId).collect(),
+            matched: replication
+                .filter_map(|(node, matched)| Some((NodeId(*node), matched.as_ref()?.index)))
+                .collect(),
+        }
+    }
+
+    fn found(&self, voters: BTreeSet<NodeId>) -> BoxFuture<'_, Result<(), ChangeError>> {
+        async move {
+            let voters: BTreeSet<u64> = voters.iter().map(|n| n.0).collect();
+            match self.raft.initialize(voters).await {
+                Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+                Err(error) => Err(ChangeError(error.to_string())),
+            }
+        }
+        .boxed()
+    }
+
+    fn set_members(
+        &self,
+        voters: BTreeSet<NodeId>,
+        learners: BTreeSet<NodeId>,
+    ) -> BoxFuture<'_, Result<(), ChangeError>> {
+        self.change(voters, learners).boxed()
+    }
+
+    fn campaign(&self) -> BoxFuture<'_, ()> {
+        async move { log_fatal(self.cell, self.raft.trigger().elect(true).await) }.boxed()
+    }
+
+    fn transfer(&self, to: NodeId) -> BoxFuture<'_, ()> {
+        async move { log_fatal(self.cell, self.raft.trigger().transfer_leader(to.0).await) }.boxed()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        async move {
+            self.groups.remove(self.cell);
+            self.stop.cancel();
+            if let Err(error) = self.raft.shutdown().await {
+                tracing::error!(cell = %self.cell, %error, "the replica did not stop cleanly");
+            }
+        }
+        .boxed()
+    }
+}
+
+fn log_fatal(cell: CellId, result: Result<(), Fatal<TypeConfig>>) {
+    if let Err(error) = result {
+        tracing::error!(%cell, %error, "the replica has stopped");
+    }
+}
+
+/// Tells who leads, and when this replica does so with nothing left to apply
+/// from earlier terms.
+async fn follow_leadership(
+    raft: Raft<TypeConfig, StateAdapter>,
+    leading: Arc<AtomicBool>,
+    leadership: watch::Sender<Leadership>,
+) {
+    let mut server = raft.server_metrics();
+    loop {
+        let now = {
+            let metrics = server.borrow_watched();
+            Leadership {
+                term: metrics.vote.leader_id.term,
+                leader: metrics.current_leader.map(NodeId),
+                ready: metrics.state == ServerState::Leader,
+            }
+        };
+        leading.store(now.ready, Ordering::Release);
+        let unready = Leadership {
+            ready: false,
+            ..now
+        };
+        if now.ready && leadership.borrow().term != now.term {
+            leadership.send_replace(unready);
+            if !applied_own_term(&raft, now.term).await {
+                // Leadership was lost on the way, or the replica has stopped.
+                if server.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        }
+        leadership.send_if_modified(|known| std::mem::replace(known, now) != now);
+        if server.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until an entry of `term`, and so all of earlier terms, is applied.
+async fn applied_own_term(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
+    let waiting = raft.wait(None);
+    let applied = waiting.metrics(
+        move |metrics| {
+            let applied = metrics.last_applied.map_or(0, |id| id.leader_id.term);
+            applied >= term || metrics.state != ServerState::Leader
+        },
+        "the first entry of its own term is applied",
+    );
+    applied.await.is_ok_and(|m| m.state == ServerState::Leader)
+}
+
+fn config(cell: CellId, timings: RaftTimings) -> openraft::Config {
+    let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    openraft::Config {
+        cluster_name: format!("cell-{cell}"),
+        heartbeat_interval: millis(timings.heartbeat),
+        election_timeout_min: millis(timings.election_min),
+        election_timeout_max: millis(timings.election_max),
+        enable_pre_vote: Some(true),
+        // A leader that restarts must ask: it may have been away for long.
+        enable_leader_restore: Some(false),
+        // The disk and the ocean are crossed at the same time.
+        broadcast_submitted_on_append: Some(true),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(timings.snapshot_every),
+        replication_lag_threshold: timings.snapshot_every * 2,
+        max_in_snapshot_log_to_keep: timings.snapshot_every / 2,
+        purge_batch_size: 256,
+        install_snapshot_timeout: 600_000,
+        api_channel_size: Some(PROPOSALS_MAX as u64),
+        notification_channel_size: Some(8_192),
+        backoff: "50ms 100ms 200ms ...500ms".into(),
+        ..openraft::Config::default()
+    }
+}

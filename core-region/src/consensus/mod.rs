@@ -1,0 +1,168 @@
+//! Consensus: how the replicas of a cell come to hold the same log, and apply it
+//! to the same state. [`Consensus`] is all that the rest of the node sees of it;
+//! openraft is known to this folder alone.
+
+mod group;
+mod log_store;
+mod network;
+mod server;
+mod snapshot;
+mod state_adapter;
+mod types;
+mod wire;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use causeway_protocol::client::{self, response};
+use causeway_protocol::{ApiError, NodeId, Position, Topic, WorkspaceId};
+use futures::future::BoxFuture;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::state::Tx;
+use crate::store::StoreError;
+
+pub use group::{GroupError, GroupParts, RaftGroup, RaftTimings};
+pub use server::Groups;
+
+/// What a command led to, on every replica alike.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Nothing to tell.
+    Done,
+    /// An answer as clients read it.
+    Answer(response::Result),
+    /// The state refuses the command; it is unchanged.
+    Refused(ApiError),
+    /// The directory's word on a workspace.
+    Placed(WorkspaceId),
+}
+
+/// An entry that the command appended to a topic's log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicEntry {
+    /// The topic.
+    pub topic: Topic,
+    /// The entry, with its `seq`.
+    pub entry: client::Entry,
+}
+
+/// What applying a command did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// For whoever proposed it.
+    pub outcome: Outcome,
+    /// For whoever listens.
+    pub entries: Vec<TopicEntry>,
+}
+
+impl From<Outcome> for Applied {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            entries: Vec::new(),
+        }
+    }
+}
+
+/// A replicated state machine. Applying must depend on the command and the state
+/// alone: no clock, no randomness, no node.
+pub trait Machine: Send + Sync + 'static {
+    /// Applies one command.
+    ///
+    /// # Errors
+    /// [`StoreError`] stops the replica. A command that the state refuses is an
+    /// [`Outcome::Refused`], and no error.
+    fn apply(&self, tx: &mut Tx<'_>, command: Bytes) -> Result<Applied, StoreError>;
+
+    /// The state has reached `position`, and is written. `leading` tells whether
+    /// this replica led when it applied.
+    fn reached(&self, position: Position, leading: bool, entries: Vec<TopicEntry>);
+
+    /// The whole state has been replaced, by a snapshot.
+    fn replaced(&self) {}
+}
+
+/// Who leads, as this replica knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// The term.
+    pub term: u64,
+    /// Its leader.
+    pub leader: Option<NodeId>,
+    /// This replica leads, and has applied all that earlier leaders committed:
+    /// what it reads is the latest.
+    pub ready: bool,
+}
+
+/// A replica at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Who leads.
+    pub leadership: Leadership,
+    /// How far the state is.
+    pub applied: Position,
+    /// Those who vote.
+    pub voters: BTreeSet<NodeId>,
+    /// Those who only follow.
+    pub learners: BTreeSet<NodeId>,
+    /// On the leader: how far each other replica's log matches.
+    pub matched: Vec<(NodeId, u64)>,
+}
+
+/// Why a command was not carried out, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProposeError {
+    /// Another replica leads; nothing has happened here.
+    #[error("this replica does not lead")]
+    NotLeader(Option<NodeId>),
+    /// No quorum answered in time: the command may still be carried out.
+    #[error("no quorum within the time limit")]
+    Unavailable,
+    /// Too many commands are under way; nothing has happened.
+    #[error("too many commands are under way")]
+    Overloaded,
+    /// The replica has stopped, after an error that the log has.
+    #[error("the replica has stopped")]
+    Stopped,
+}
+
+/// A membership change that did not come about.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the replicas were not changed: {0}")]
+pub struct ChangeError(pub String);
+
+/// One replica of a cell.
+pub trait Consensus: Send + Sync {
+    /// Has the command replicated, synced by a quorum and applied here.
+    fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<(Position, Outcome), ProposeError>>;
+
+    /// Who leads; changes are seen at once.
+    fn leadership(&self) -> watch::Receiver<Leadership>;
+
+    /// How far the state is; changes are seen at once.
+    fn applied(&self) -> watch::Receiver<Position>;
+
+    /// The replica at a glance.
+    fn status(&self) -> GroupStatus;
+
+    /// Founds the group with these voters. Does nothing where it exists.
+    fn found(&self, voters: BTreeSet<NodeId>) -> BoxFuture<'_, Result<(), ChangeError>>;
+
+    /// Changes who votes and who follows. Only the leader can.
+    fn set_members(
+        &self,
+        voters: BTreeSet<NodeId>,
+        learners: BTreeSet<NodeId>,
+    ) -> BoxFuture<'_, Result<(), ChangeError>>;
+
+    /// Asks for an election, if a quorum would grant it.
+    fn campaign(&self) -> BoxFuture<'_, ()>;
+
+    /// Hands leadership over to a voter.
+    fn transfer(&self, to: NodeId) -> BoxFuture<'_, ()>;
+
+    /// Stops the replica.
+    fn stop(&self) -> BoxFuture<'_, ()>;
+}

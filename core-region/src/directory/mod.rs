@@ -1,0 +1,130 @@
+//! The directory: which cells there are, who holds their replicas, and which
+//! shard is in which cell. It is itself a cell, number 0.
+
+mod book;
+mod founding;
+mod machine;
+mod placement;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use causeway_gossip::sync::POLL_HOLD;
+use causeway_protocol::backbone::{CreateWorkspace, Directory, DirectoryPoll};
+use causeway_protocol::{ApiError, ErrorCode, Method, Name, UserId, WorkspaceId};
+use causeway_transport::backbone::Services;
+use causeway_transport::tls::Role;
+use prost::Message;
+use tokio::sync::watch;
+
+use crate::cell::{propose, validate};
+use crate::consensus::{Consensus, Outcome};
+use crate::state_records::{PlaceCells, command::Body};
+
+pub use book::Book;
+pub use founding::{Founding, found};
+pub use machine::DirectoryMachine;
+pub use placement::{Placement, PlacementError};
+
+/// A node's copy of the directory; clones share it.
+#[derive(Debug, Clone)]
+pub struct SharedBook(watch::Sender<Arc<Book>>);
+
+impl Default for SharedBook {
+    fn default() -> Self {
+        Self(watch::Sender::new(Arc::default()))
+    }
+}
+
+impl SharedBook {
+    /// The copy as it is now.
+    pub fn get(&self) -> Arc<Book> {
+        self.0.borrow().clone()
+    }
+
+    /// For waiting until it changes.
+    pub fn watch(&self) -> watch::Receiver<Arc<Book>> {
+        self.0.subscribe()
+    }
+
+    /// For whoever writes into it.
+    pub fn sender(&self) -> watch::Sender<Arc<Book>> {
+        self.0.clone()
+    }
+
+    /// Takes in what another copy has that this one has not.
+    pub fn apply(&self, directory: &Directory) {
+        self.0
+            .send_if_modified(|book| Arc::make_mut(book).apply(directory));
+    }
+
+    /// Serves those who follow the directory: an answer as soon as there is
+    /// something new, or after a while.
+    #[must_use]
+    pub fn register(&self, services: Services) -> Services {
+        let book = self.clone();
+        let roles = &[Role::Core, Role::Edge];
+        services.call(Method::Directory, roles, move |_, body: Bytes| {
+            let mut book = book.watch();
+            async move {
+                let poll = DirectoryPoll::decode(body)
+                    .map_err(|e| ApiError::new(ErrorCode::Malformed, e.to_string()))?;
+                if !poll.at_once {
+                    let newer = book.wait_for(|book| book.version() > poll.have_version);
+                    // Either way the copy is answered as it is.
+                    let _ = tokio::time::timeout(POLL_HOLD, newer).await;
+                }
+                let answer = book.borrow().since(poll.have_version);
+                Ok(answer.encode_to_vec().into())
+            }
+        })
+    }
+}
+
+/// Places a workspace, or finds the one with this name.
+///
+/// # Errors
+/// [`ErrorCode::RegionNotFound`], [`ErrorCode::InvalidName`], and those of
+/// [`propose`].
+pub async fn place_workspace(
+    directory: &dyn Consensus,
+    name: &str,
+    home: &Name,
+) -> Result<WorkspaceId, ApiError> {
+    validate::workspace_name(name)?;
+    let create = CreateWorkspace {
+        name: name.to_owned(),
+        home_region: home.to_string(),
+    };
+    match propose_here(directory, Body::PlaceWorkspace(create)).await? {
+        Outcome::Placed(workspace) => Ok(workspace),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Writes cells into the directory.
+///
+/// # Errors
+/// [`ErrorCode::InvalidArguments`] for an epoch that is not new, and those of
+/// [`propose`].
+pub async fn place_cells(directory: &dyn Consensus, place: PlaceCells) -> Result<(), ApiError> {
+    match propose_here(directory, Body::PlaceCells(place)).await? {
+        Outcome::Done => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn propose_here(directory: &dyn Consensus, body: Body) -> Result<Outcome, ApiError> {
+    let (_, outcome) = propose(directory, UserId(0), body).await?;
+    match outcome {
+        Outcome::Refused(error) => Err(error),
+        outcome => Ok(outcome),
+    }
+}
+
+fn unexpected(outcome: &Outcome) -> ApiError {
+    ApiError::new(
+        ErrorCode::InternalError,
+        format!("the directory answered {outcome:?}"),
+    )
+}

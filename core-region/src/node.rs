@@ -1,0 +1,358 @@
+//! A core node: what it is made of, the order in which it starts, and the order
+//! in which it stops.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_gossip::member::{Member, MemberInfo};
+use causeway_gossip::service::{GossipTask, Inbox};
+use causeway_gossip::sync::{SharedRoutes, follow_directory};
+use causeway_gossip::{Gossip, GossipConfig, Role, Router};
+use causeway_protocol::backbone::PeerHello;
+use causeway_protocol::token::Signer;
+use causeway_protocol::{CellId, Name};
+use causeway_transport::backbone::{Backbone, BackboneConfig, Services, StartError};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Api, Parts};
+use crate::cell::now_us;
+use crate::cells::{CellHost, Cells};
+use crate::channel_server::ChannelServer;
+use crate::consensus::{GroupError, Groups, RaftTimings};
+use crate::directory::{DirectoryMachine, Founding, SharedBook, found};
+use crate::http::{self, Health};
+use crate::leaders;
+use crate::state::CellState;
+use crate::store::{Identity, Store, StoreError};
+
+/// A leader that stops waits this long for a successor.
+const HANDOVER: Duration = Duration::from_millis(1_000);
+
+/// How a core node is set up.
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// The node's name, as in its certificate.
+    pub name: Name,
+    /// Its region.
+    pub region: Name,
+    /// Its failure domain inside the region.
+    pub zone: Name,
+    /// Where its data is.
+    pub data_dir: PathBuf,
+    /// How it joins the backbone.
+    pub backbone: BackboneConfig,
+    /// The backbone address that others use.
+    pub advertise: SocketAddr,
+    /// Nodes to ask first.
+    pub seeds: Vec<SocketAddr>,
+    /// How quickly the dead are noticed.
+    pub gossip: causeway_gossip::swim::Timings,
+    /// The clockwork of its Raft groups.
+    pub raft: RaftTimings,
+    /// What a new world looks like; `None` = this node waits for one.
+    pub founding: Option<Founding>,
+    /// Where health checks and metrics are served.
+    pub http: SocketAddr,
+    /// Signs tokens.
+    pub signer: Option<Signer>,
+}
+
+/// A core node that cannot start, or cannot go on.
+#[derive(Debug, Error)]
+pub enum CoreError {
+    /// The disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The backbone.
+    #[error(transparent)]
+    Backbone(#[from] StartError),
+    /// A replica.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// The HTTP address cannot be bound.
+    #[error("cannot listen on tcp {address}: {source}")]
+    Http {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A part of the node ended, or panicked: the node must not go on without.
+    #[error("{0} has ended")]
+    Ended(String),
+}
+
+/// Runs a core node until `stop`, and then stops it in order.
+///
+/// # Errors
+/// [`CoreError`]. The first part that fails stops the rest.
+pub async fn run(config: CoreConfig, stop: CancellationToken) -> Result<(), CoreError> {
+    let node = CoreNode::start(config).await?;
+    node.run(stop).await
+}
+
+struct CoreNode {
+    backbone: Backbone,
+    cells: Cells,
+    tasks: JoinSet<Result<(), CoreError>>,
+    /// Stops the tasks that need nobody else.
+    stop: CancellationToken,
+    /// Stops gossip, last of the tasks.
+    leave: CancellationToken,
+    gossip_task: tokio::task::JoinHandle<()>,
+}
+
+impl CoreNode {
+    async fn start(config: CoreConfig) -> Result<Self, CoreError> {
+        let store = Store::open(&config.data_dir)?;
+        let me = Identity::of(&store).await?.node;
+        let incarnation = now_us();
+        let hello = PeerHello {
+            node_id: me.0,
+            incarnation,
+            name: config.name.to_string(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            address: config.advertise.to_string(),
+        };
+        let backbone = Backbone::bind(&config.backbone, hello)?;
+        let inbox = Inbox::default();
+        let services = Services::default().datagram(inbox.handler());
+        let (gossip, gossip_task) = join(&config, me, incarnation, &backbone, inbox);
+
+        let routes = SharedRoutes::default();
+        let router = Router::new(backbone.clone(), routes.clone());
+        let book = SharedBook::default();
+        let (groups, cells) = (Groups::default(), Cells::default());
+        let channel_server = ChannelServer::new(
+            config.region.clone(),
+            &backbone,
+            router.clone(),
+            cells.clone(),
+        );
+        let api = Api::new(Parts {
+            cells: cells.clone(),
+            book: book.clone(),
+            router: router.clone(),
+            gossip: gossip.clone(),
+            me,
+            signer: config.signer.clone(),
+        });
+        let local = api.clone();
+        router.serve_local(Box::new(move |method, body| {
+            Box::pin(local.clone().local(method, body))
+        }));
+        let services = groups.register(services);
+        let services = routes.register(services);
+        let services = book.register(services);
+        let services = channel_server.register(services);
+        backbone.serve(api.register(services));
+
+        let host = CellHost {
+            node: me,
+            region: config.region.clone(),
+            store: store.clone(),
+            backbone: backbone.clone(),
+            groups,
+            timings: config.raft,
+            cells: cells.clone(),
+            gossip: gossip.clone(),
+            routes: routes.clone(),
+        };
+        let state = CellState::open(store.clone(), CellId::DIRECTORY)?;
+        let machine = Arc::new(DirectoryMachine::new(state.clone(), book.sender())?);
+        let directory = host.start(state, machine).await?;
+
+        let health = Health {
+            store,
+            cells: cells.clone(),
+            book: book.clone(),
+            gossip: gossip.clone(),
+            channel_server: channel_server.clone(),
+            me,
+        };
+        let listener = http::bind(config.http)
+            .await
+            .map_err(|source| CoreError::Http {
+                address: config.http,
+                source,
+            })?;
+
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let mut task =
+            |name: &'static str, run: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+                let stop = stop.clone();
+                tasks.spawn(async move {
+                    run.await;
+                    match stop.is_cancelled() {
+                        true => Ok(()),
+                        false => Err(CoreError::Ended(name.into())),
+                    }
+                });
+            };
+        if let Some(founding) = config.founding {
+            let founding = found(
+                founding,
+                Arc::clone(directory.consensus()),
+                book.clone(),
+                gossip.clone(),
+                backbone.clone(),
+                stop.clone(),
+            );
+            tokio::spawn(founding);
+        }
+        let (have, take) = (book.clone(), book.clone());
+        task(
+            "following the directory",
+            Box::pin(follow_directory(
+                backbone.clone(),
+                gossip.clone(),
+                move || have.get().version(),
+                move |directory| take.apply(directory),
+                stop.clone(),
+            )),
+        );
+        task(
+            "routes",
+            Box::pin(feed_routes(book.clone(), routes, stop.clone())),
+        );
+        task(
+            "the channel server",
+            Box::pin(
+                channel_server
+                    .clone()
+                    .run(gossip, backbone.clone(), stop.clone()),
+            ),
+        );
+        task(
+            "announcing leaders",
+            Box::pin(leaders::announce(
+                cells.clone(),
+                backbone.clone(),
+                stop.clone(),
+            )),
+        );
+        task(
+            "http",
+            Box::pin(http::serve(listener, health, stop.clone())),
+        );
+        let hosting = host.run(book, Arc::new(channel_server), stop.clone());
+        tasks.spawn(async move { Ok(hosting.await?) });
+
+        let leave = CancellationToken::new();
+        let gossip_task = tokio::spawn(gossip_task.run(leave.clone()));
+        Ok(Self {
+            backbone,
+            cells,
+            tasks,
+            stop,
+            leave,
+            gossip_task,
+        })
+    }
+
+    async fn run(mut self, stop: CancellationToken) -> Result<(), CoreError> {
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            ended = self.tasks.join_next() => first_end(ended),
+        };
+        self.stop_in_order().await;
+        ended
+    }
+
+    /// Hand over leadership, take leave, stop replicas, close connections; the
+    /// store closes when its last user is gone.
+    async fn stop_in_order(mut self) {
+        self.hand_over().await;
+        self.stop.cancel();
+        self.leave.cancel();
+        if self.gossip_task.await.is_err() {
+            tracing::error!("gossip has panicked");
+        }
+        while self.tasks.join_next().await.is_some() {}
+        self.cells.stop().await;
+        self.backbone.close().await;
+    }
+
+    /// Gives each cell that this node leads to the replica that is nearest to
+    /// its end of the log.
+    async fn hand_over(&self) {
+        let led = self.cells.all().into_iter().filter(|cell| {
+            let status = cell.consensus().status();
+            status.leadership.ready && !status.matched.is_empty()
+        });
+        let handovers = led.map(|cell| async move {
+            let status = cell.consensus().status();
+            let voters = status
+                .matched
+                .iter()
+                .filter(|(n, _)| status.voters.contains(n));
+            let others = voters.filter(|(n, _)| *n != self.backbone.node());
+            let Some((successor, _)) = others.max_by_key(|(_, index)| *index) else {
+                return;
+            };
+            let mut leadership = cell.consensus().leadership();
+            cell.consensus().transfer(*successor).await;
+            let handed_over = leadership.wait_for(|l| l.leader == Some(*successor));
+            // Without a successor the others elect one: it takes longer.
+            let _ = tokio::time::timeout(HANDOVER, handed_over).await;
+        });
+        futures::future::join_all(handovers).await;
+    }
+}
+
+fn first_end(
+    ended: Option<Result<Result<(), CoreError>, tokio::task::JoinError>>,
+) -> Result<(), CoreError> {
+    match ended {
+        Some(Ok(Ok(()))) | None => Err(CoreError::Ended("a task".into())),
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(panic)) => Err(CoreError::Ended(panic.to_string())),
+    }
+}
+
+fn join(
+    config: &CoreConfig,
+    me: causeway_protocol::NodeId,
+    incarnation: u64,
+    backbone: &Backbone,
+    inbox: Inbox,
+) -> (Gossip, GossipTask) {
+    let me = MemberInfo {
+        node: me,
+        incarnation,
+        name: config.name.clone(),
+        role: Role::Core,
+        place: config.region.clone(),
+        zone: config.zone.clone(),
+        backbone: config.advertise,
+        client: None,
+        http: Some(config.http),
+        version: env!("CARGO_PKG_VERSION").into(),
+    };
+    tracing::info!(member = ?Member::new(me.clone()), node = %me.node, "starting");
+    let config = GossipConfig {
+        me,
+        seeds: config.seeds.clone(),
+        timings: config.gossip,
+    };
+    Gossip::new(config, backbone.clone(), inbox)
+}
+
+/// Keeps the routes in step with the directory.
+async fn feed_routes(book: SharedBook, routes: SharedRoutes, stop: CancellationToken) {
+    let mut changed = book.watch();
+    loop {
+        let since = routes.get().version();
+        let fresh = changed.borrow_and_update().since(since);
+        routes.apply_directory(&fresh);
+        match stop.run_until_cancelled(changed.changed()).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) | None => return,
+        }
+    }
+}

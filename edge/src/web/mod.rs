@@ -1,0 +1,1 @@
+//! The Web API, in Slack's shapes.

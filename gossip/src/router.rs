@@ -1,0 +1,204 @@
+//! The way of a call to a cell: to its leader wherever that is, or to the
+//! nearest replica.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use causeway_protocol::backbone::{RoutedReply, routed_reply};
+use causeway_protocol::{ApiError, CellId, ErrorCode, Method, NodeId};
+use causeway_transport::backbone::{Backbone, CallError};
+use futures::future::BoxFuture;
+use prost::Message;
+
+use crate::sync::SharedRoutes;
+
+/// One try at one node. A quorum across an ocean takes a fraction of this.
+const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+/// After every replica has been tried in vain.
+const ROUND_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether a call may be made again when its fate is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It has an id, or doing it twice is the same as once.
+    Safe,
+    /// It is made again only if it certainly was not carried out.
+    Unsafe,
+}
+
+/// How a node answers calls that its own router finds to be for itself.
+pub type LocalCalls =
+    dyn Fn(Method, Bytes) -> BoxFuture<'static, Result<Bytes, ApiError>> + Send + Sync;
+
+/// Routes calls by what this node knows of the cells; clones share that.
+#[derive(Clone)]
+pub struct Router {
+    backbone: Backbone,
+    routes: SharedRoutes,
+    local: Arc<OnceLock<Box<LocalCalls>>>,
+}
+
+/// What one try at one node led to.
+enum Tried {
+    Answered(Bytes),
+    Refused(ApiError),
+    /// It does not lead.
+    Elsewhere,
+    /// It was not reached, or its answer did not come.
+    Unknown(String),
+}
+
+impl Router {
+    /// Over these connections and routes.
+    pub fn new(backbone: Backbone, routes: SharedRoutes) -> Self {
+        Self {
+            backbone,
+            routes,
+            local: Arc::default(),
+        }
+    }
+
+    /// Answers calls to this node itself. Only the first call counts.
+    pub fn serve_local(&self, local: Box<LocalCalls>) {
+        // Set once, while the node starts.
+        let _ = self.local.set(local);
+    }
+
+    /// The routes that are used.
+    pub fn routes(&self) -> &SharedRoutes {
+        &self.routes
+    }
+
+    /// The backbone below.
+    pub fn backbone(&self) -> &Backbone {
+        &self.backbone
+    }
+
+    /// Calls the leader of `cell`, and looks for it until `budget` is used up.
+    ///
+    /// # Errors
+    /// What the leader says, or [`ErrorCode::Unavailable`].
+    pub async fn call_leader(
+        &self,
+        cell: CellId,
+        method: Method,
+        body: Bytes,
+        repeat: Repeat,
+        budget: Duration,
+    ) -> Result<Bytes, ApiError> {
+        let deadline = Instant::now() + budget;
+        let mut tried = HashSet::new();
+        let mut last = format!("cell {cell} is not known");
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ApiError::new(ErrorCode::Unavailable, last));
+            }
+            let Some(node) = self.next_candidate(cell, &tried) else {
+                tried.clear();
+                tokio::time::sleep(ROUND_PAUSE.min(left)).await;
+                continue;
+            };
+            let timeout = left.min(TRY_TIMEOUT);
+            match self.call_once(node, method, body.clone(), timeout).await {
+                Tried::Answered(answer) => return Ok(answer),
+                Tried::Refused(error) => return Err(error),
+                Tried::Elsewhere => last = format!("nobody leads cell {cell}"),
+                Tried::Unknown(reason) if repeat == Repeat::Unsafe => {
+                    return Err(ApiError::new(ErrorCode::Unavailable, reason));
+                }
+                Tried::Unknown(reason) => last = reason,
+            }
+            tried.insert(node);
+        }
+    }
+
+    /// Calls the nearest replica of `cell` that answers; the leader at last.
+    ///
+    /// # Errors
+    /// What the replica says, or [`ErrorCode::Unavailable`].
+    pub async fn call_nearest(
+        &self,
+        cell: CellId,
+        method: Method,
+        body: Bytes,
+        budget: Duration,
+    ) -> Result<Bytes, ApiError> {
+        let deadline = Instant::now() + budget;
+        let mut last = ApiError::new(ErrorCode::Unavailable, "no replica is known");
+        for node in self.by_distance(cell) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = left.min(TRY_TIMEOUT);
+            match self.call_once(node, method, body.clone(), timeout).await {
+                Tried::Answered(answer) => return Ok(answer),
+                Tried::Refused(error) if error.code == ErrorCode::Unavailable => last = error,
+                Tried::Refused(error) => return Err(error),
+                Tried::Elsewhere => {}
+                Tried::Unknown(reason) => last = ApiError::new(ErrorCode::Unavailable, reason),
+            }
+        }
+        Err(last)
+    }
+
+    fn next_candidate(&self, cell: CellId, tried: &HashSet<NodeId>) -> Option<NodeId> {
+        let routes = self.routes.get();
+        let mut candidates = routes.cell(cell)?.candidates();
+        candidates.find(|node| !tried.contains(node))
+    }
+
+    /// The replicas of a cell, the nearest first; those of unknown distance last.
+    pub fn by_distance(&self, cell: CellId) -> Vec<NodeId> {
+        let routes = self.routes.get();
+        let Some(route) = routes.cell(cell) else {
+            return Vec::new();
+        };
+        let mut nodes: Vec<_> = route.replicas.iter().map(|r| r.node).collect();
+        nodes.sort_by_key(|node| {
+            if *node == self.backbone.node() {
+                return Duration::ZERO;
+            }
+            let round_trip = self.backbone.round_trip(*node);
+            round_trip.unwrap_or(Duration::MAX)
+        });
+        nodes
+    }
+
+    async fn call_once(
+        &self,
+        node: NodeId,
+        method: Method,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Tried {
+        let answer = match self.local.get() {
+            Some(local) if node == self.backbone.node() => {
+                local(method, body).await.map_err(CallError::Refused)
+            }
+            _ => self.backbone.call(node, method, body, timeout).await,
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(CallError::Refused(error)) => return Tried::Refused(error),
+            Err(error) => return Tried::Unknown(error.to_string()),
+        };
+        let Ok(reply) = RoutedReply::decode(answer) else {
+            return Tried::Unknown("the answer cannot be understood".into());
+        };
+        if let Some(hint) = &reply.leader {
+            self.routes.apply_hints(std::slice::from_ref(hint));
+        }
+        match reply.result {
+            Some(routed_reply::Result::Body(body)) => Tried::Answered(body),
+            Some(routed_reply::Result::Error(error)) => {
+                let error = ApiError::from_wire(error);
+                match error.code {
+                    ErrorCode::NotLeader => Tried::Elsewhere,
+                    _ => Tried::Refused(error),
+                }
+            }
+            None => Tried::Unknown("an empty answer".into()),
+        }
+    }
+}
