@@ -1,1 +1,196 @@
+//! The client library: connects to the nearest PoP, stays connected, sends each
+//! message once whatever happens, and gives the application each entry of its
+//! topics once and in order.
+//!
+//! The decisions are two state machines: the [`outbox`] and the [`inbox`]. The
+//! [`Client`] moves their bytes.
 
+mod connection;
+pub mod inbox;
+mod nearest;
+pub mod outbox;
+mod supervisor;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use causeway_protocol::client::{self, request, response};
+use causeway_protocol::{ApiError, ChannelId, ErrorCode, Name, Timestamp, Topic};
+use causeway_transport::tls::Roots;
+use quinn::Endpoint;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use nearest::endpoint;
+pub use outbox::OutboxFull;
+
+/// Events that wait for the application; then the client reads no more pushes,
+/// and the edge drops them: nothing is lost, only late.
+const EVENTS_MAX: usize = 4_096;
+/// Commands of the application that wait for the client.
+const COMMANDS_MAX: usize = 1_024;
+/// A request is answered by then, connection or not.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A PoP as it is offered to clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pop {
+    /// Its name.
+    pub name: Name,
+    /// Where its edge nodes accept QUIC.
+    pub address: SocketAddr,
+    /// The name in their certificate.
+    pub server_name: String,
+}
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// The PoPs to choose from.
+    pub pops: Vec<Pop>,
+    /// Who certifies them.
+    pub roots: Roots,
+    /// The user's token.
+    pub token: String,
+    /// Free text for the operator.
+    pub client: String,
+    /// Where connections start from; see [`endpoint`]. Shared by many clients of
+    /// one process, if it has many.
+    pub endpoint: Endpoint,
+    /// When a silent PoP is given up.
+    pub liveness: causeway_transport::endpoint::Liveness,
+}
+
+/// What the application is told.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// Connected, also after a break.
+    Connected {
+        /// To which PoP.
+        pop: Name,
+        /// The edge node.
+        edge: String,
+        /// The measured round trip.
+        round_trip: Duration,
+        /// The user, the workspace, the channels.
+        boot: Box<client::BootData>,
+    },
+    /// Not connected; the client goes on trying.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// An entry of a topic: each once, and in order of `seq` within its topic.
+    Entry {
+        /// The topic.
+        topic: Topic,
+        /// The entry.
+        entry: Box<client::Entry>,
+        /// When it came in.
+        at: Instant,
+    },
+    /// What became of a message in the outbox.
+    Sent {
+        /// The id under which it was sent.
+        client_msg_id: Bytes,
+        /// Its place, or the refusal that no retry can help.
+        result: Result<client::Sent, ApiError>,
+        /// When the answer came in.
+        at: Instant,
+    },
+    /// The client has stopped for good: the token is no longer accepted.
+    Stopped(ApiError),
+}
+
+/// A message for the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where it goes.
+    pub channel: ChannelId,
+    /// Under which id; the same id is never posted twice.
+    pub client_msg_id: Bytes,
+    /// The text.
+    pub text: String,
+    /// The thread, if any.
+    pub thread: Option<Timestamp>,
+}
+
+/// A connected user. Dropping it disconnects.
+///
+/// Whoever awaits [`send`](Self::send) or [`request`](Self::request) must not be
+/// the only one who takes events: a client whose events nobody takes stands
+/// still.
+#[derive(Debug, Clone)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    _stop: Arc<DropGuard>,
+}
+
+/// The client has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the client has stopped")]
+pub struct Stopped;
+
+pub(crate) enum Command {
+    Send(Outgoing, oneshot::Sender<Result<(), OutboxFull>>),
+    Request(
+        request::Body,
+        oneshot::Sender<Result<response::Result, ApiError>>,
+    ),
+    Reconnect,
+}
+
+impl Client {
+    /// Starts to connect.
+    pub fn start(config: ClientConfig) -> (Self, mpsc::Receiver<Event>) {
+        let (commands, inputs) = mpsc::channel(COMMANDS_MAX);
+        let (events, outputs) = mpsc::channel(EVENTS_MAX);
+        let stop = CancellationToken::new();
+        tokio::spawn(supervisor::run(config, inputs, events, stop.clone()));
+        let client = Self {
+            commands,
+            _stop: Arc::new(stop.drop_guard()),
+        };
+        (client, outputs)
+    }
+
+    /// Puts a message into the outbox. It is sent when there is a connection, and
+    /// again until it is answered; an [`Event::Sent`] tells the end.
+    ///
+    /// # Errors
+    /// [`OutboxFull`].
+    pub async fn send(&self, message: Outgoing) -> Result<(), OutboxFull> {
+        let (done, taken) = oneshot::channel();
+        let sent = self.commands.send(Command::Send(message, done)).await;
+        if sent.is_err() {
+            return Err(OutboxFull);
+        }
+        taken.await.unwrap_or(Err(OutboxFull))
+    }
+
+    /// Makes a request, once.
+    ///
+    /// # Errors
+    /// The edge's or the cell's refusal; [`ErrorCode::Unavailable`] without a
+    /// connection, and when the connection broke before the answer.
+    pub async fn request(&self, body: request::Body) -> Result<response::Result, ApiError> {
+        let unavailable = |text: &str| ApiError::new(ErrorCode::Unavailable, text);
+        let (done, answer) = oneshot::channel();
+        let sent = self.commands.send(Command::Request(body, done)).await;
+        sent.map_err(|_| unavailable("the client has stopped"))?;
+        match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(unavailable("the connection broke")),
+            Err(_) => Err(unavailable("no answer in time")),
+        }
+    }
+
+    /// Gives the present connection up, and looks for the nearest PoP anew.
+    pub async fn reconnect(&self) {
+        // A client that has stopped has no connection to give up.
+        let _ = self.commands.send(Command::Reconnect).await;
+    }
+}

@@ -1,4 +1,16 @@
 //! An edge node: terminates clients at a PoP, and holds nothing that lasts.
+//!
+//! [`node`] puts the parts together: [`session`]s on one side, the [`hub`] that
+//! fans entries out to them, and the way [`upstream`] to the cells. The [`web`]
+//! API asks the same way. Nothing in here knows how a cell keeps its state.
 
+pub mod https;
+pub mod hub;
+pub mod metrics;
+pub mod node;
+pub mod refusals;
+pub mod session;
 pub mod upstream;
 pub mod web;
+
+pub use node::{EdgeConfig, EdgeError, run};

@@ -1,7 +1,9 @@
 //! The way from the edge to the cells: a client's request becomes a call to the
 //! leader of its workspace's cell, or to the nearest replica.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_gossip::{Repeat, Router};
@@ -9,6 +11,7 @@ use causeway_protocol::backbone::ApiCall;
 use causeway_protocol::client::{self, request::Body};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Method, UserId, WorkspaceId};
 use futures::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
 use prost::Message;
 
 /// A request that no cell has answered by then is refused as `unavailable`.
@@ -27,16 +30,25 @@ pub trait Ask: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<client::Response, ApiError>>;
 }
 
-/// The cells, by way of the backbone.
+/// Users whose last position is remembered.
+const RECENT_MAX: usize = 100_000;
+/// Replicas are this far behind at the most, or they are not asked.
+const RECENT: Duration = Duration::from_secs(30);
+
+/// The cells, by way of the backbone; clones share what they remember.
 #[derive(Clone)]
 pub struct Upstream {
     router: Router,
+    recent: Arc<Mutex<HashMap<UserId, (u64, Instant)>>>,
 }
 
 impl Upstream {
     /// Over this router.
     pub fn new(router: Router) -> Self {
-        Self { router }
+        Self {
+            router,
+            recent: Arc::default(),
+        }
     }
 
     /// The router below.
@@ -64,9 +76,10 @@ impl Upstream {
     async fn carry(
         &self,
         user: UserId,
-        request: client::Request,
+        mut request: client::Request,
     ) -> Result<client::Response, ApiError> {
         let cell = self.cell_of(user.workspace())?;
+        request.min_position = request.min_position.max(self.seen_by(user));
         let way = way(request.body.as_ref());
         let call = ApiCall {
             cell: cell.0,
@@ -89,8 +102,32 @@ impl Upstream {
             }
             Way::Leader(repeat) => self.to_leader(cell, body, repeat).await?,
         };
-        client::Response::decode(answer)
-            .map_err(|e| ApiError::new(ErrorCode::InternalError, e.to_string()))
+        let response = client::Response::decode(answer)
+            .map_err(|e| ApiError::new(ErrorCode::InternalError, e.to_string()))?;
+        self.has_seen(user, response.position);
+        Ok(response)
+    }
+
+    /// What a user was answered last, so that the next answer, from whichever
+    /// replica, is not older: read your own writes.
+    fn seen_by(&self, user: UserId) -> u64 {
+        let recent = self.recent.lock();
+        recent.get(&user).map_or(0, |(position, _)| *position)
+    }
+
+    fn has_seen(&self, user: UserId, position: u64) {
+        if user.is_platform() {
+            return;
+        }
+        let now = Instant::now();
+        let mut recent = self.recent.lock();
+        if recent.len() >= RECENT_MAX {
+            recent.retain(|_, (_, at)| now.duration_since(*at) < RECENT);
+        }
+        if recent.len() < RECENT_MAX {
+            let seen = recent.entry(user).or_insert((0, now));
+            *seen = (seen.0.max(position), now);
+        }
     }
 
     async fn to_leader(

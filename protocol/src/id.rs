@@ -124,6 +124,16 @@ impl UserId {
     pub fn workspace(self) -> WorkspaceId {
         WorkspaceId((self.0 >> 32) as u32)
     }
+
+    /// The platform itself, acting in a workspace: number 0, which no user has.
+    pub fn platform(workspace: WorkspaceId) -> Self {
+        Self::new(workspace, 0)
+    }
+
+    /// Whether this is the platform and no user.
+    pub fn is_platform(self) -> bool {
+        self.0 as u32 == 0
+    }
 }
 
 macro_rules! number {

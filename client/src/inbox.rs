@@ -1,0 +1,307 @@
+//! Entries on their way in: each topic's once and in order, holes filled from
+//! the log. A state machine; the reading is done around it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use causeway_protocol::client::{self, entry::Kind};
+use causeway_protocol::{ChannelId, Seq, Topic};
+
+/// Entries that wait behind a hole, per topic; more are read from the log.
+const EARLY_MAX: usize = 2_000;
+
+/// What the inbox wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Take {
+    /// Give this entry to the application.
+    Deliver(Topic, client::Entry),
+    /// Read these entries from the log and hand them in with [`Inbox::log`].
+    Read {
+        /// The topic.
+        topic: Topic,
+        /// The first that is missing.
+        from: Seq,
+        /// The last that is known to exist.
+        to: Seq,
+    },
+}
+
+#[derive(Debug, Default)]
+struct TopicState {
+    cursor: Seq,
+    early: BTreeMap<Seq, client::Entry>,
+    /// The last entry known to exist.
+    head: Seq,
+    reading: bool,
+}
+
+/// What the client has of each topic.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    topics: HashMap<Topic, TopicState>,
+    position: u64,
+}
+
+impl Inbox {
+    /// The highest position seen; goes with every request.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Takes in the position of an answer.
+    pub fn saw(&mut self, position: u64) {
+        self.position = self.position.max(position);
+    }
+
+    /// The cursors to say hello with.
+    pub fn cursors(&self) -> Vec<client::Cursor> {
+        let cursors = self.topics.iter().map(|(topic, state)| client::Cursor {
+            topic: Some(topic.to_wire()),
+            seq: state.cursor.0,
+        });
+        cursors.collect()
+    }
+
+    /// Connected: topics that are new begin where the boot data ends, the others
+    /// where the client was. Channels that were left meanwhile are forgotten.
+    pub fn booted(&mut self, boot: &client::BootData) -> Vec<Take> {
+        let channels = boot.channels.iter();
+        let mut heads: Vec<_> = channels
+            .map(|c| (Topic::Channel(ChannelId(c.id)), Seq(c.last_seq)))
+            .collect();
+        if let Some(user) = &boot.self_ {
+            let user = causeway_protocol::UserId(user.id);
+            heads.push((Topic::User(user), Seq(boot.user_seq)));
+            let workspace = Topic::Workspace(user.workspace());
+            heads.push((workspace, Seq(boot.workspace_seq)));
+        }
+        self.topics.retain(|topic, _| {
+            !matches!(topic, Topic::Channel(_)) || heads.iter().any(|(known, _)| known == topic)
+        });
+        let mut takes = Vec::new();
+        for (topic, head) in heads {
+            let state = self.topics.entry(topic).or_insert_with(|| TopicState {
+                cursor: head,
+                head,
+                ..TopicState::default()
+            });
+            state.reading = false;
+            takes.extend(state.advance(topic));
+        }
+        takes
+    }
+
+    /// A push has come in.
+    pub fn push(&mut self, topic: Topic, entry: client::Entry, position: u64) -> Vec<Take> {
+        self.saw(position);
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return Vec::new();
+        };
+        state.add(entry);
+        let takes = state.advance(topic);
+        self.follow(takes)
+    }
+
+    /// Pushes were dropped: entries up to `head` exist.
+    pub fn missed(&mut self, topic: Topic, head: Seq) -> Vec<Take> {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return Vec::new();
+        };
+        state.head = state.head.max(head);
+        state.advance(topic).into_iter().collect()
+    }
+
+    /// The log was read; `None` when it could not be.
+    pub fn log(&mut self, topic: Topic, entries: Option<Vec<client::Entry>>) -> Vec<Take> {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return Vec::new();
+        };
+        state.reading = false;
+        for entry in entries.unwrap_or_default() {
+            state.add(entry);
+        }
+        let takes = state.advance(topic);
+        self.follow(takes)
+    }
+
+    /// Topics come and go with the entries that say so.
+    fn follow(&mut self, takes: Vec<Take>) -> Vec<Take> {
+        for take in &takes {
+            let Take::Deliver(Topic::User(_), entry) = take else {
+                continue;
+            };
+            match &entry.kind {
+                Some(Kind::ChannelJoined(channel)) => {
+                    let topic = Topic::Channel(ChannelId(channel.id));
+                    self.topics.entry(topic).or_insert_with(|| TopicState {
+                        cursor: Seq(channel.last_seq),
+                        head: Seq(channel.last_seq),
+                        ..TopicState::default()
+                    });
+                }
+                Some(Kind::ChannelLeft(channel)) => {
+                    self.topics.remove(&Topic::Channel(ChannelId(*channel)));
+                }
+                _ => {}
+            }
+        }
+        takes
+    }
+}
+
+impl TopicState {
+    fn add(&mut self, entry: client::Entry) {
+        let seq = Seq(entry.seq);
+        self.head = self.head.max(seq);
+        if seq > self.cursor && self.early.len() < EARLY_MAX {
+            self.early.insert(seq, entry);
+        }
+    }
+
+    /// Delivers what is next, and asks for what is missing.
+    fn advance(&mut self, topic: Topic) -> Vec<Take> {
+        let mut takes = Vec::new();
+        while let Some(entry) = self.early.remove(&self.cursor.next()) {
+            self.cursor = self.cursor.next();
+            takes.push(Take::Deliver(topic, entry));
+        }
+        if self.cursor < self.head && !self.reading {
+            self.reading = true;
+            let first_early = self.early.first_key_value().map(|(seq, _)| *seq);
+            takes.push(Take::Read {
+                topic,
+                from: self.cursor.next(),
+                to: first_early.map_or(self.head, |early| Seq(early.0 - 1)),
+            });
+        }
+        takes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use causeway_protocol::{UserId, WorkspaceId};
+    use rand::rngs::SmallRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn user() -> UserId {
+        UserId::new(WorkspaceId(1), 1)
+    }
+
+    fn channel(last_seq: u64) -> client::Channel {
+        client::Channel {
+            id: 5,
+            last_seq,
+            ..client::Channel::default()
+        }
+    }
+
+    const TOPIC: Topic = Topic::Channel(ChannelId(5));
+
+    fn boot(channels: Vec<client::Channel>) -> client::BootData {
+        client::BootData {
+            self_: Some(client::User {
+                id: user().0,
+                ..client::User::default()
+            }),
+            channels,
+            ..client::BootData::default()
+        }
+    }
+
+    fn entry(seq: u64) -> client::Entry {
+        client::Entry {
+            seq,
+            ..client::Entry::default()
+        }
+    }
+
+    /// Pushes lost, doubled and reordered, notices of holes, reconnections, logs
+    /// that answer in part or not at all: each entry comes once and in order.
+    #[test]
+    fn every_entry_is_delivered_once_and_in_order() {
+        for seed in 0..1_000 {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let mut inbox = Inbox::default();
+            let start = rng.random_range(0..20);
+            let (mut log, mut delivered) = (start, start);
+            let mut wire: Vec<u64> = Vec::new();
+            let mut reads: Vec<(u64, u64)> = Vec::new();
+            let mut takes = inbox.booted(&boot(vec![channel(log)]));
+            for step in 0..600 {
+                let storm = step < 300;
+                for take in takes.drain(..) {
+                    match take {
+                        Take::Deliver(_, entry) => {
+                            assert_eq!(entry.seq, delivered + 1, "seed {seed}");
+                            delivered = entry.seq;
+                        }
+                        Take::Read { from, to, .. } => reads.push((from.0, to.0)),
+                    }
+                }
+                match rng.random_range(0..10) {
+                    0..4 if storm => {
+                        log += 1;
+                        if rng.random_bool(0.7) {
+                            wire.push(log);
+                        }
+                        if rng.random_bool(0.1) {
+                            wire.push(log);
+                        }
+                    }
+                    4 if storm => takes = inbox.missed(TOPIC, Seq(log)),
+                    5 if storm && rng.random_bool(0.1) => {
+                        wire.clear();
+                        reads.clear();
+                        takes = inbox.booted(&boot(vec![channel(log)]));
+                    }
+                    6 | 7 if !reads.is_empty() => {
+                        let (from, to) = reads.remove(0);
+                        let entries = if storm && rng.random_bool(0.3) {
+                            None
+                        } else {
+                            Some((from..=to.min(from + 10)).map(entry).collect())
+                        };
+                        takes = inbox.log(TOPIC, entries);
+                    }
+                    _ if !wire.is_empty() => {
+                        let seq = wire.remove(rng.random_range(0..wire.len().min(4)));
+                        takes = inbox.push(TOPIC, entry(seq), seq);
+                    }
+                    _ if !storm => takes = inbox.missed(TOPIC, Seq(log)),
+                    _ => {}
+                }
+            }
+            assert_eq!(delivered, log, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_channel_begins_when_it_is_joined_and_ends_when_it_is_left() {
+        let mut inbox = Inbox::default();
+        inbox.booted(&boot(vec![]));
+        assert!(inbox.push(TOPIC, entry(4), 0).is_empty());
+        let of_user = |seq, kind| client::Entry {
+            kind: Some(kind),
+            ..entry(seq)
+        };
+        let topic = Topic::User(user());
+        inbox.push(topic, of_user(1, Kind::ChannelJoined(channel(4))), 0);
+        assert_eq!(inbox.push(TOPIC, entry(5), 0).len(), 1);
+        inbox.push(topic, of_user(2, Kind::ChannelLeft(5)), 0);
+        assert!(inbox.push(TOPIC, entry(6), 0).is_empty());
+    }
+
+    #[test]
+    fn cursors_say_what_the_client_has() {
+        let mut inbox = Inbox::default();
+        inbox.booted(&boot(vec![channel(3)]));
+        inbox.push(TOPIC, entry(4), 9);
+        inbox.push(TOPIC, entry(7), 9);
+        let cursors = inbox.cursors();
+        let cursor = cursors.iter().find(|c| c.topic == Some(TOPIC.to_wire()));
+        assert_eq!(cursor.unwrap().seq, 4);
+        assert_eq!(inbox.position(), 9);
+    }
+}

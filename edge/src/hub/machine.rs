@@ -1,0 +1,516 @@
+//! The hub's decisions: which topics to subscribe to and where, what to deliver
+//! to whom, what is missing. A state machine over inputs and `now`; it does no
+//! IO.
+//!
+//! A topic's entries may come late, twice or not at all; its subscribers get
+//! each once and in order, or are told up to where they have missed some.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use causeway_protocol::{CellId, NodeId, Seq, Topic};
+
+/// A subscription that has no answer by then is asked for again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// Between tries while the leader or the channel server is away.
+const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// A live subscription is renewed this often: what got lost without a trace is
+/// noticed by then.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// A topic that nobody wants is kept this long.
+const LINGER: Duration = Duration::from_secs(20);
+/// A hole longer than this is not filled here: subscribers read the log.
+const HOLE_MAX: u64 = 2_000;
+/// Entries that wait behind a hole.
+const BEHIND_HOLE_MAX: usize = 1_024;
+
+/// A session, among those of this edge node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// Where a topic's channel server is, and in which term its leader was elected:
+/// a change of either calls for a new subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server {
+    /// The channel server.
+    pub node: NodeId,
+    /// The term of the cell's leader.
+    pub term: u64,
+}
+
+/// Knows the channel server of a topic; `None` while its cell has no leader.
+pub trait Placement {
+    /// Where to subscribe.
+    fn server(&self, cell: CellId, topic: Topic) -> Option<Server>;
+}
+
+/// What the hub wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Give the frame to these sessions, after those before it.
+    Deliver {
+        /// To whom.
+        sessions: Vec<SessionId>,
+        /// The topic.
+        topic: Topic,
+        /// The entry's place.
+        seq: Seq,
+        /// As clients receive it.
+        frame: Bytes,
+    },
+    /// Tell these sessions that they miss entries up to `head`.
+    Missed {
+        /// Whom.
+        sessions: Vec<SessionId>,
+        /// The topic.
+        topic: Topic,
+        /// The last entry that was missed.
+        head: Seq,
+    },
+    /// The session now gets what comes after its cursor.
+    Attached {
+        /// Which.
+        session: SessionId,
+        /// The topic.
+        topic: Topic,
+    },
+    /// The session must read the log up to `head`, and attach again.
+    Behind {
+        /// Which.
+        session: SessionId,
+        /// The topic.
+        topic: Topic,
+        /// Where the topic is here.
+        head: Seq,
+    },
+    /// Subscribe at a channel server.
+    Subscribe {
+        /// Which.
+        server: NodeId,
+        /// The topic's cell.
+        cell: CellId,
+        /// The topic.
+        topic: Topic,
+    },
+    /// End the subscription at a channel server.
+    Unsubscribe {
+        /// Which.
+        server: NodeId,
+        /// The topic's cell.
+        cell: CellId,
+        /// The topic.
+        topic: Topic,
+    },
+    /// Read entries from the log.
+    Fetch {
+        /// The topic's cell.
+        cell: CellId,
+        /// The topic.
+        topic: Topic,
+        /// The first that is missing.
+        from: Seq,
+        /// The last that is missing.
+        to: Seq,
+    },
+}
+
+/// A topic that somebody wants.
+struct TopicState {
+    cell: CellId,
+    /// The last entry that subscribers have been given; `None` until the first
+    /// subscription is answered.
+    head: Option<Seq>,
+    subscription: Subscription,
+    /// Subscribers, and the last entry each has.
+    sessions: HashMap<SessionId, Seq>,
+    /// Who waits for `head` to be known.
+    waiting: HashMap<SessionId, Seq>,
+    /// Entries that came before those they follow.
+    early: BTreeMap<Seq, Bytes>,
+    /// What is known to exist beyond `head`.
+    hole: Option<Hole>,
+    unwanted_since: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Hole {
+    /// The last entry known to exist.
+    to: Seq,
+    /// The log is not asked again before.
+    ask_at: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subscription {
+    /// Not asked for, or failed: try again at this time.
+    Wanted(Instant),
+    /// Asked for, no answer yet.
+    Asked(Server, Instant),
+    /// Answered; renew at this time.
+    Live(Server, Instant),
+}
+
+impl Subscription {
+    fn server(self) -> Option<Server> {
+        match self {
+            Self::Wanted(_) => None,
+            Self::Asked(server, _) | Self::Live(server, _) => Some(server),
+        }
+    }
+}
+
+/// The topics of one share of an edge node.
+#[derive(Default)]
+pub struct Hub {
+    topics: HashMap<Topic, TopicState>,
+    actions: Vec<Action>,
+}
+
+impl Hub {
+    /// What is to be done since the last call, in this order.
+    pub fn actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// How many topics are subscribed to.
+    pub fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// A session wants what comes after `cursor`.
+    pub fn attach(
+        &mut self,
+        session: SessionId,
+        cell: CellId,
+        topic: Topic,
+        cursor: Seq,
+        placement: &impl Placement,
+        now: Instant,
+    ) {
+        let state = self
+            .topics
+            .entry(topic)
+            .or_insert_with(|| TopicState::new(cell, now));
+        state.unwanted_since = None;
+        state.sessions.remove(&session);
+        match state.head {
+            Some(head) => self.actions.push(state.place(session, topic, cursor, head)),
+            None => {
+                state.waiting.insert(session, cursor);
+            }
+        }
+        self.subscribe_due(topic, placement, now);
+    }
+
+    /// A session no longer wants a topic.
+    pub fn detach(&mut self, session: SessionId, topic: Topic, now: Instant) {
+        if let Some(state) = self.topics.get_mut(&topic) {
+            state.sessions.remove(&session);
+            state.waiting.remove(&session);
+            if state.sessions.is_empty() && state.waiting.is_empty() {
+                state.unwanted_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// An entry has come from a channel server.
+    pub fn publish(&mut self, topic: Topic, seq: Seq, frame: Bytes, now: Instant) {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return;
+        };
+        match state.head {
+            Some(head) if seq <= head => {}
+            Some(head) if seq == head.next() => {
+                self.actions.extend(state.deliver(topic, seq, frame));
+                self.advance(topic, now);
+            }
+            Some(_) => {
+                if state.early.len() < BEHIND_HOLE_MAX {
+                    state.early.insert(seq, frame);
+                }
+                state.expect(seq, now);
+                self.advance(topic, now);
+            }
+            // The answer to the subscription is on its way, and may be older.
+            None if state.early.len() < BEHIND_HOLE_MAX => {
+                state.early.insert(seq, frame);
+            }
+            None => {}
+        }
+    }
+
+    /// A channel server has answered a subscription; `head` is `None` when it
+    /// did not find the leader.
+    pub fn subscribed(&mut self, topic: Topic, server: NodeId, head: Option<Seq>, now: Instant) {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return;
+        };
+        let Some(asked) = state.subscription.server() else {
+            return;
+        };
+        if asked.node != server {
+            return;
+        }
+        let Some(head) = head else {
+            state.subscription = Subscription::Wanted(now + RETRY_EVERY);
+            return;
+        };
+        state.subscription = Subscription::Live(asked, now + RENEW_EVERY);
+        if state.head.is_none() {
+            state.head = Some(head);
+            for (session, cursor) in std::mem::take(&mut state.waiting) {
+                let action = state.place(session, topic, cursor, head);
+                self.actions.push(action);
+            }
+        }
+        let last_early = state.early.last_key_value().map(|(seq, _)| *seq);
+        state.expect(last_early.map_or(head, |early| early.max(head)), now);
+        self.advance(topic, now);
+    }
+
+    /// A subscription was not answered.
+    pub fn subscribe_failed(&mut self, topic: Topic, server: NodeId, now: Instant) {
+        if let Some(state) = self.topics.get_mut(&topic)
+            && state.subscription.server().is_some_and(|s| s.node == server)
+        {
+            state.subscription = Subscription::Wanted(now + RETRY_EVERY);
+        }
+    }
+
+    /// Entries have been read from the log, in order.
+    pub fn fetched(&mut self, topic: Topic, entries: Vec<(Seq, Bytes)>, now: Instant) {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return;
+        };
+        if let Some(hole) = &mut state.hole {
+            // Whatever is still missing is asked for anew, after a while when
+            // nothing came.
+            let pause = if entries.is_empty() {
+                RETRY_EVERY
+            } else {
+                Duration::ZERO
+            };
+            hole.ask_at = now + pause;
+        }
+        for (seq, frame) in entries {
+            if state.head.is_some_and(|head| seq == head.next()) {
+                self.actions.extend(state.deliver(topic, seq, frame));
+            }
+        }
+        self.advance(topic, now);
+    }
+
+    /// The connection to a node is gone, or has been made anew: subscriptions
+    /// there are void.
+    pub fn server_lost(&mut self, node: NodeId, placement: &impl Placement, now: Instant) {
+        let affected: Vec<Topic> = (self.topics.iter())
+            .filter(|(_, state)| state.subscription.server().is_some_and(|s| s.node == node))
+            .map(|(topic, _)| *topic)
+            .collect();
+        for topic in affected {
+            if let Some(state) = self.topics.get_mut(&topic) {
+                state.subscription = Subscription::Wanted(now);
+            }
+            self.subscribe_due(topic, placement, now);
+        }
+    }
+
+    /// Leaders or members have changed: topics follow their channel servers.
+    pub fn routes_changed(&mut self, placement: &impl Placement, now: Instant) {
+        let topics: Vec<Topic> = self.topics.keys().copied().collect();
+        for topic in topics {
+            let Some(state) = self.topics.get_mut(&topic) else {
+                continue;
+            };
+            let wanted = placement.server(state.cell, topic);
+            let present = state.subscription.server();
+            if wanted.is_some() && present.is_some() && wanted != present {
+                let moved = present.filter(|p| wanted.is_some_and(|w| w.node != p.node));
+                if let Some(old) = moved {
+                    self.actions.push(Action::Unsubscribe {
+                        server: old.node,
+                        cell: state.cell,
+                        topic,
+                    });
+                }
+                state.subscription = Subscription::Wanted(now);
+            }
+            self.subscribe_due(topic, placement, now);
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, placement: &impl Placement, now: Instant) {
+        let topics: Vec<Topic> = self.topics.keys().copied().collect();
+        for topic in topics {
+            if self.forget(topic, now) {
+                continue;
+            }
+            self.subscribe_due(topic, placement, now);
+            self.advance(topic, now);
+        }
+    }
+
+    /// Forgets a topic that nobody has wanted for a while.
+    fn forget(&mut self, topic: Topic, now: Instant) -> bool {
+        let unwanted = self.topics.get(&topic).is_some_and(|state| {
+            let since = state.unwanted_since;
+            since.is_some_and(|since| now.duration_since(since) >= LINGER)
+        });
+        if unwanted
+            && let Some(state) = self.topics.remove(&topic)
+            && let Some(server) = state.subscription.server()
+        {
+            self.actions.push(Action::Unsubscribe {
+                server: server.node,
+                cell: state.cell,
+                topic,
+            });
+        }
+        unwanted
+    }
+
+    /// Subscribes, if it is time to.
+    fn subscribe_due(&mut self, topic: Topic, placement: &impl Placement, now: Instant) {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return;
+        };
+        let due = match state.subscription {
+            Subscription::Wanted(at) | Subscription::Live(_, at) => at,
+            Subscription::Asked(_, since) => since + ANSWER_WITHIN,
+        };
+        if now < due {
+            return;
+        }
+        match placement.server(state.cell, topic) {
+            Some(server) => {
+                state.subscription = Subscription::Asked(server, now);
+                self.actions.push(Action::Subscribe {
+                    server: server.node,
+                    cell: state.cell,
+                    topic,
+                });
+            }
+            None => state.subscription = Subscription::Wanted(now + RETRY_EVERY),
+        }
+    }
+
+    /// Delivers what has become deliverable, and asks for what is missing.
+    fn advance(&mut self, topic: Topic, now: Instant) {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return;
+        };
+        let Some(mut head) = state.head else {
+            return;
+        };
+        while let Some(frame) = state.early.remove(&head.next()) {
+            head = head.next();
+            self.actions.extend(state.deliver(topic, head, frame));
+        }
+        state.early.retain(|seq, _| *seq > head);
+        let Some(hole) = state.hole else {
+            return;
+        };
+        if hole.to <= head {
+            state.hole = None;
+            return;
+        }
+        if hole.to.0 - head.0 > HOLE_MAX {
+            self.actions.extend(state.skip_to(topic, hole.to));
+            return;
+        }
+        if now < hole.ask_at {
+            return;
+        }
+        state.hole = Some(Hole {
+            ask_at: now + ANSWER_WITHIN,
+            ..hole
+        });
+        let first_early = state.early.first_key_value().map(|(seq, _)| *seq);
+        let last_missing = first_early.map_or(hole.to, |early| Seq(early.0 - 1));
+        self.actions.push(Action::Fetch {
+            cell: state.cell,
+            topic,
+            from: head.next(),
+            to: last_missing,
+        });
+    }
+}
+
+impl TopicState {
+    fn new(cell: CellId, now: Instant) -> Self {
+        Self {
+            cell,
+            head: None,
+            subscription: Subscription::Wanted(now),
+            sessions: HashMap::new(),
+            waiting: HashMap::new(),
+            early: BTreeMap::new(),
+            hole: None,
+            unwanted_since: None,
+        }
+    }
+
+    /// Takes a session in, if it has all that there is.
+    fn place(&mut self, session: SessionId, topic: Topic, cursor: Seq, head: Seq) -> Action {
+        if cursor < head {
+            return Action::Behind {
+                session,
+                topic,
+                head,
+            };
+        }
+        self.sessions.insert(session, cursor);
+        Action::Attached { session, topic }
+    }
+
+    /// The next entry, to those who do not have it yet.
+    fn deliver(&mut self, topic: Topic, seq: Seq, frame: Bytes) -> Option<Action> {
+        self.head = Some(seq);
+        let mut sessions = Vec::with_capacity(self.sessions.len());
+        for (session, cursor) in &mut self.sessions {
+            if *cursor < seq {
+                *cursor = seq;
+                sessions.push(*session);
+            }
+        }
+        (!sessions.is_empty()).then_some(Action::Deliver {
+            sessions,
+            topic,
+            seq,
+            frame,
+        })
+    }
+
+    /// An entry exists: there may be a hole before it.
+    fn expect(&mut self, seq: Seq, now: Instant) {
+        if self.head.is_some_and(|head| seq > head) {
+            let hole = self.hole.get_or_insert(Hole {
+                to: seq,
+                ask_at: now,
+            });
+            hole.to = hole.to.max(seq);
+        }
+    }
+
+    /// Gives a long hole up.
+    fn skip_to(&mut self, topic: Topic, to: Seq) -> Option<Action> {
+        self.head = Some(to);
+        self.hole = None;
+        self.early.clear();
+        let mut sessions = Vec::new();
+        for (session, cursor) in &mut self.sessions {
+            if *cursor < to {
+                *cursor = to;
+                sessions.push(*session);
+            }
+        }
+        (!sessions.is_empty()).then_some(Action::Missed {
+            sessions,
+            topic,
+            head: to,
+        })
+    }
+}
+

@@ -1,0 +1,517 @@
+//! The hub: topics on one side, sessions on the other. The decisions are in
+//! [`machine`]; this file carries them out, in a few shards, each a task of its
+//! own.
+
+pub mod machine;
+#[cfg(test)]
+mod simulation;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use causeway_gossip::{Gossip, Membership, Ring, Routes};
+use causeway_protocol::backbone::{Publish, Subscribe, TopicRef};
+use causeway_protocol::client::{self, request, response, server_frame};
+use causeway_protocol::{CellId, Method, Name, NodeId, Seq, Topic, UserId, frame};
+use causeway_transport::backbone::{Backbone, PeerEvent, Services};
+use causeway_transport::tls::Role;
+use parking_lot::RwLock;
+use prost::Message;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::machine::{Action, Hub, Placement, Server, SessionId};
+use crate::session::queue::PushQueue;
+use crate::upstream::{Ask, Upstream};
+
+/// Shards of the hub: topics are spread over them.
+const SHARDS: usize = 4;
+/// Inputs that wait for a shard.
+const INPUTS_MAX: usize = 16 * 1024;
+/// Between looks at what is due.
+const TICK: Duration = Duration::from_millis(100);
+/// A subscription is answered by then.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Topics in one request for subscriptions.
+const SUBSCRIBE_TOPICS_MAX: usize = 1_000;
+
+/// What a session learns from the hub besides its pushes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Read the log up to `head`, and attach again.
+    Behind {
+        /// The topic.
+        topic: Topic,
+        /// Where the topic is.
+        head: Seq,
+    },
+    /// From now on entries are pushed.
+    Attached(Topic),
+    /// An entry of the session's own user topic: channels joined and left.
+    UserEntry(Bytes),
+}
+
+/// Where the hub reaches a session.
+#[derive(Debug)]
+pub struct Subscriber {
+    /// Pushes.
+    pub queue: Arc<PushQueue>,
+    /// Everything else. A session that lets it fill up is cut off.
+    pub notices: mpsc::Sender<Notice>,
+    /// Cuts the session off.
+    pub cut: CancellationToken,
+}
+
+enum Input {
+    Attach(SessionId, CellId, Topic, Seq),
+    Detach(SessionId, Topic),
+    Publish(Topic, Seq, Bytes),
+    Subscribed(Topic, NodeId, Option<Seq>),
+    SubscribeFailed(Topic, NodeId),
+    Fetched(Topic, Vec<(Seq, Bytes)>),
+    ServerLost(NodeId),
+}
+
+/// An edge node's hub; clones share it.
+#[derive(Clone)]
+pub struct Hubs(Arc<Shared>);
+
+struct Shared {
+    shards: Vec<mpsc::Sender<Input>>,
+    sessions: RwLock<HashMap<SessionId, Arc<Subscriber>>>,
+    counters: Counters,
+}
+
+/// What the hub has done so far.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Entries given to sessions.
+    pub delivered: AtomicU64,
+    /// Entries that a slow session lost.
+    pub dropped: AtomicU64,
+    /// Entries lost on the way to the hub's shards.
+    pub overflowed: AtomicU64,
+    /// Reads of the log that filled holes.
+    pub fetches: AtomicU64,
+}
+
+/// The inputs of the shards, before their tasks run.
+pub struct HubTasks {
+    hubs: Hubs,
+    inputs: Vec<mpsc::Receiver<Input>>,
+}
+
+impl Hubs {
+    /// Makes the shards; [`HubTasks::run`] runs them.
+    pub fn new() -> (Self, HubTasks) {
+        let (shards, inputs) = (0..SHARDS).map(|_| mpsc::channel(INPUTS_MAX)).unzip();
+        let hubs = Self(Arc::new(Shared {
+            shards,
+            sessions: RwLock::default(),
+            counters: Counters::default(),
+        }));
+        let tasks = HubTasks {
+            hubs: hubs.clone(),
+            inputs,
+        };
+        (hubs, tasks)
+    }
+
+    /// Takes entries from channel servers.
+    #[must_use]
+    pub fn register(&self, services: Services) -> Services {
+        let hubs = self.clone();
+        services.one_way(Method::Publish, &[Role::Core], move |_, mut recv| {
+            let hubs = hubs.clone();
+            async move {
+                while let Ok(Some(body)) = recv.next().await {
+                    let Ok(publish) = Publish::decode(body) else {
+                        return;
+                    };
+                    let Some(topic) = Topic::from_wire(publish.topic.as_ref()) else {
+                        return;
+                    };
+                    let input = Input::Publish(topic, Seq(publish.seq), publish.frame);
+                    if hubs.shard(topic).try_send(input).is_err() {
+                        hubs.count(|c| &c.overflowed);
+                    }
+                }
+            }
+        })
+    }
+
+    /// Takes a session in.
+    pub fn join(&self, session: SessionId, subscriber: Subscriber) {
+        let subscriber = Arc::new(subscriber);
+        self.0.sessions.write().insert(session, subscriber);
+    }
+
+    /// Takes a session out; it names its topics, so that none is searched for.
+    pub async fn leave(&self, session: SessionId, topics: impl IntoIterator<Item = Topic>) {
+        self.0.sessions.write().remove(&session);
+        for topic in topics {
+            self.detach(session, topic).await;
+        }
+    }
+
+    /// A session wants what comes after `cursor`.
+    pub async fn attach(&self, session: SessionId, cell: CellId, topic: Topic, cursor: Seq) {
+        self.input(topic, Input::Attach(session, cell, topic, cursor)).await;
+    }
+
+    /// A session no longer wants a topic.
+    pub async fn detach(&self, session: SessionId, topic: Topic) {
+        self.input(topic, Input::Detach(session, topic)).await;
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.0.sessions.read().len()
+    }
+
+    /// Every session, to be told something.
+    pub fn subscribers(&self) -> Vec<Arc<Subscriber>> {
+        self.0.sessions.read().values().cloned().collect()
+    }
+
+    /// What has been done so far.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    async fn input(&self, topic: Topic, input: Input) {
+        // Fails only while the node stops: nobody is served any more then.
+        let _ = self.shard(topic).send(input).await;
+    }
+
+    fn shard(&self, topic: Topic) -> &mpsc::Sender<Input> {
+        let [.., low] = topic.key();
+        &self.0.shards[usize::from(low) % SHARDS]
+    }
+
+    fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64) {
+        counter(&self.0.counters).fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn subscriber(&self, session: SessionId) -> Option<Arc<Subscriber>> {
+        self.0.sessions.read().get(&session).cloned()
+    }
+
+    fn notify(&self, session: SessionId, notice: Notice) {
+        if let Some(subscriber) = self.subscriber(session)
+            && subscriber.notices.try_send(notice).is_err()
+        {
+            subscriber.cut.cancel();
+        }
+    }
+
+    fn deliver(&self, sessions: &[SessionId], topic: Topic, seq: Seq, frame: &Bytes) {
+        let table = self.0.sessions.read();
+        let (mut delivered, mut dropped) = (0, 0);
+        for session in sessions {
+            let Some(subscriber) = table.get(session) else {
+                continue;
+            };
+            if subscriber.queue.push(topic, seq, frame.clone()) {
+                delivered += 1;
+            } else {
+                dropped += 1;
+            }
+            if matches!(topic, Topic::User(_)) {
+                let notice = Notice::UserEntry(frame.clone());
+                if subscriber.notices.try_send(notice).is_err() {
+                    subscriber.cut.cancel();
+                }
+            }
+        }
+        let counters = &self.0.counters;
+        counters.delivered.fetch_add(delivered, Ordering::Relaxed);
+        counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+}
+
+/// Where topics are served, as this node knows.
+struct Places {
+    routes: Arc<Routes>,
+    rings: HashMap<Name, Ring>,
+}
+
+impl Places {
+    fn new(routes: Arc<Routes>, membership: &Membership) -> Self {
+        let mut regions = HashMap::<Name, Vec<NodeId>>::new();
+        for core in membership.cores(None) {
+            regions.entry(core.place.clone()).or_default().push(core.node);
+        }
+        let rings = regions.into_iter().map(|(region, nodes)| (region, Ring::new(nodes)));
+        Self {
+            routes,
+            rings: rings.collect(),
+        }
+    }
+}
+
+impl Placement for Places {
+    fn server(&self, cell: CellId, topic: Topic) -> Option<Server> {
+        let route = self.routes.cell(cell)?;
+        let ring = self.rings.get(route.leader_region()?)?;
+        Some(Server {
+            node: ring.owner(&topic.key())?,
+            term: route.leader?.term,
+        })
+    }
+}
+
+impl HubTasks {
+    /// Runs the shards until `stop`.
+    pub async fn run(self, upstream: Upstream, gossip: Gossip, stop: CancellationToken) {
+        let shards = self.inputs.into_iter().map(|inputs| {
+            let shard = Shard {
+                hubs: self.hubs.clone(),
+                upstream: upstream.clone(),
+                hub: Hub::default(),
+            };
+            tokio::spawn(shard.run(inputs, gossip.clone(), stop.clone()))
+        });
+        let shards: Vec<_> = shards.collect();
+        let losses = tokio::spawn(watch_servers(
+            self.hubs.clone(),
+            upstream.router().backbone().clone(),
+            stop,
+        ));
+        for shard in shards {
+            if shard.await.is_err() {
+                tracing::error!("a shard of the hub has panicked");
+            }
+        }
+        losses.abort();
+    }
+}
+
+/// Tells every shard of connections to core nodes that come and go: either voids
+/// the subscriptions there.
+async fn watch_servers(hubs: Hubs, backbone: Backbone, stop: CancellationToken) {
+    let mut events = backbone.events();
+    while let Some(event) = stop.run_until_cancelled(events.recv()).await {
+        let node = match event {
+            Ok(PeerEvent::Up(peer) | PeerEvent::Down { peer, .. }) => peer.node,
+            Err(_) => continue,
+        };
+        for shard in &hubs.0.shards {
+            if shard.send(Input::ServerLost(node)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct Shard {
+    hubs: Hubs,
+    upstream: Upstream,
+    hub: Hub,
+}
+
+impl Shard {
+    async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        gossip: Gossip,
+        stop: CancellationToken,
+    ) {
+        let mut routes = self.upstream.router().routes().watch();
+        let mut membership = gossip.watch();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut places = places(&mut routes, &mut membership);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(input) = inputs.recv() => {
+                    self.input(input, &places);
+                    // Whatever came in meanwhile is one step, too.
+                    while let Ok(input) = inputs.try_recv() {
+                        self.input(input, &places);
+                    }
+                }
+                _ = ticks.tick() => self.hub.tick(&places, Instant::now()),
+                _ = routes.changed() => {
+                    places = self::places(&mut routes, &mut membership);
+                    self.hub.routes_changed(&places, Instant::now());
+                }
+                _ = membership.changed() => {
+                    places = self::places(&mut routes, &mut membership);
+                    self.hub.routes_changed(&places, Instant::now());
+                }
+            }
+            self.carry_out();
+        }
+    }
+
+    fn input(&mut self, input: Input, places: &Places) {
+        let now = Instant::now();
+        let hub = &mut self.hub;
+        match input {
+            Input::Attach(session, cell, topic, cursor) => {
+                hub.attach(session, cell, topic, cursor, places, now);
+            }
+            Input::Detach(session, topic) => hub.detach(session, topic, now),
+            Input::Publish(topic, seq, frame) => hub.publish(topic, seq, frame, now),
+            Input::Subscribed(topic, node, head) => hub.subscribed(topic, node, head, now),
+            Input::SubscribeFailed(topic, node) => hub.subscribe_failed(topic, node, now),
+            Input::Fetched(topic, entries) => hub.fetched(topic, entries, now),
+            Input::ServerLost(node) => hub.server_lost(node, places, now),
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let mut subscribe = HashMap::<NodeId, Vec<(CellId, Topic)>>::new();
+        let mut unsubscribe = HashMap::<NodeId, Vec<(CellId, Topic)>>::new();
+        for action in self.hub.actions() {
+            match action {
+                Action::Deliver {
+                    sessions,
+                    topic,
+                    seq,
+                    frame,
+                } => self.hubs.deliver(&sessions, topic, seq, &frame),
+                Action::Missed {
+                    sessions,
+                    topic,
+                    head,
+                } => {
+                    for subscriber in sessions.iter().filter_map(|s| self.hubs.subscriber(*s)) {
+                        subscriber.queue.missed(topic, head);
+                    }
+                }
+                Action::Attached { session, topic } => {
+                    self.hubs.notify(session, Notice::Attached(topic));
+                }
+                Action::Behind {
+                    session,
+                    topic,
+                    head,
+                } => self.hubs.notify(session, Notice::Behind { topic, head }),
+                Action::Subscribe {
+                    server,
+                    cell,
+                    topic,
+                } => subscribe.entry(server).or_default().push((cell, topic)),
+                Action::Unsubscribe {
+                    server,
+                    cell,
+                    topic,
+                } => unsubscribe.entry(server).or_default().push((cell, topic)),
+                Action::Fetch {
+                    cell: _,
+                    topic,
+                    from,
+                    to,
+                } => {
+                    self.hubs.count(|c| &c.fetches);
+                    tokio::spawn(fetch(self.hubs.clone(), self.upstream.clone(), topic, from, to));
+                }
+            }
+        }
+        for (server, topics) in subscribe {
+            for topics in topics.chunks(SUBSCRIBE_TOPICS_MAX) {
+                let backbone = self.upstream.router().backbone().clone();
+                tokio::spawn(self::subscribe(self.hubs.clone(), backbone, server, topics.to_vec()));
+            }
+        }
+        for (server, topics) in unsubscribe {
+            let backbone = self.upstream.router().backbone().clone();
+            tokio::spawn(self::unsubscribe(backbone, server, topics));
+        }
+    }
+}
+
+fn places(
+    routes: &mut watch::Receiver<Arc<Routes>>,
+    membership: &mut watch::Receiver<Arc<Membership>>,
+) -> Places {
+    let routes = routes.borrow_and_update().clone();
+    let membership = membership.borrow_and_update().clone();
+    Places::new(routes, &membership)
+}
+
+fn topic_refs(topics: &[(CellId, Topic)]) -> Bytes {
+    let topics = topics.iter().map(|(cell, topic)| TopicRef {
+        cell: cell.0,
+        topic: Some(topic.to_wire()),
+    });
+    let subscribe = Subscribe {
+        topics: topics.collect(),
+    };
+    subscribe.encode_to_vec().into()
+}
+
+async fn subscribe(hubs: Hubs, backbone: Backbone, server: NodeId, topics: Vec<(CellId, Topic)>) {
+    let body = topic_refs(&topics);
+    let answer = backbone.call(server, Method::Subscribe, body, SUBSCRIBE_TIMEOUT).await;
+    let heads = answer
+        .ok()
+        .and_then(|answer| causeway_protocol::backbone::Heads::decode(answer).ok())
+        .filter(|heads| heads.heads.len() == topics.len());
+    let Some(heads) = heads else {
+        for (_, topic) in topics {
+            hubs.input(topic, Input::SubscribeFailed(topic, server)).await;
+        }
+        return;
+    };
+    for ((_, topic), head) in topics.into_iter().zip(heads.heads) {
+        let head = head.known.then_some(Seq(head.seq));
+        hubs.input(topic, Input::Subscribed(topic, server, head)).await;
+    }
+}
+
+async fn unsubscribe(backbone: Backbone, server: NodeId, topics: Vec<(CellId, Topic)>) {
+    let body = topic_refs(&topics);
+    // A server that cannot be reached forgets this node by itself.
+    let _ = backbone.call(server, Method::Unsubscribe, body, SUBSCRIBE_TIMEOUT).await;
+}
+
+async fn fetch(hubs: Hubs, upstream: Upstream, topic: Topic, from: Seq, to: Seq) {
+    let entries = read_log(&upstream, UserId::platform(topic.workspace()), topic, from, to).await;
+    let entries = entries.unwrap_or_default();
+    hubs.input(topic, Input::Fetched(topic, entries)).await;
+}
+
+/// Entries of a topic's log, each as the frame in which it would be pushed;
+/// `None` when the log is out of reach or refuses.
+pub async fn read_log(
+    upstream: &Upstream,
+    user: UserId,
+    topic: Topic,
+    from: Seq,
+    to: Seq,
+) -> Option<Vec<(Seq, Bytes)>> {
+    let read = client::ReadLog {
+        topic: Some(topic.to_wire()),
+        from_seq: from.0,
+        to_seq: to.0,
+    };
+    let request = client::Request {
+        min_position: 0,
+        body: Some(request::Body::ReadLog(read)),
+    };
+    let answer = upstream.ask(user, request).await.ok()?;
+    let position = answer.position;
+    let Some(response::Result::Log(page)) = answer.result else {
+        return None;
+    };
+    let frames = page.entries.into_iter().map(|entry| {
+        let seq = Seq(entry.seq);
+        let push = client::Push {
+            topic: Some(topic.to_wire()),
+            position,
+            entry: Some(entry),
+        };
+        let frame = client::ServerFrame {
+            body: Some(server_frame::Body::Push(push)),
+        };
+        (seq, frame::encode(&frame))
+    });
+    Some(frames.collect())
+}

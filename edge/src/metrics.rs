@@ -1,0 +1,63 @@
+//! An edge node's numbers, for Prometheus.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use causeway_gossip::Gossip;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::hub::Hubs;
+use crate::refusals::Refusals;
+
+/// Where the numbers come from.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Sessions and deliveries.
+    pub hubs: Hubs,
+    /// What was refused.
+    pub refusals: Arc<Refusals>,
+    /// Who is there.
+    pub gossip: Gossip,
+    /// Whether the network below is emulated.
+    pub wan_emulated: bool,
+}
+
+impl Metrics {
+    /// The numbers as they are now.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Fails only if a string cannot grow.
+        let _ = encode(&mut text, &self.registry());
+        text
+    }
+
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("causeway_edge");
+        let mut number = |name: &str, help: &str, value: u64| {
+            let gauge = Gauge::<u64, AtomicU64>::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        };
+        let counters = self.hubs.counters();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        number("sessions", "Sessions now", self.hubs.sessions() as u64);
+        number("members", "Members known to gossip", self.gossip.membership().len() as u64);
+        number("delivered", "Entries given to sessions", count(&counters.delivered));
+        number("dropped", "Entries that slow sessions lost", count(&counters.dropped));
+        number("overflowed", "Entries lost on the way to a shard", count(&counters.overflowed));
+        number("fetches", "Reads of the log that filled holes", count(&counters.fetches));
+        let emulated = u64::from(self.wan_emulated);
+        number("wan_emulated", "1 = the network below is emulated", emulated);
+
+        let refused = Family::<Vec<(String, String)>, Gauge<u64, AtomicU64>>::default();
+        for (code, count) in self.refusals.counts() {
+            let label = vec![("code".to_owned(), code.to_owned())];
+            refused.get_or_create(&label).set(count);
+        }
+        registry.register("refused", "Requests refused, by code", refused);
+        registry
+    }
+}

@@ -1,0 +1,252 @@
+//! An edge node: what it is made of, the order in which it starts, and the order
+//! in which it stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use causeway_gossip::member::MemberInfo;
+use causeway_gossip::service::Inbox;
+use causeway_gossip::sync::{SharedRoutes, follow_directory};
+use causeway_gossip::{Gossip, GossipConfig, Role, Router};
+use causeway_protocol::backbone::PeerHello;
+use causeway_protocol::limits::REQUESTS_IN_FLIGHT_MAX;
+use causeway_protocol::token::Verifier;
+use causeway_protocol::{Name, NodeId};
+use causeway_transport::backbone::{Backbone, BackboneConfig, Services, StartError};
+use causeway_transport::endpoint::{self, Liveness};
+use causeway_transport::tls::{self, Credentials, TlsError};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::hub::Hubs;
+use crate::metrics::Metrics;
+use crate::refusals::Refusals;
+use crate::session::{Sessions, native};
+use crate::upstream::Upstream;
+use crate::{https, web};
+
+/// How an edge node is set up.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// The node's name, as in its certificate.
+    pub name: Name,
+    /// Its PoP.
+    pub pop: Name,
+    /// How it joins the backbone.
+    pub backbone: BackboneConfig,
+    /// The backbone address that others use.
+    pub advertise: SocketAddr,
+    /// Nodes to ask first.
+    pub seeds: Vec<SocketAddr>,
+    /// How quickly the dead are noticed.
+    pub gossip: causeway_gossip::swim::Timings,
+    /// Where clients connect over QUIC.
+    pub client_listen: SocketAddr,
+    /// The QUIC address that clients are told.
+    pub client_advertise: SocketAddr,
+    /// When a silent client is given up.
+    pub client_liveness: Liveness,
+    /// Where the Web API is served.
+    pub https_listen: SocketAddr,
+    /// What proves this node to clients.
+    pub server: Credentials,
+    /// Verifies their tokens.
+    pub verifier: Verifier,
+}
+
+/// An edge node that cannot start, or cannot go on.
+#[derive(Debug, Error)]
+pub enum EdgeError {
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The backbone.
+    #[error(transparent)]
+    Backbone(#[from] StartError),
+    /// An address cannot be bound.
+    #[error("cannot listen on {protocol} {address}: {source}")]
+    Bind {
+        /// `udp` or `tcp`.
+        protocol: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A part of the node ended: the node must not go on without.
+    #[error("{0} has ended")]
+    Ended(&'static str),
+}
+
+/// Runs an edge node until `stop`: then no client is let in any more, those that
+/// are there are told to go, gossip takes leave, and connections close.
+///
+/// # Errors
+/// [`EdgeError`]. The first part that fails stops the rest.
+pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), EdgeError> {
+    let me = NodeId(rand::random_range(1..=u64::MAX));
+    let incarnation = now_us();
+    let hello = PeerHello {
+        node_id: me.0,
+        incarnation,
+        name: config.name.to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        address: config.advertise.to_string(),
+    };
+    let backbone = Backbone::bind(&config.backbone, hello)?;
+    let inbox = Inbox::default();
+    let routes = SharedRoutes::default();
+    let (hubs, hub_tasks) = Hubs::new();
+    let services = Services::default().datagram(inbox.handler());
+    let services = hubs.register(routes.register(services));
+    backbone.serve(services);
+
+    let (gossip, gossip_task) = Gossip::new(
+        gossip_config(&config, me, incarnation),
+        backbone.clone(),
+        inbox,
+    );
+    let router = Router::new(backbone.clone(), routes.clone());
+    let upstream = Upstream::new(router);
+    let refusals = Arc::<Refusals>::default();
+    let metrics = Metrics {
+        hubs: hubs.clone(),
+        refusals: Arc::clone(&refusals),
+        gossip: gossip.clone(),
+        wan_emulated: config.backbone.wan.is_some(),
+    };
+
+    let tls = tls::client_plane_server(&config.server)?;
+    let transport = endpoint::client_transport(config.client_liveness, REQUESTS_IN_FLIGHT_MAX);
+    let server = endpoint::server_config(tls, transport);
+    let wan = config.backbone.wan.as_ref();
+    let clients = endpoint::bind(config.client_listen, Some(server), wan)
+        .map_err(|source| bind_error("udp", config.client_listen, source))?;
+    let listener = https::bind(config.https_listen)
+        .await
+        .map_err(|source| bind_error("tcp", config.https_listen, source))?;
+    let app = web::routes(web::WebState {
+        ask: Arc::new(upstream.clone()),
+        verifier: config.verifier.clone(),
+        unready: unready(routes.clone(), backbone.clone()),
+        metrics: Arc::new(move || metrics.render()),
+        refusals: Arc::clone(&refusals),
+    });
+    let sessions = Arc::new(Sessions {
+        upstream: upstream.clone(),
+        verifier: config.verifier,
+        hubs,
+        edge: config.name,
+        pop: config.pop,
+        refusals,
+    });
+
+    // In the order in which they stop.
+    let (front, middle, back) = (
+        CancellationToken::new(),
+        CancellationToken::new(),
+        CancellationToken::new(),
+    );
+    let native = tokio::spawn(native::serve(clients.clone(), sessions, front.clone()));
+    let tls = tls::https_server(&config.server)?;
+    let https = tokio::spawn(https::serve(listener, tls, app, front.clone()));
+    let hub = tokio::spawn(hub_tasks.run(upstream, gossip.clone(), middle.clone()));
+    let (have, take) = (routes.clone(), routes);
+    let directory = tokio::spawn(follow_directory(
+        backbone.clone(),
+        gossip.clone(),
+        move || have.get().version(),
+        move |directory| take.apply_directory(directory),
+        middle.clone(),
+    ));
+    let membership = tokio::spawn(gossip_task.run(back.clone()));
+
+    let mut parts = [
+        ("the native client plane", native),
+        ("the Web API", https),
+        ("the hub", hub),
+        ("following the directory", directory),
+        ("gossip", membership),
+    ];
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        name = first_to_end(&mut parts) => Err(EdgeError::Ended(name)),
+    };
+    for stopping in [front, middle, back] {
+        stopping.cancel();
+    }
+    for (name, part) in &mut parts {
+        if !part.is_finished() && part.await.is_err() {
+            tracing::error!("{name} has panicked");
+        }
+    }
+    clients.wait_idle().await;
+    backbone.close().await;
+    ended
+}
+
+async fn first_to_end(
+    parts: &mut [(&'static str, tokio::task::JoinHandle<()>)],
+) -> &'static str {
+    let running = parts.iter_mut().map(|(name, part)| {
+        Box::pin(async move {
+            // A panic is an end like any other.
+            let _ = part.await;
+            *name
+        })
+    });
+    futures::future::select_all(running).await.0
+}
+
+fn bind_error(protocol: &'static str, address: SocketAddr, source: std::io::Error) -> EdgeError {
+    EdgeError::Bind {
+        protocol,
+        address,
+        source,
+    }
+}
+
+fn gossip_config(config: &EdgeConfig, me: NodeId, incarnation: u64) -> GossipConfig {
+    tracing::info!(name = %config.name, pop = %config.pop, node = %me, "starting");
+    GossipConfig {
+        me: MemberInfo {
+            node: me,
+            incarnation,
+            name: config.name.clone(),
+            role: Role::Edge,
+            place: config.pop.clone(),
+            zone: config.pop.clone(),
+            backbone: config.advertise,
+            client: Some(config.client_advertise),
+            http: Some(config.https_listen),
+            version: env!("CARGO_PKG_VERSION").into(),
+        },
+        seeds: config.seeds.clone(),
+        timings: config.gossip,
+    }
+}
+
+/// Ready: the directory is known, each cell has a leader, and some core node is
+/// connected.
+fn unready(
+    routes: SharedRoutes,
+    backbone: Backbone,
+) -> Arc<dyn Fn() -> Option<String> + Send + Sync> {
+    Arc::new(move || {
+        let routes = routes.get();
+        if routes.version() == 0 {
+            return Some("the directory is not known yet".into());
+        }
+        if backbone.peers().is_empty() {
+            return Some("no node is connected".into());
+        }
+        let leaderless = routes.cells().find(|(_, route)| route.leader.is_none());
+        leaderless.map(|(cell, _)| format!("cell {cell} has no known leader yet"))
+    })
+}
+
+/// Microseconds since 1970.
+fn now_us() -> u64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_epoch.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+}

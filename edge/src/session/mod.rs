@@ -1,0 +1,248 @@
+//! Sessions: what an edge node knows of a connected client while it is
+//! connected. Nothing of it lasts; the client brings its cursors along.
+
+pub mod native;
+pub mod queue;
+pub mod topics;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use causeway_protocol::client::{self, request, response};
+use causeway_protocol::limits::HELLO_CURSORS_MAX;
+use causeway_protocol::token::Verifier;
+use causeway_protocol::{ApiError, CellId, ErrorCode, Name, Seq, Topic, UserId, frame};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::queue::PushQueue;
+use self::topics::{Step, Topics};
+use crate::hub::machine::SessionId;
+use crate::hub::{Hubs, Notice, Subscriber, read_log};
+use crate::refusals::Refusals;
+use crate::upstream::{Ask, Upstream};
+
+/// Notices that wait for a session.
+const NOTICES_MAX: usize = 8 * 1024;
+/// Between tries to read a log that does not answer.
+const READ_PAUSE: Duration = Duration::from_millis(200);
+
+/// What all sessions of an edge node share.
+pub struct Sessions {
+    /// The way to the cells.
+    pub upstream: Upstream,
+    /// Verifies tokens.
+    pub verifier: Verifier,
+    /// Delivers pushes.
+    pub hubs: Hubs,
+    /// This edge node.
+    pub edge: Name,
+    /// Its PoP.
+    pub pop: Name,
+    /// Counts what was refused, by code.
+    pub refusals: Arc<Refusals>,
+}
+
+/// A session that has been let in.
+pub struct Session {
+    shared: Arc<Sessions>,
+    id: SessionId,
+    user: UserId,
+    cell: CellId,
+    topics: Topics,
+    first: Vec<Step>,
+    queue: Arc<PushQueue>,
+    notices: mpsc::Receiver<Notice>,
+    cut: CancellationToken,
+}
+
+impl Sessions {
+    /// Lets a client in that says hello, and boots it.
+    ///
+    /// # Errors
+    /// [`ApiError`]: a token that is not valid, a user who may not, a cell out
+    /// of reach.
+    pub async fn welcome(
+        self: &Arc<Self>,
+        hello: client::Hello,
+    ) -> Result<(Session, client::Response), ApiError> {
+        if hello.cursors.len() > HELLO_CURSORS_MAX {
+            let text = format!("a hello has up to {HELLO_CURSORS_MAX} cursors");
+            return Err(ApiError::new(ErrorCode::InvalidArguments, text));
+        }
+        let claims = self.verifier.verify(&hello.token, now_s());
+        let user = claims.map_err(|e| ApiError::new(e.code(), e.to_string()))?.user;
+        let cell = self.upstream.cell_of(user.workspace())?;
+        let booted = self.upstream.ask(user, request_of(request::Body::Boot(client::Boot {})));
+        let booted = booted.await?;
+        let boot = match booted.result {
+            Some(response::Result::Boot(boot)) => boot,
+            Some(response::Result::Error(error)) => return Err(ApiError::from_wire(error)),
+            _ => return Err(ErrorCode::InternalError.into()),
+        };
+        let (topics, first) = Topics::start(user, &boot, &hello.cursors);
+        let session = self.join(user, cell, topics, first);
+        let welcome = client::Welcome {
+            session_id: session.id.0,
+            edge: self.edge.to_string(),
+            pop: self.pop.to_string(),
+            boot: Some(boot),
+        };
+        let response = client::Response {
+            position: booted.position,
+            result: Some(response::Result::Welcome(welcome)),
+        };
+        Ok((session, response))
+    }
+
+    fn join(
+        self: &Arc<Self>,
+        user: UserId,
+        cell: CellId,
+        topics: Topics,
+        first: Vec<Step>,
+    ) -> Session {
+        static SESSIONS: AtomicU64 = AtomicU64::new(1);
+        let id = SessionId(SESSIONS.fetch_add(1, Ordering::Relaxed));
+        let (sender, notices) = mpsc::channel(NOTICES_MAX);
+        let (queue, cut) = (Arc::<PushQueue>::default(), CancellationToken::new());
+        self.hubs.join(
+            id,
+            Subscriber {
+                queue: Arc::clone(&queue),
+                notices: sender,
+                cut: cut.clone(),
+            },
+        );
+        Session {
+            shared: Arc::clone(self),
+            id,
+            user,
+            cell,
+            topics,
+            first,
+            queue,
+            notices,
+            cut,
+        }
+    }
+
+    /// Answers a request of a session's user; every refusal is counted.
+    pub async fn answer(&self, user: UserId, request: client::Request) -> client::Response {
+        let answered = match request.body {
+            Some(request::Body::Ping(_)) => Ok(client::Response {
+                position: 0,
+                result: Some(response::Result::Pong(client::Pong {})),
+            }),
+            Some(request::Body::Hello(_)) => Err(ApiError::new(
+                ErrorCode::InvalidArguments,
+                "this connection has said hello already",
+            )),
+            _ => self.upstream.ask(user, request).await,
+        };
+        let response = answered.unwrap_or_else(ApiError::into_response);
+        if let Some(response::Result::Error(error)) = &response.result {
+            self.refusals.count(&error.code);
+        }
+        response
+    }
+
+    /// The answer to what is no request.
+    pub fn refuse(&self, error: ApiError) -> client::Response {
+        self.refusals.count(error.code.as_str());
+        error.into_response()
+    }
+}
+
+impl Session {
+    /// Its user.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Its pushes.
+    pub fn queue(&self) -> Arc<PushQueue> {
+        Arc::clone(&self.queue)
+    }
+
+    /// Ends when the session must be cut off.
+    pub fn cut(&self) -> CancellationToken {
+        self.cut.clone()
+    }
+
+    /// Keeps the session's topics attached until `gone`, then takes it out.
+    pub async fn run(mut self, gone: CancellationToken) {
+        let (reads_done, mut done) = mpsc::channel::<(Topic, Option<Seq>)>(NOTICES_MAX);
+        let mut steps = std::mem::take(&mut self.first);
+        loop {
+            for step in steps.drain(..) {
+                self.take(step, &reads_done).await;
+            }
+            steps = tokio::select! {
+                () = gone.cancelled() => break,
+                Some(notice) = self.notices.recv() => self.on_notice(notice),
+                Some((topic, last)) = done.recv() => self.topics.read(topic, last),
+            };
+        }
+        self.queue.close();
+        self.shared.hubs.leave(self.id, self.topics.all()).await;
+    }
+
+    fn on_notice(&mut self, notice: Notice) -> Vec<Step> {
+        match notice {
+            Notice::Behind { topic, head } => self.topics.behind(topic, head),
+            Notice::Attached(_) => Vec::new(),
+            Notice::UserEntry(framed) => {
+                let body = framed.slice(frame::HEADER_BYTES..);
+                let decoded = frame::decode::<client::ServerFrame>(body);
+                match decoded.ok().and_then(|frame| frame.body) {
+                    Some(client::server_frame::Body::Push(client::Push {
+                        entry: Some(entry),
+                        ..
+                    })) => self.topics.user_entry(&entry),
+                    _ => Vec::new(),
+                }
+            }
+        }
+    }
+
+    async fn take(&self, step: Step, done: &mpsc::Sender<(Topic, Option<Seq>)>) {
+        let hubs = &self.shared.hubs;
+        match step {
+            Step::Attach(topic, cursor) => hubs.attach(self.id, self.cell, topic, cursor).await,
+            Step::Detach(topic) => hubs.detach(self.id, topic).await,
+            Step::Missed(topic, head) => self.queue.missed(topic, head),
+            Step::Read { topic, from, to } => {
+                let (upstream, queue) = (self.shared.upstream.clone(), self.queue());
+                let (user, done) = (self.user, done.clone());
+                tokio::spawn(async move {
+                    let entries = read_log(&upstream, user, topic, from, to).await;
+                    let entries = entries.unwrap_or_default();
+                    let last = entries.last().map(|(seq, _)| *seq);
+                    if last.is_none() {
+                        tokio::time::sleep(READ_PAUSE).await;
+                    }
+                    for (seq, frame) in entries {
+                        queue.push(topic, seq, frame);
+                    }
+                    // Fails only when the session is over.
+                    let _ = done.send((topic, last)).await;
+                });
+            }
+        }
+    }
+}
+
+fn request_of(body: request::Body) -> client::Request {
+    client::Request {
+        min_position: 0,
+        body: Some(body),
+    }
+}
+
+/// Seconds since 1970.
+fn now_s() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |d| d.as_secs())
+}

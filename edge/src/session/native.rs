@@ -1,0 +1,179 @@
+//! The native client plane: QUIC with ALPN `causeway/1`. One request, one
+//! bidirectional stream; pushes on a unidirectional one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_protocol::client::{self, request};
+use causeway_protocol::frame::FrameError;
+use causeway_protocol::limits::CLIENT_FRAME_BYTES_MAX;
+use causeway_protocol::{ApiError, ErrorCode, UserId, frame};
+use causeway_transport::stream::{FrameReader, StreamError};
+use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream, VarInt};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Sessions;
+use super::queue::PushQueue;
+
+/// A connection that has not said hello by then is closed.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request's frame must be whole by then.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Frames written at a time.
+const WRITE_FRAMES_MAX: usize = 64;
+
+/// Close codes of client connections.
+pub mod close {
+    /// The first request was refused; its answer says why.
+    pub const REFUSED: u32 = 1;
+    /// The edge node is going away.
+    pub const GOING_AWAY: u32 = 2;
+    /// The client did not keep up with notices that must not be lost.
+    pub const TOO_SLOW: u32 = 3;
+}
+
+/// Accepts clients until `stop`, and then waits for their sessions to end.
+pub async fn serve(endpoint: Endpoint, sessions: Arc<Sessions>, stop: CancellationToken) {
+    let tracker = TaskTracker::new();
+    while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
+        tracker.spawn(serve_client(Arc::clone(&sessions), incoming, stop.clone()));
+    }
+    tracker.close();
+    tracker.wait().await;
+}
+
+async fn serve_client(sessions: Arc<Sessions>, incoming: Incoming, stop: CancellationToken) {
+    let remote = incoming.remote_address();
+    let Ok(connection) = incoming.await else {
+        return;
+    };
+    let hello = tokio::time::timeout(HELLO_TIMEOUT, greet(&sessions, &connection));
+    let session = match hello.await {
+        Ok(Ok(session)) => session,
+        Ok(Err(code)) => {
+            tracing::debug!(%remote, %code, "a client was refused");
+            // The client reads the answer, and closes; this is for one that does not.
+            let _ = tokio::time::timeout(HELLO_TIMEOUT, connection.closed()).await;
+            connection.close(VarInt::from_u32(close::REFUSED), b"refused");
+            return;
+        }
+        Err(_) => {
+            connection.close(VarInt::from_u32(close::REFUSED), b"no hello in time");
+            return;
+        }
+    };
+    let gone = CancellationToken::new();
+    let (user, queue, cut) = (session.user(), session.queue(), session.cut());
+    let running = tokio::spawn(session.run(gone.clone()));
+    let writing = tokio::spawn(write_pushes(connection.clone(), queue));
+    tokio::select! {
+        () = serve_requests(&sessions, &connection, user) => {}
+        () = stop.cancelled() => {
+            connection.close(VarInt::from_u32(close::GOING_AWAY), b"the edge node is stopping");
+        }
+        () = cut.cancelled() => {
+            connection.close(VarInt::from_u32(close::TOO_SLOW), b"too slow");
+        }
+    }
+    gone.cancel();
+    for task in [running, writing] {
+        if task.await.is_err() {
+            tracing::error!(%remote, "a session has panicked");
+        }
+    }
+}
+
+/// Reads the first request, which must be a hello.
+async fn greet(
+    sessions: &Arc<Sessions>,
+    connection: &Connection,
+) -> Result<super::Session, ErrorCode> {
+    let lost = |_| ErrorCode::Malformed;
+    let (mut send, recv) = connection.accept_bi().await.map_err(lost)?;
+    let welcomed = match read_request(recv).await {
+        Ok(client::Request {
+            body: Some(request::Body::Hello(hello)),
+            ..
+        }) => sessions.welcome(hello).await,
+        Ok(_) => Err(ApiError::new(
+            ErrorCode::NotAuthed,
+            "the first request of a connection is a hello",
+        )),
+        Err(error) => Err(error),
+    };
+    match welcomed {
+        Ok((session, response)) => {
+            answer(&mut send, &response).await;
+            Ok(session)
+        }
+        Err(error) => {
+            let code = error.code;
+            answer(&mut send, &sessions.refuse(error)).await;
+            Err(code)
+        }
+    }
+}
+
+/// Answers requests until the connection ends.
+async fn serve_requests(sessions: &Arc<Sessions>, connection: &Connection, user: UserId) {
+    while let Ok((send, recv)) = connection.accept_bi().await {
+        tokio::spawn(serve_request(Arc::clone(sessions), user, send, recv));
+    }
+}
+
+async fn serve_request(
+    sessions: Arc<Sessions>,
+    user: UserId,
+    mut send: SendStream,
+    recv: RecvStream,
+) {
+    let response = match read_request(recv).await {
+        Ok(request) => sessions.answer(user, request).await,
+        Err(error) => sessions.refuse(error),
+    };
+    answer(&mut send, &response).await;
+}
+
+async fn read_request(recv: RecvStream) -> Result<client::Request, ApiError> {
+    let mut reader = FrameReader::new(recv, CLIENT_FRAME_BYTES_MAX);
+    let reading = tokio::time::timeout(REQUEST_TIMEOUT, reader.message());
+    let malformed = |text: String| ApiError::new(ErrorCode::Malformed, text);
+    let error = match reading.await {
+        Ok(Ok(Some(request))) => return Ok(request),
+        Ok(Ok(None)) => malformed("the stream has no request".into()),
+        Ok(Err(StreamError::Frame(error @ FrameError::TooLarge { .. }))) => {
+            ApiError::new(ErrorCode::TooLarge, error.to_string())
+        }
+        Ok(Err(error)) => malformed(error.to_string()),
+        Err(_) => malformed(format!("no whole request within {REQUEST_TIMEOUT:?}")),
+    };
+    reader.stop(close::REFUSED);
+    Err(error)
+}
+
+async fn answer(send: &mut SendStream, response: &client::Response) {
+    // The client may have lost interest.
+    if send.write_chunk(frame::encode(response)).await.is_ok() {
+        let _ = send.finish();
+    }
+}
+
+/// Writes pushes, many at a time, on one stream that is opened with the first.
+async fn write_pushes(connection: Connection, queue: Arc<PushQueue>) {
+    let mut frames = Vec::with_capacity(WRITE_FRAMES_MAX);
+    let mut stream: Option<SendStream> = None;
+    while queue.take(&mut frames, WRITE_FRAMES_MAX).await {
+        let stream = match &mut stream {
+            Some(stream) => stream,
+            None => match connection.open_uni().await {
+                Ok(opened) => stream.insert(opened),
+                Err(_) => return,
+            },
+        };
+        if stream.write_all_chunks(&mut frames).await.is_err() {
+            return;
+        }
+        frames.clear();
+    }
+}

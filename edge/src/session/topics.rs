@@ -1,0 +1,293 @@
+//! A session's topics: which it has, how far the client is in each, and what
+//! must be read from the log before pushes can go on. A state machine; the
+//! reading and pushing is done around it.
+
+use std::collections::BTreeMap;
+
+use causeway_protocol::client::{self, entry::Kind};
+use causeway_protocol::{ChannelId, Seq, Topic, UserId};
+
+/// A client that is further behind in a topic reads the log by itself.
+const RESUME_MAX: u64 = 1_000;
+
+/// What the session wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Ask the hub for what comes after `cursor`.
+    Attach(Topic, Seq),
+    /// Tell the hub that the topic is no longer wanted.
+    Detach(Topic),
+    /// Read these entries, push them, and report with [`Topics::read`].
+    Read {
+        /// The topic.
+        topic: Topic,
+        /// The first entry.
+        from: Seq,
+        /// The last entry.
+        to: Seq,
+    },
+    /// Tell the client that it misses entries up to here.
+    Missed(Topic, Seq),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    /// The last entry that the client has, as far as it was not pushed live.
+    cursor: Seq,
+    /// Entries up to here are being read.
+    reading_to: Option<Seq>,
+}
+
+/// The topics of one session.
+#[derive(Debug)]
+pub struct Topics {
+    topics: BTreeMap<Topic, State>,
+    /// Entries of the user's topic up to here are part of the boot data.
+    booted_at: Seq,
+}
+
+impl Topics {
+    /// The topics of a user who has just booted; `cursors` are the client's.
+    pub fn start(
+        user: UserId,
+        boot: &client::BootData,
+        cursors: &[client::Cursor],
+    ) -> (Self, Vec<Step>) {
+        let known: BTreeMap<Topic, Seq> = (cursors.iter())
+            .filter_map(|c| Some((Topic::from_wire(c.topic.as_ref())?, Seq(c.seq))))
+            .collect();
+        let channels = boot.channels.iter();
+        let channels = channels.map(|c| (Topic::Channel(ChannelId(c.id)), Seq(c.last_seq)));
+        let own = [
+            (Topic::User(user), Seq(boot.user_seq)),
+            (Topic::Workspace(user.workspace()), Seq(boot.workspace_seq)),
+        ];
+        let mut topics = Self {
+            topics: BTreeMap::new(),
+            booted_at: Seq(boot.user_seq),
+        };
+        let steps = channels.chain(own).map(|(topic, head)| {
+            let cursor = known.get(&topic).copied().unwrap_or(head);
+            topics.add(topic, cursor)
+        });
+        let steps = steps.collect();
+        (topics, steps)
+    }
+
+    /// All topics.
+    pub fn all(&self) -> impl Iterator<Item = Topic> + '_ {
+        self.topics.keys().copied()
+    }
+
+    /// The hub is further than the client.
+    pub fn behind(&mut self, topic: Topic, head: Seq) -> Vec<Step> {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return Vec::new();
+        };
+        if head <= state.cursor {
+            return vec![Step::Attach(topic, state.cursor)];
+        }
+        if head.0 - state.cursor.0 > RESUME_MAX {
+            state.cursor = head;
+            state.reading_to = None;
+            return vec![Step::Missed(topic, head), Step::Attach(topic, head)];
+        }
+        state.reading_to = Some(head);
+        vec![Step::Read {
+            topic,
+            from: state.cursor.next(),
+            to: head,
+        }]
+    }
+
+    /// The log was read and pushed up to `last`; `None` when nothing came.
+    pub fn read(&mut self, topic: Topic, last: Option<Seq>) -> Vec<Step> {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return Vec::new();
+        };
+        let Some(to) = state.reading_to else {
+            return Vec::new();
+        };
+        state.cursor = last.map_or(state.cursor, |last| last.max(state.cursor));
+        if state.cursor < to {
+            return vec![Step::Read {
+                topic,
+                from: state.cursor.next(),
+                to,
+            }];
+        }
+        state.reading_to = None;
+        vec![Step::Attach(topic, state.cursor)]
+    }
+
+    /// An entry of the user's own topic: channels come and go.
+    pub fn user_entry(&mut self, entry: &client::Entry) -> Vec<Step> {
+        if Seq(entry.seq) <= self.booted_at {
+            return Vec::new();
+        }
+        match &entry.kind {
+            Some(Kind::ChannelJoined(channel)) => {
+                let topic = Topic::Channel(ChannelId(channel.id));
+                if self.topics.contains_key(&topic) {
+                    return Vec::new();
+                }
+                vec![self.add(topic, Seq(channel.last_seq))]
+            }
+            Some(Kind::ChannelLeft(channel)) => {
+                let topic = Topic::Channel(ChannelId(*channel));
+                match self.topics.remove(&topic) {
+                    Some(_) => vec![Step::Detach(topic)],
+                    None => Vec::new(),
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn add(&mut self, topic: Topic, cursor: Seq) -> Step {
+        let state = State {
+            cursor,
+            reading_to: None,
+        };
+        self.topics.insert(topic, state);
+        Step::Attach(topic, cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use causeway_protocol::WorkspaceId;
+    use rand::rngs::SmallRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    const WORKSPACE: WorkspaceId = WorkspaceId(1);
+
+    fn user() -> UserId {
+        UserId::new(WORKSPACE, 7)
+    }
+
+    fn channel(number: u32, last_seq: u64) -> client::Channel {
+        client::Channel {
+            id: ChannelId::new(WORKSPACE, number).0,
+            last_seq,
+            ..client::Channel::default()
+        }
+    }
+
+    fn topic(number: u32) -> Topic {
+        Topic::Channel(ChannelId::new(WORKSPACE, number))
+    }
+
+    fn boot(channels: Vec<client::Channel>) -> client::BootData {
+        client::BootData {
+            channels,
+            user_seq: 10,
+            workspace_seq: 20,
+            ..client::BootData::default()
+        }
+    }
+
+    fn entry(seq: u64, kind: Kind) -> client::Entry {
+        client::Entry {
+            seq,
+            kind: Some(kind),
+            ..client::Entry::default()
+        }
+    }
+
+    #[test]
+    fn a_new_client_starts_at_the_end_and_a_returning_one_where_it_was() {
+        let cursor = client::Cursor {
+            topic: Some(topic(1).to_wire()),
+            seq: 3,
+        };
+        let boot = boot(vec![channel(1, 5), channel(2, 9)]);
+        let (_, steps) = Topics::start(user(), &boot, &[cursor]);
+        assert_eq!(
+            steps,
+            [
+                Step::Attach(topic(1), Seq(3)),
+                Step::Attach(topic(2), Seq(9)),
+                Step::Attach(Topic::User(user()), Seq(10)),
+                Step::Attach(Topic::Workspace(WORKSPACE), Seq(20)),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_missed_is_read_and_too_much_is_left_to_the_client() {
+        let (mut topics, _) = Topics::start(user(), &boot(vec![channel(1, 5)]), &[]);
+        let read = |from, to| Step::Read {
+            topic: topic(1),
+            from: Seq(from),
+            to: Seq(to),
+        };
+        assert_eq!(topics.behind(topic(1), Seq(8)), [read(6, 8)]);
+        assert_eq!(topics.read(topic(1), Some(Seq(7))), [read(8, 8)]);
+        assert_eq!(topics.read(topic(1), None), [read(8, 8)]);
+        let attach = Step::Attach(topic(1), Seq(8));
+        assert_eq!(topics.read(topic(1), Some(Seq(8))), [attach]);
+        assert_eq!(
+            topics.behind(topic(1), Seq(5_000)),
+            [
+                Step::Missed(topic(1), Seq(5_000)),
+                Step::Attach(topic(1), Seq(5_000))
+            ]
+        );
+    }
+
+    #[test]
+    fn channels_come_and_go_with_the_users_topic() {
+        let (mut topics, _) = Topics::start(user(), &boot(vec![channel(1, 5)]), &[]);
+        let joined = Kind::ChannelJoined(channel(2, 3));
+        assert_eq!(topics.user_entry(&entry(10, joined.clone())), []);
+        let attach = Step::Attach(topic(2), Seq(3));
+        assert_eq!(topics.user_entry(&entry(11, joined.clone())), [attach]);
+        assert_eq!(topics.user_entry(&entry(11, joined)), []);
+        let left = Kind::ChannelLeft(ChannelId::new(WORKSPACE, 1).0);
+        assert_eq!(
+            topics.user_entry(&entry(12, left.clone())),
+            [Step::Detach(topic(1))]
+        );
+        assert_eq!(topics.user_entry(&entry(13, left)), []);
+        assert_eq!(topics.behind(topic(1), Seq(9)), []);
+    }
+
+    /// Against a log that grows and answers in pieces: the client gets each
+    /// entry once and in order, until it is live.
+    #[test]
+    fn catching_up_leaves_nothing_out() {
+        for seed in 0..500 {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let start = rng.random_range(0..50);
+            let (mut topics, _) = Topics::start(user(), &boot(vec![channel(1, start)]), &[]);
+            let (mut log, mut client) = (start + rng.random_range(0..100), start);
+            let mut steps = topics.behind(topic(1), Seq(log));
+            let mut live = client == log;
+            while let Some(step) = steps.pop() {
+                match step {
+                    Step::Read { from, to, .. } => {
+                        assert_eq!(from.0, client + 1, "seed {seed}");
+                        let last = rng.random_range(client..=to.0);
+                        let came = (last > client).then_some(Seq(last));
+                        client = last;
+                        steps = topics.read(topic(1), came);
+                    }
+                    Step::Attach(_, cursor) => {
+                        assert_eq!(cursor.0, client, "seed {seed}");
+                        log += rng.random_range(0..3);
+                        if cursor.0 < log {
+                            steps = topics.behind(topic(1), Seq(log));
+                        } else {
+                            live = true;
+                        }
+                    }
+                    other => panic!("seed {seed}: {other:?}"),
+                }
+            }
+            assert!(live, "seed {seed}");
+        }
+    }
+}
