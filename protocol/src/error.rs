@@ -52,7 +52,7 @@ codes! {
     ThreadNotFound = "thread_not_found", false;
     /// Only its author edits a message.
     CantUpdateMessage = "cant_update_message", false;
-    /// Only its author deletes a message.
+    /// Only its author or an admin deletes a message.
     CantDeleteMessage = "cant_delete_message", false;
     /// The text is empty.
     NoText = "no_text", false;

@@ -4,7 +4,7 @@
 pub const TEXT_CHARS_MAX: usize = 40_000;
 /// Bytes of a client's message id.
 pub const CLIENT_MSG_ID_BYTES_MAX: usize = 64;
-/// Characters of the name of a channel, a user or a workspace.
+/// Characters of the name of a channel or a user, and of a user's real name.
 pub const NAME_CHARS_MAX: usize = 80;
 /// Bytes of one frame from a client: the longest text, and room for the rest.
 pub const CLIENT_FRAME_BYTES_MAX: usize = 4 * TEXT_CHARS_MAX + 8 * 1024;

@@ -155,8 +155,12 @@ impl Verifier {
         if payload.exp <= now_s {
             return Err(TokenError::Expired);
         }
+        let user: UserId = payload.sub.parse().map_err(|_| TokenError::Invalid)?;
+        if user.is_platform() {
+            return Err(TokenError::Invalid);
+        }
         Ok(Claims {
-            user: payload.sub.parse().map_err(|_| TokenError::Invalid)?,
+            user,
             issued_at_s: payload.iat,
             expires_at_s: payload.exp,
         })
@@ -217,6 +221,18 @@ mod tests {
         for text in ["", "a.b.c", "....", &"x".repeat(5_000)] {
             assert_eq!(verifier.verify(text, 1), Err(TokenError::Invalid));
         }
+    }
+
+    #[test]
+    fn nobody_is_the_platform() {
+        let (signer, public) = keys();
+        let verifier = Verifier::from_pems([public]).unwrap();
+        let platform = Claims {
+            user: UserId::platform(WorkspaceId(3)),
+            ..claims()
+        };
+        let token = signer.sign(&platform).unwrap();
+        assert_eq!(verifier.verify(&token, 1), Err(TokenError::Invalid));
     }
 
     #[test]

@@ -269,6 +269,16 @@ pub fn https_server(credentials: &Credentials) -> Result<ServerConfig, TlsError>
     Ok(server)
 }
 
+/// TLS of the Web API over TCP, at the client.
+///
+/// # Errors
+/// [`TlsError`] when the roots cannot be used.
+pub fn https_client(roots: &Roots) -> Result<ClientConfig, TlsError> {
+    Ok(client_builder()?
+        .with_root_certificates(roots.store())
+        .with_no_client_auth())
+}
+
 /// TLS of the client plane over QUIC, at the client.
 ///
 /// # Errors

@@ -96,6 +96,9 @@ pub fn delete(context: &mut Context<'_, '_>, delete: client::DeleteMessage) -> D
     message.text.clear();
     message.deleted = true;
     topic_log::rewrite(context.tx, topic, &message)?;
+    if message.thread_ts != 0 {
+        remove_reply(context.tx, channel, &message)?;
+    }
     let by = context.actor.0;
     let deleted = topic_log::append(context.tx, topic, context.now_us, |_, _| {
         Kind::Deleted(client::Deleted {
@@ -152,13 +155,17 @@ fn remember(
         tx.delete(crate::store::keys::Key::default().bytes(&key));
         tx.delete(crate::store::keys::Key::default().bytes(&row));
     }
+    let key = tables::dedup(actor, id);
+    // An id that is used anew must not be forgotten when its old day is over.
+    if let Some(old) = tx.record::<DedupRecord>(&key)? {
+        tx.delete(tables::dedup_age(old.at_us, actor, id));
+    }
     let record = DedupRecord {
         seq,
         ts,
         channel: channel.0,
         at_us,
     };
-    let key = tables::dedup(actor, id);
     tx.put_bytes(tables::dedup_age(at_us, actor, id), &key);
     tx.put(key, &record);
     Ok(())
@@ -219,6 +226,24 @@ fn add_reply(
     root.latest_reply_ts = ts;
     topic_log::rewrite(tx, Topic::Channel(channel), &root)?;
     Ok(())
+}
+
+/// The thread goes on as if the reply had not been.
+fn remove_reply(tx: &mut Tx<'_>, channel: ChannelId, reply: &client::Message) -> Result<(), Stop> {
+    let Some(mut root) = message_at(tx, channel, Timestamp(reply.thread_ts))? else {
+        return Ok(());
+    };
+    let topic = Topic::Channel(channel);
+    let root_seq = Seq(root.seq);
+    tx.delete(tables::reply(channel, root_seq, Seq(reply.seq)));
+    let all = tables::replies(channel, root_seq);
+    let latest = match tx.last_row(&all, &all.end())? {
+        Some((key, _)) => topic_log::message(tx, topic, Seq(tables::last_u64(&key)?))?,
+        None => None,
+    };
+    root.reply_count = root.reply_count.saturating_sub(1);
+    root.latest_reply_ts = latest.map_or(0, |latest| latest.ts);
+    Ok(topic_log::rewrite(tx, topic, &root)?)
 }
 
 /// Whoever had read everything has read the own message, too.

@@ -114,7 +114,10 @@ impl Cell {
         least: Position,
     ) -> Result<client::Response, ApiError> {
         let position = reach(self.consensus.applied(), least).await?;
-        let result = match query::answer(&self.state.view(), user, body) {
+        let answer = self
+            .state
+            .read(|view| query::answer(view, user, body.clone()));
+        let result = match answer {
             Ok(result) => result,
             Err(Stop::Refused(error)) => response::Result::Error(error.to_wire()),
             Err(Stop::Store(error)) => {

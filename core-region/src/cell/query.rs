@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::access::{self, Stop, active_user, visible_channel};
 use super::cursor::{Cursor, Kind};
+use super::tables::last_u64;
 use super::{messages, tables, topic_log, views};
 use crate::state::{ReadState, View};
 use crate::state_records::{ChannelRecord, MemberRecord, UserRecord};
@@ -318,13 +319,6 @@ fn after_id(all: &Key, after: u64, next: Key) -> Key {
         0 => all.clone(),
         _ => next.max(all.clone()),
     }
-}
-
-/// The number at the end of a key or value.
-fn last_u64(bytes: &[u8]) -> Result<u64, StoreError> {
-    let number = bytes.last_chunk::<8>();
-    let number = number.ok_or_else(|| StoreError::Record("a short key".into()))?;
-    Ok(u64::from_be_bytes(*number))
 }
 
 /// A page under construction, bounded in rows and bytes.

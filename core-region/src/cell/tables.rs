@@ -3,6 +3,7 @@
 
 use causeway_protocol::{ChannelId, Seq, Timestamp, Topic, UserId, WorkspaceId};
 
+use crate::store::StoreError;
 use crate::store::keys::Key;
 
 fn table(number: u8) -> Key {
@@ -102,4 +103,14 @@ pub fn dedup_age(at_us: u64, sender: UserId, client_msg_id: &[u8]) -> Key {
 /// What is forgotten after `at_us`; sorts by time.
 pub fn dedup_ages(at_us: u64) -> Key {
     table(13).u64(at_us)
+}
+
+/// The number at the end of a key or value.
+///
+/// # Errors
+/// [`StoreError::Record`] for one that is too short for a number.
+pub fn last_u64(bytes: &[u8]) -> Result<u64, StoreError> {
+    let number = bytes.last_chunk::<8>();
+    let number = number.ok_or_else(|| StoreError::Record("a short key".into()))?;
+    Ok(u64::from_be_bytes(*number))
 }

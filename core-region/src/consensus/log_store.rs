@@ -127,6 +127,12 @@ impl Shared {
         }
     }
 
+    fn forget_up_to(&mut self, index: u64) {
+        let count = self.recent.partition_point(|e| e.log_id.index <= index);
+        let gone = self.recent.drain(..count);
+        self.recent_bytes -= gone.map(|entry| size_of_entry(&entry)).sum::<usize>();
+    }
+
     fn clear(&mut self) {
         self.recent.clear();
         self.recent_bytes = 0;
@@ -236,6 +242,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         batch.put(Family::Log, &keys::purged(self.cell), &mark);
         let to = keys::log_entry(self.cell, log_id.index + 1);
         batch.delete_range(Family::Log, &keys::log_entries(self.cell), &to);
+        self.shared.lock().forget_up_to(log_id.index);
         Ok(batch.write()?)
     }
 }

@@ -11,6 +11,9 @@ mod state_adapter;
 mod types;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;

@@ -180,7 +180,7 @@ impl Groups {
         let _one_at_a_time = receiver.staging.lock().await;
         let vote = wire::read_vote(header.vote.as_ref()).map_err(|e| malformed(&e))?;
         let meta = wire::read_snapshot_meta(&header).map_err(|e| malformed(&e))?;
-        let staging = Staging::begin(&receiver.state).map_err(|e| stopped(&e))?;
+        let staging = Staging::begin(&receiver.state);
         loop {
             let chunk: raft_wire::SnapshotChunk = next(recv).await?;
             staging.add(&chunk.rows).map_err(|e| stopped(&e))?;

@@ -191,11 +191,11 @@ impl RaftStateMachine<TypeConfig> for StateAdapter {
         meta: &SnapshotMeta,
         data: SnapshotData,
     ) -> io::Result<()> {
-        let SnapshotData::Staged(generation) = data else {
+        let SnapshotData::Staged(staging) = data else {
             // Our own state, offered back to us at start-up: it is in place.
             return Ok(());
         };
-        self.state.switch_to(generation)?;
+        staging.install()?;
         self.state.store().flusher().synced().await?;
         self.machine.replaced();
         let position = Position(meta.last_log_id.map_or(0, |id| id.index));

@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn a_copy_made_of_differences_is_the_same() {
         let (mut book, mut copy) = (Book::default(), Book::default());
-        for version in 1..20 {
-            book.apply(&shard(version as u32 % 5, version as u32, version));
+        for version in 1..20u32 {
+            book.apply(&shard(version % 5, version, version.into()));
             if version % 3 == 0 {
                 copy.apply(&book.since(copy.version()));
             }

@@ -193,3 +193,272 @@ fn read_all(view: &View<'_>) -> Result<Directory, StoreError> {
     }
     Ok(directory)
 }
+
+#[cfg(test)]
+mod tests {
+    use causeway_protocol::UserId;
+
+    use super::*;
+    use crate::store::Store;
+
+    /// The directory on one disk, and its copy in memory.
+    struct World {
+        state: CellState,
+        machine: DirectoryMachine,
+        book: watch::Receiver<Arc<Book>>,
+        folder: tempfile::TempDir,
+        position: u64,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self::start(tempfile::tempdir().unwrap(), 0)
+        }
+
+        fn start(folder: tempfile::TempDir, position: u64) -> Self {
+            let store = Store::open(folder.path()).unwrap();
+            let state = CellState::open(store, CellId::DIRECTORY).unwrap();
+            let (sender, book) = watch::channel(Arc::default());
+            Self {
+                machine: DirectoryMachine::new(state.clone(), sender).unwrap(),
+                state,
+                book,
+                folder,
+                position,
+            }
+        }
+
+        fn restarted(self) -> Self {
+            let Self {
+                state,
+                machine,
+                folder,
+                position,
+                ..
+            } = self;
+            drop((state, machine));
+            Self::start(folder, position)
+        }
+
+        /// Applies commands in one write.
+        fn apply(&mut self, bodies: Vec<Body>) -> Vec<Outcome> {
+            let mut tx = self.state.tx();
+            let mut outcomes = Vec::new();
+            for body in bodies {
+                let command = Command {
+                    proposed_at_us: 0,
+                    actor: UserId(0).0,
+                    body: Some(body),
+                };
+                let command = command.encode_to_vec().into();
+                outcomes.push(self.machine.apply(&mut tx, command).unwrap().outcome);
+            }
+            tx.into_batch().write().unwrap();
+            self.position += 1;
+            let position = Position(self.position);
+            self.machine.reached(position, true, Vec::new());
+            outcomes
+        }
+
+        fn place_cells(&mut self, cells: Vec<Cell>) -> Outcome {
+            self.apply(vec![Body::PlaceCells(PlaceCells { cells })])
+                .remove(0)
+        }
+
+        fn place(&mut self, name: &str, region: &str) -> Outcome {
+            self.apply(vec![workspace(name, region)]).remove(0)
+        }
+
+        fn rows(&self) -> Vec<(Vec<u8>, Box<[u8]>)> {
+            let view = self.state.view();
+            view.scan(&[], &[u8::MAX]).map(|row| row.unwrap()).collect()
+        }
+
+        /// How many workspaces each cell has.
+        fn loads(&self) -> Vec<(u32, usize)> {
+            let book = self.book.borrow();
+            let load = |cell: &Cell| (cell.id, book.load(CellId(cell.id)));
+            book.cells().map(load).collect()
+        }
+    }
+
+    fn cell(id: u32, region: &str, epoch: u64) -> Cell {
+        Cell {
+            id,
+            home_region: region.into(),
+            epoch,
+            ..Cell::default()
+        }
+    }
+
+    fn workspace(name: &str, region: &str) -> Body {
+        Body::PlaceWorkspace(CreateWorkspace {
+            name: name.into(),
+            home_region: region.into(),
+        })
+    }
+
+    fn code(outcome: &Outcome) -> Option<ErrorCode> {
+        match outcome {
+            Outcome::Refused(error) => Some(error.code),
+            _ => None,
+        }
+    }
+
+    fn placed(workspace: u32) -> Outcome {
+        Outcome::Placed(WorkspaceId(workspace))
+    }
+
+    /// The directory itself, and cells in two regions.
+    fn founded() -> World {
+        let mut world = World::new();
+        let cells = [(0, "eu"), (1, "eu"), (2, "us"), (3, "eu"), (4, "eu")];
+        let cells = cells.map(|(id, region)| cell(id, region, 1));
+        assert_eq!(world.place_cells(cells.into()), Outcome::Done);
+        world
+    }
+
+    #[test]
+    fn a_cell_changes_only_with_a_later_epoch() {
+        let mut world = founded();
+        assert_eq!(world.book.borrow().version(), 1);
+        let rows = world.rows();
+        for epoch in [0, 1] {
+            let refused = world.place_cells(vec![cell(1, "us", epoch)]);
+            assert_eq!(code(&refused), Some(ErrorCode::InvalidArguments));
+        }
+        // All or nothing: the new cell waits for a command that is in order.
+        let refused = world.place_cells(vec![cell(9, "eu", 1), cell(1, "us", 1)]);
+        assert_eq!(code(&refused), Some(ErrorCode::InvalidArguments));
+        assert_eq!(world.rows(), rows);
+        assert_eq!(world.book.borrow().cells().count(), 5);
+
+        let moved = world.place_cells(vec![cell(1, "us", 2)]);
+        assert_eq!(moved, Outcome::Done);
+        let book = world.book.borrow();
+        let record = book.cell(CellId(1)).unwrap();
+        assert_eq!((record.home_region.as_str(), record.epoch), ("us", 2));
+        assert_eq!((record.version, book.version()), (2, 2));
+    }
+
+    #[test]
+    fn workspaces_go_to_the_cell_at_home_with_the_fewest() {
+        let mut world = founded();
+        for n in 1..=6 {
+            assert_eq!(world.place(&format!("w{n}"), "eu"), placed(n));
+        }
+        assert_eq!(world.place("w7", "us"), placed(7));
+        // Never the directory's own cell.
+        assert_eq!(world.loads(), [(0, 0), (1, 2), (2, 1), (3, 2), (4, 2)]);
+
+        // A new cell fills up first.
+        world.place_cells(vec![cell(5, "eu", 1)]);
+        world.place("w8", "eu");
+        world.place("w9", "eu");
+        assert_eq!(world.book.borrow().load(CellId(5)), 2);
+        world.place("w10", "eu");
+        assert_eq!(world.book.borrow().load(CellId(1)), 3);
+    }
+
+    #[test]
+    fn workspaces_that_come_together_are_spread_all_the_same() {
+        let mut world = founded();
+        let together = (1..=6).map(|n| workspace(&format!("w{n}"), "eu"));
+        let outcomes = world.apply(together.collect());
+        assert_eq!(outcomes, (1..=6).map(placed).collect::<Vec<_>>());
+        assert_eq!(world.loads(), [(0, 0), (1, 2), (2, 0), (3, 2), (4, 2)]);
+    }
+
+    #[test]
+    fn a_name_is_placed_once() {
+        let mut world = founded();
+        assert_eq!(world.place("acme", "eu"), placed(1));
+        let rows = world.rows();
+        assert_eq!(world.place("acme", "eu"), placed(1));
+        // Asking for another home does not move it.
+        assert_eq!(world.place("acme", "us"), placed(1));
+        assert_eq!(world.place("acme", "mars"), placed(1));
+        assert_eq!(world.rows(), rows);
+        let book = world.book.borrow();
+        assert_eq!(book.workspace_named("acme"), Some(WorkspaceId(1)));
+        assert_eq!(book.cell_of(WorkspaceId(1)), Some(CellId(1)));
+    }
+
+    #[test]
+    fn a_region_without_cells_is_not_found() {
+        let mut world = founded();
+        let rows = world.rows();
+        let refused = world.place("acme", "mars");
+        assert_eq!(code(&refused), Some(ErrorCode::RegionNotFound));
+        assert_eq!(world.rows(), rows);
+        assert_eq!(world.book.borrow().workspace_named("acme"), None);
+        // The number was not used up.
+        assert_eq!(world.place("acme", "us"), placed(1));
+    }
+
+    #[test]
+    fn commands_of_other_cells_are_refused() {
+        let mut world = founded();
+        let rows = world.rows();
+        let outcomes = world.apply(vec![Body::SendMessage(Default::default())]);
+        assert_eq!(code(&outcomes[0]), Some(ErrorCode::UnknownMethod));
+        let mut tx = world.state.tx();
+        let garbage = Bytes::from_static(b"\xff\xff");
+        let outcome = world.machine.apply(&mut tx, garbage).unwrap().outcome;
+        assert_eq!(code(&outcome), Some(ErrorCode::UnknownMethod));
+        assert!(tx.is_empty());
+        drop(tx);
+        assert_eq!(world.rows(), rows);
+    }
+
+    #[test]
+    fn the_book_is_what_the_disk_holds() {
+        let mut world = founded();
+        for n in 1..=5 {
+            world.place(&format!("w{n}"), if n % 2 == 0 { "us" } else { "eu" });
+        }
+        world.place_cells(vec![cell(2, "us", 2)]);
+        let book = world.book.borrow().clone();
+        assert_eq!(book.version(), 7);
+
+        let mut world = world.restarted();
+        assert_eq!(*world.book.borrow(), book);
+        // And it counts on from there.
+        assert_eq!(world.place("w6", "us"), placed(6));
+        assert_eq!(world.book.borrow().version(), 8);
+    }
+
+    #[test]
+    fn the_book_tells_of_nothing_that_is_not_written() {
+        let mut world = founded();
+        let mut tx = world.state.tx();
+        let command = Command {
+            body: Some(workspace("acme", "eu")),
+            ..Command::default()
+        };
+        let command = command.encode_to_vec().into();
+        world.machine.apply(&mut tx, command).unwrap();
+        assert_eq!(world.book.borrow().workspace_named("acme"), None);
+        tx.into_batch().write().unwrap();
+        world.book.borrow_and_update();
+        world.machine.reached(Position(2), false, Vec::new());
+        assert!(world.book.has_changed().unwrap());
+        let known = world.book.borrow().workspace_named("acme");
+        assert_eq!(known, Some(WorkspaceId(1)));
+    }
+
+    #[test]
+    fn a_snapshot_brings_the_book_up_to_date() {
+        let mut leader = founded();
+        leader.place("acme", "eu");
+        let follower = World::new();
+        let mut tx = follower.state.tx();
+        for (key, value) in leader.rows() {
+            tx.put_bytes(Key::default().bytes(&key), &value);
+        }
+        tx.into_batch().write().unwrap();
+        assert_eq!(follower.book.borrow().version(), 0);
+        follower.machine.replaced();
+        assert_eq!(*follower.book.borrow(), *leader.book.borrow());
+    }
+}

@@ -473,20 +473,22 @@ async fn unsubscribe(backbone: Backbone, server: NodeId, topics: Vec<(CellId, To
 }
 
 async fn fetch(hubs: Hubs, upstream: Upstream, topic: Topic, from: Seq, to: Seq) {
-    let entries = read_log(&upstream, UserId::platform(topic.workspace()), topic, from, to).await;
-    let entries = entries.unwrap_or_default();
+    let platform = UserId::platform(topic.workspace());
+    let entries = read_log(&upstream, platform, topic, from, to).await;
+    let entries = entries.into_iter();
+    let entries = entries.map(|(entry, frame)| (Seq(entry.seq), frame)).collect();
     hubs.input(topic, Input::Fetched(topic, entries)).await;
 }
 
-/// Entries of a topic's log, each as the frame in which it would be pushed;
-/// `None` when the log is out of reach or refuses.
+/// Entries of a topic's log, each beside the frame in which it would be pushed;
+/// none when the log is out of reach or refuses.
 pub async fn read_log(
     upstream: &Upstream,
     user: UserId,
     topic: Topic,
     from: Seq,
     to: Seq,
-) -> Option<Vec<(Seq, Bytes)>> {
+) -> Vec<(client::Entry, Bytes)> {
     let read = client::ReadLog {
         topic: Some(topic.to_wire()),
         from_seq: from.0,
@@ -496,22 +498,23 @@ pub async fn read_log(
         min_position: 0,
         body: Some(request::Body::ReadLog(read)),
     };
-    let answer = upstream.ask(user, request).await.ok()?;
-    let position = answer.position;
-    let Some(response::Result::Log(page)) = answer.result else {
-        return None;
+    let Ok(client::Response {
+        position,
+        result: Some(response::Result::Log(page)),
+    }) = upstream.ask(user, request).await
+    else {
+        return Vec::new();
     };
-    let frames = page.entries.into_iter().map(|entry| {
-        let seq = Seq(entry.seq);
+    let framed = page.entries.into_iter().map(|entry| {
         let push = client::Push {
             topic: Some(topic.to_wire()),
             position,
-            entry: Some(entry),
+            entry: Some(entry.clone()),
         };
         let frame = client::ServerFrame {
             body: Some(server_frame::Body::Push(push)),
         };
-        (seq, frame::encode(&frame))
+        (entry, frame::encode(&frame))
     });
-    Some(frames.collect())
+    framed.collect()
 }

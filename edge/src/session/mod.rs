@@ -173,7 +173,7 @@ impl Session {
 
     /// Keeps the session's topics attached until `gone`, then takes it out.
     pub async fn run(mut self, gone: CancellationToken) {
-        let (reads_done, mut done) = mpsc::channel::<(Topic, Option<Seq>)>(NOTICES_MAX);
+        let (reads_done, mut done) = mpsc::channel::<(Topic, Vec<client::Entry>)>(NOTICES_MAX);
         let mut steps = std::mem::take(&mut self.first);
         loop {
             for step in steps.drain(..) {
@@ -182,7 +182,7 @@ impl Session {
             steps = tokio::select! {
                 () = gone.cancelled() => break,
                 Some(notice) = self.notices.recv() => self.on_notice(notice),
-                Some((topic, last)) = done.recv() => self.topics.read(topic, last),
+                Some((topic, entries)) = done.recv() => self.topics.read(topic, &entries),
             };
         }
         self.queue.close();
@@ -207,7 +207,7 @@ impl Session {
         }
     }
 
-    async fn take(&self, step: Step, done: &mpsc::Sender<(Topic, Option<Seq>)>) {
+    async fn take(&self, step: Step, done: &mpsc::Sender<(Topic, Vec<client::Entry>)>) {
         let hubs = &self.shared.hubs;
         match step {
             Step::Attach(topic, cursor) => hubs.attach(self.id, self.cell, topic, cursor).await,
@@ -217,17 +217,17 @@ impl Session {
                 let (upstream, queue) = (self.shared.upstream.clone(), self.queue());
                 let (user, done) = (self.user, done.clone());
                 tokio::spawn(async move {
-                    let entries = read_log(&upstream, user, topic, from, to).await;
-                    let entries = entries.unwrap_or_default();
-                    let last = entries.last().map(|(seq, _)| *seq);
-                    if last.is_none() {
+                    let framed = read_log(&upstream, user, topic, from, to).await;
+                    if framed.is_empty() {
                         tokio::time::sleep(READ_PAUSE).await;
                     }
-                    for (seq, frame) in entries {
-                        queue.push(topic, seq, frame);
+                    let mut entries = Vec::with_capacity(framed.len());
+                    for (entry, frame) in framed {
+                        queue.push(topic, Seq(entry.seq), frame);
+                        entries.push(entry);
                     }
                     // Fails only when the session is over.
-                    let _ = done.send((topic, last)).await;
+                    let _ = done.send((topic, entries)).await;
                 });
             }
         }

@@ -100,27 +100,35 @@ impl Topics {
         }]
     }
 
-    /// The log was read and pushed up to `last`; `None` when nothing came.
-    pub fn read(&mut self, topic: Topic, last: Option<Seq>) -> Vec<Step> {
+    /// These entries of the log were read and pushed; none when it could not be
+    /// read.
+    pub fn read(&mut self, topic: Topic, entries: &[client::Entry]) -> Vec<Step> {
+        let mut steps = Vec::new();
+        if let Topic::User(_) = topic {
+            steps.extend(entries.iter().flat_map(|entry| self.user_entry(entry)));
+        }
         let Some(state) = self.topics.get_mut(&topic) else {
-            return Vec::new();
+            return steps;
         };
         let Some(to) = state.reading_to else {
-            return Vec::new();
+            return steps;
         };
+        let last = entries.last().map(|entry| Seq(entry.seq));
         state.cursor = last.map_or(state.cursor, |last| last.max(state.cursor));
         if state.cursor < to {
-            return vec![Step::Read {
+            steps.push(Step::Read {
                 topic,
                 from: state.cursor.next(),
                 to,
-            }];
+            });
+        } else {
+            state.reading_to = None;
+            steps.push(Step::Attach(topic, state.cursor));
         }
-        state.reading_to = None;
-        vec![Step::Attach(topic, state.cursor)]
+        steps
     }
 
-    /// An entry of the user's own topic: channels come and go.
+    /// An entry of the user's own topic, pushed or read: channels come and go.
     pub fn user_entry(&mut self, entry: &client::Entry) -> Vec<Step> {
         if Seq(entry.seq) <= self.booted_at {
             return Vec::new();
@@ -225,10 +233,14 @@ mod tests {
             to: Seq(to),
         };
         assert_eq!(topics.behind(topic(1), Seq(8)), [read(6, 8)]);
-        assert_eq!(topics.read(topic(1), Some(Seq(7))), [read(8, 8)]);
-        assert_eq!(topics.read(topic(1), None), [read(8, 8)]);
+        let plain = |seq| client::Entry {
+            seq,
+            ..client::Entry::default()
+        };
+        assert_eq!(topics.read(topic(1), &[plain(6), plain(7)]), [read(8, 8)]);
+        assert_eq!(topics.read(topic(1), &[]), [read(8, 8)]);
         let attach = Step::Attach(topic(1), Seq(8));
-        assert_eq!(topics.read(topic(1), Some(Seq(8))), [attach]);
+        assert_eq!(topics.read(topic(1), &[plain(8)]), [attach]);
         assert_eq!(
             topics.behind(topic(1), Seq(5_000)),
             [
@@ -255,6 +267,22 @@ mod tests {
         assert_eq!(topics.behind(topic(1), Seq(9)), []);
     }
 
+    /// A replica that was behind has left a channel out of the boot data.
+    #[test]
+    fn a_channel_that_was_joined_just_before_is_found_in_the_log() {
+        let (mut topics, _) = Topics::start(user(), &boot(vec![]), &[]);
+        let own = Topic::User(user());
+        topics.behind(own, Seq(11));
+        let joined = entry(11, Kind::ChannelJoined(channel(2, 3)));
+        assert_eq!(
+            topics.read(own, &[joined]),
+            [
+                Step::Attach(topic(2), Seq(3)),
+                Step::Attach(own, Seq(11))
+            ]
+        );
+    }
+
     /// Against a log that grows and answers in pieces: the client gets each
     /// entry once and in order, until it is live.
     #[test]
@@ -271,9 +299,13 @@ mod tests {
                     Step::Read { from, to, .. } => {
                         assert_eq!(from.0, client + 1, "seed {seed}");
                         let last = rng.random_range(client..=to.0);
-                        let came = (last > client).then_some(Seq(last));
+                        let entries = (client + 1..=last).map(|seq| client::Entry {
+                            seq,
+                            ..client::Entry::default()
+                        });
+                        let entries: Vec<_> = entries.collect();
                         client = last;
-                        steps = topics.read(topic(1), came);
+                        steps = topics.read(topic(1), &entries);
                     }
                     Step::Attach(_, cursor) => {
                         assert_eq!(cursor.0, client, "seed {seed}");

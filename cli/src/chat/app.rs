@@ -1,0 +1,290 @@
+//! The terminal client as a state machine: inputs and `now` go in, effects come
+//! out. It does no IO and reads no clock.
+
+use std::time::Duration;
+
+use causeway_protocol::{ChannelId, Seq, Timestamp, UserId};
+
+use super::ChatIdentity;
+use super::ask::{Ask, Effect, Input};
+use super::calendar::Zone;
+use super::channels::{Channel, Channels};
+use super::input::{InputLine, Recall};
+use super::notice::Notice;
+use super::outbox::Outbox;
+use super::people::People;
+use super::popup::Popup;
+use super::scroll::{Key, Scroll};
+use super::status::Link;
+use super::theme::Theme;
+use super::timeline::Load;
+
+/// Marks of reading go out at most this often.
+const MARK_PAUSE_US: u64 = 1_000_000;
+/// The round trip is measured this often.
+const PING_PAUSE_US: u64 = 10_000_000;
+/// Between a page that could not be read and the next try.
+const LOAD_PAUSE_US: u64 = 2_000_000;
+/// With fewer rows than this in memory, older ones are loaded at once.
+const ROWS_WANTED: usize = 60;
+
+/// What differs from run to run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Drawn at random, so that the ids of this run's messages are its own.
+    pub nonce: u64,
+    /// The user's time zone.
+    pub zone: Zone,
+    /// Colours, or none.
+    pub theme: Theme,
+}
+
+/// All that the client knows and shows.
+#[derive(Debug)]
+pub struct App {
+    pub(super) identity: ChatIdentity,
+    pub(super) settings: Settings,
+    pub(super) now: Timestamp,
+    pub(super) size: (u16, u16),
+    /// Known from the first connection on.
+    pub(super) me: Option<UserId>,
+    pub(super) link: Link,
+    pub(super) channels: Channels,
+    pub(super) people: People,
+    pub(super) outbox: Outbox,
+    pub(super) current: Option<ChannelId>,
+    pub(super) scroll: Scroll,
+    pub(super) selected: Option<Key>,
+    /// The last message that had been read when the channel was opened, if there
+    /// were others after it.
+    pub(super) divider: Option<Seq>,
+    pub(super) input: InputLine,
+    pub(super) recall: Recall,
+    pub(super) popup: Option<Popup>,
+    pub(super) notice: Option<Notice>,
+    /// Entries of the user's topic up to here are part of the start-up data.
+    pub(super) user_seq: Seq,
+    /// A channel that is being joined or created: it is shown when it is there.
+    pub(super) joining: bool,
+    /// Pages of channels that the search for a name may still read.
+    pub(super) find_pages_left: usize,
+    /// Asked to quit while messages wait: once more, and they are given up.
+    pub(super) quit_asked: bool,
+    marking: bool,
+    marked_at: Timestamp,
+    pinging: bool,
+    pinged_at: Timestamp,
+    load_failed_at: Option<Timestamp>,
+    loads: u64,
+    effects: Vec<Effect>,
+}
+
+impl App {
+    /// A client that is not connected yet.
+    pub fn new(identity: ChatIdentity, settings: Settings, now: Timestamp) -> Self {
+        Self {
+            identity,
+            outbox: Outbox::new(settings.nonce),
+            settings,
+            now,
+            size: (80, 24),
+            me: None,
+            link: Link::Connecting { since: now },
+            channels: Channels::default(),
+            people: People::default(),
+            current: None,
+            scroll: Scroll::Bottom,
+            selected: None,
+            divider: None,
+            input: InputLine::default(),
+            recall: Recall::default(),
+            popup: None,
+            notice: None,
+            user_seq: Seq(0),
+            joining: false,
+            find_pages_left: 0,
+            quit_asked: false,
+            marking: false,
+            marked_at: Timestamp(0),
+            pinging: false,
+            pinged_at: now,
+            load_failed_at: None,
+            loads: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes in what has happened, and says what is to be done.
+    pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
+        self.now = now;
+        match input {
+            Input::Client(event) => self.on_event(event),
+            Input::ClientGone => self.on_client_gone(),
+            Input::Terminal(event) => self.on_terminal(event),
+            Input::Answer { ask, result, took } => self.on_answer(ask, result, took),
+            Input::NotTaken {
+                client_msg_id,
+                reason,
+            } => self.on_refused(&client_msg_id, reason),
+            Input::Tick => {}
+        }
+        self.pump();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The shown channel.
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        self.channels.get(self.current?)
+    }
+
+    pub(super) fn channel_mut(&mut self) -> Option<&mut Channel> {
+        self.channels.get_mut(self.current?)
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask) {
+        self.effects.push(Effect::Ask(ask));
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn tell(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice::info(text, self.now));
+    }
+
+    pub(super) fn complain(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice::error(text, self.now));
+    }
+
+    /// Shows a channel, at its newest messages.
+    pub(super) fn show(&mut self, id: ChannelId) {
+        if self.current != Some(id) && self.channels.get(id).is_some() {
+            let typed = std::mem::take(&mut self.input);
+            if let Some(channel) = self.channel_mut() {
+                channel.draft = typed;
+            }
+            self.current = Some(id);
+            let channel = self.channel_mut();
+            self.divider = channel.as_ref().and_then(|c| (c.unread > 0).then_some(c.read_seq));
+            self.input = channel.map(|c| std::mem::take(&mut c.draft)).unwrap_or_default();
+            self.recall.forget_place();
+            self.selected = None;
+            self.load_failed_at = None;
+        }
+        self.to_bottom();
+    }
+
+    /// Shows the newest messages of the channel.
+    pub(super) fn to_bottom(&mut self) {
+        self.scroll = Scroll::Bottom;
+        if let Some(channel) = self.channel_mut()
+            && channel.timeline.is_loaded()
+            && !channel.timeline.is_live()
+        {
+            channel.timeline.reset();
+        }
+    }
+
+    /// Begins to load messages of the shown channel, if there are any to load.
+    pub(super) fn load(&mut self, load: Load) {
+        let Some(id) = self.current.filter(|_| self.link.is_up()) else {
+            return;
+        };
+        self.loads += 1;
+        let number = self.loads;
+        let channel = self.channels.get_mut(id);
+        if let Some(read) = channel.and_then(|c| c.timeline.begin(id, load, number)) {
+            self.ask(Ask::History { number, read });
+        }
+    }
+
+    pub(super) fn load_failed(&mut self) {
+        self.load_failed_at = Some(self.now);
+    }
+
+    /// The request is over, one way or the other.
+    pub(super) fn marked(&mut self) {
+        self.marking = false;
+    }
+
+    /// The round trip has been measured, if `round_trip` says so.
+    pub(super) fn pinged(&mut self, measured: Option<Duration>) {
+        self.pinging = false;
+        if let (Link::Up { round_trip, .. }, Some(measured)) = (&mut self.link, measured) {
+            *round_trip = measured;
+        }
+    }
+
+    /// There is a new connection: what had failed is tried at once.
+    pub(super) fn retry_all(&mut self) {
+        self.people.connected();
+        self.load_failed_at = None;
+        self.pinged_at = self.now;
+    }
+
+    /// Does what follows from the state, whatever has brought it about.
+    fn pump(&mut self) {
+        let now = self.now;
+        if self.notice.as_ref().is_some_and(|notice| notice.is_over(now)) {
+            self.notice = None;
+        }
+        self.see();
+        if !self.link.is_up() {
+            return;
+        }
+        self.pump_loads();
+        self.pump_marks();
+        for ask in self.people.asks(now) {
+            self.ask(ask);
+        }
+        if !self.pinging && passed(now, self.pinged_at, PING_PAUSE_US) {
+            (self.pinging, self.pinged_at) = (true, now);
+            self.ask(Ask::Ping);
+        }
+    }
+
+    /// What is on the screen has been read.
+    fn see(&mut self) {
+        let at_bottom = self.scroll == Scroll::Bottom;
+        if let Some(channel) = self.channel_mut()
+            && at_bottom
+            && channel.timeline.is_live()
+        {
+            channel.see();
+        }
+    }
+
+    fn pump_loads(&mut self) {
+        let failed = |at| !passed(self.now, at, LOAD_PAUSE_US);
+        if self.load_failed_at.is_some_and(failed) {
+            return;
+        }
+        let Some(channel) = self.channel() else {
+            return;
+        };
+        if !channel.timeline.is_loaded() {
+            self.load(Load::Latest);
+        } else if channel.timeline.rows().len() < ROWS_WANTED {
+            self.load(Load::Older);
+        }
+    }
+
+    fn pump_marks(&mut self) {
+        if self.marking || !passed(self.now, self.marked_at, MARK_PAUSE_US) {
+            return;
+        }
+        let mut channels = self.channels.iter();
+        let due = channels.find(|(_, channel)| channel.read_seq > channel.marked_seq);
+        if let Some((id, seq)) = due.map(|(id, channel)| (id, channel.read_seq)) {
+            (self.marking, self.marked_at) = (true, self.now);
+            self.ask(Ask::MarkRead(id, seq));
+        }
+    }
+}
+
+/// Whether `pause_us` lie between the two. A clock that was set back must not
+/// make a pause longer, so the distance counts in both directions.
+fn passed(now: Timestamp, since: Timestamp, pause_us: u64) -> bool {
+    now.0.abs_diff(since.0) >= pause_us
+}

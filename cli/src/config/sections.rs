@@ -1,0 +1,446 @@
+//! The sections of a configuration file, and what becomes of them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use causeway_core_region::{CoreConfig, Founding, RaftTimings};
+use causeway_edge::EdgeConfig;
+use causeway_gossip::swim;
+use causeway_protocol::Name;
+use causeway_protocol::backbone::Survive;
+use causeway_protocol::token::{Signer, Verifier};
+use causeway_transport::backbone::BackboneConfig;
+use causeway_transport::endpoint::Liveness;
+use causeway_transport::tls::{Credentials, Roots};
+use causeway_transport::wan::Wan;
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, Loaded};
+
+/// `core.toml`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoreFile {
+    /// Who the node is.
+    pub node: NodeSection,
+    /// How nodes talk.
+    pub backbone: BackboneSection,
+    /// Health checks and metrics.
+    pub http: HttpSection,
+    /// How quickly the dead are noticed.
+    #[serde(default)]
+    pub gossip: GossipSection,
+    /// The clockwork of cells.
+    #[serde(default)]
+    pub raft: RaftSection,
+    /// Signing of tokens.
+    #[serde(default)]
+    pub tokens: TokensSection,
+    /// What a new world looks like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub founding: Option<FoundingSection>,
+    /// The emulated network.
+    #[serde(default)]
+    pub wan: WanSection,
+    /// The log.
+    #[serde(default)]
+    pub log: LogSection,
+}
+
+/// `edge.toml`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeFile {
+    /// Who the node is.
+    pub node: NodeSection,
+    /// How nodes talk.
+    pub backbone: BackboneSection,
+    /// The Web API, health checks and metrics.
+    pub http: HttpSection,
+    /// Where clients connect.
+    pub clients: ClientsSection,
+    /// Verifying of tokens.
+    pub tokens: VerifySection,
+    /// How quickly the dead are noticed.
+    #[serde(default)]
+    pub gossip: GossipSection,
+    /// The emulated network.
+    #[serde(default)]
+    pub wan: WanSection,
+    /// The log.
+    #[serde(default)]
+    pub log: LogSection,
+}
+
+/// `[node]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSection {
+    /// As in its certificate; unique in the world.
+    pub name: Name,
+    /// The region of a core node, the PoP of an edge node.
+    pub place: Name,
+    /// The failure domain inside the place; the place itself if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
+    /// Where its data is; a core node needs one.
+    pub data_dir: PathBuf,
+}
+
+/// `[backbone]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneSection {
+    /// UDP address.
+    pub listen: SocketAddr,
+    /// The address that others use, if it is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<SocketAddr>,
+    /// Nodes to ask first.
+    #[serde(default)]
+    pub seeds: Vec<SocketAddr>,
+    /// The authority behind every node's certificate (PEM).
+    pub ca: PathBuf,
+    /// This node's certificate (PEM).
+    pub certificate: PathBuf,
+    /// Its key (PEM).
+    pub key: PathBuf,
+    /// A peer that is silent for this long is given up.
+    #[serde(default = "backbone_idle_ms")]
+    pub idle_timeout_ms: u64,
+    /// A ping goes out after this long without anything else.
+    #[serde(default = "backbone_keep_alive_ms")]
+    pub keep_alive_ms: u64,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn backbone_idle_ms() -> u64 {
+    millis(Liveness::BACKBONE.idle_timeout)
+}
+
+fn backbone_keep_alive_ms() -> u64 {
+    millis(Liveness::BACKBONE.keep_alive)
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSection {
+    /// TCP address: plain HTTP at a core node, HTTPS at an edge node.
+    pub listen: SocketAddr,
+}
+
+/// `[gossip]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GossipSection {
+    /// One member is probed in each period.
+    pub probe_period_ms: u64,
+    /// The longest round trip.
+    pub probe_round_trip_ms: u64,
+    /// A suspect has this long to object.
+    pub suspicion_ms: u64,
+}
+
+impl Default for GossipSection {
+    fn default() -> Self {
+        let timings = swim::Timings::default();
+        Self {
+            probe_period_ms: millis(timings.probe_period),
+            probe_round_trip_ms: millis(timings.probe_round_trip),
+            suspicion_ms: millis(timings.suspicion),
+        }
+    }
+}
+
+/// `[raft]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RaftSection {
+    /// A leader speaks up this often.
+    pub heartbeat_ms: u64,
+    /// Followers that hear nothing campaign after a time between these two.
+    pub election_min_ms: u64,
+    /// See `election_min_ms`.
+    pub election_max_ms: u64,
+    /// A command that no quorum has acknowledged by then is refused.
+    pub propose_timeout_ms: u64,
+    /// Entries after which the beginning of a log may go.
+    pub snapshot_every: u64,
+}
+
+impl Default for RaftSection {
+    fn default() -> Self {
+        let timings = RaftTimings::default();
+        Self {
+            heartbeat_ms: millis(timings.heartbeat),
+            election_min_ms: millis(timings.election_min),
+            election_max_ms: millis(timings.election_max),
+            propose_timeout_ms: millis(timings.propose_timeout),
+            snapshot_every: timings.snapshot_every,
+        }
+    }
+}
+
+/// `[tokens]` of a core node
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokensSection {
+    /// Private Ed25519 key (PEM); without it the node issues no tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_key: Option<PathBuf>,
+}
+
+/// `[tokens]` of an edge node
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifySection {
+    /// Public Ed25519 keys (PEM), all that are valid at a time.
+    pub verify_keys: Vec<PathBuf>,
+}
+
+/// `[founding]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingSection {
+    /// Regions that must have a core node first.
+    pub regions: Vec<Name>,
+    /// Cells to create.
+    #[serde(default = "default_cells")]
+    pub cells: u32,
+    /// What they survive.
+    #[serde(default)]
+    pub survive: SurviveName,
+}
+
+fn default_cells() -> u32 {
+    12
+}
+
+/// What a cell survives the loss of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SurviveName {
+    /// A region.
+    #[default]
+    Region,
+    /// A zone of the home region.
+    Zone,
+}
+
+/// `[clients]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientsSection {
+    /// UDP address for QUIC.
+    pub listen: SocketAddr,
+    /// The address that clients are told, if it is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<SocketAddr>,
+    /// What proves the node to clients (PEM).
+    pub certificate: PathBuf,
+    /// Its key (PEM).
+    pub key: PathBuf,
+    /// A client that is silent for this long is given up.
+    #[serde(default = "client_idle_ms")]
+    pub idle_timeout_ms: u64,
+    /// A ping goes out after this long without anything else.
+    #[serde(default = "client_keep_alive_ms")]
+    pub keep_alive_ms: u64,
+}
+
+fn client_idle_ms() -> u64 {
+    millis(Liveness::CLIENT_PLANE.idle_timeout)
+}
+
+fn client_keep_alive_ms() -> u64 {
+    millis(Liveness::CLIENT_PLANE.keep_alive)
+}
+
+/// `[wan]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WanSection {
+    /// The emulated network's file; absent = the real network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emulate: Option<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// As tracing's `EnvFilter` reads it.
+    pub filter: String,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self {
+            filter: "info,openraft=warn,foca=warn,quinn=warn".into(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl NodeSection {
+    fn zone(&self) -> Name {
+        self.zone.clone().unwrap_or_else(|| self.place.clone())
+    }
+}
+
+impl BackboneSection {
+    fn resolve(&self, base: &Path, wan: Option<Wan>) -> Result<BackboneConfig, ConfigError> {
+        Ok(BackboneConfig {
+            listen: self.listen,
+            credentials: Credentials::load(&base.join(&self.certificate), &base.join(&self.key))?,
+            roots: Roots::load(&base.join(&self.ca))?,
+            liveness: Liveness {
+                idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+                keep_alive: Duration::from_millis(self.keep_alive_ms),
+            },
+            wan,
+        })
+    }
+
+    fn advertise(&self) -> SocketAddr {
+        self.advertise.unwrap_or(self.listen)
+    }
+}
+
+impl GossipSection {
+    fn resolve(&self) -> swim::Timings {
+        swim::Timings {
+            probe_period: Duration::from_millis(self.probe_period_ms),
+            probe_round_trip: Duration::from_millis(self.probe_round_trip_ms),
+            suspicion: Duration::from_millis(self.suspicion_ms),
+        }
+    }
+}
+
+impl RaftSection {
+    fn resolve(&self) -> RaftTimings {
+        RaftTimings {
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            election_min: Duration::from_millis(self.election_min_ms),
+            election_max: Duration::from_millis(self.election_max_ms),
+            propose_timeout: Duration::from_millis(self.propose_timeout_ms),
+            snapshot_every: self.snapshot_every,
+        }
+    }
+}
+
+impl FoundingSection {
+    fn resolve(&self) -> Founding {
+        Founding {
+            regions: self.regions.clone(),
+            cells: self.cells,
+            survive: match self.survive {
+                SurviveName::Region => Survive::Region,
+                SurviveName::Zone => Survive::Zone,
+            },
+        }
+    }
+}
+
+impl WanSection {
+    fn resolve(&self, base: &Path) -> Result<(Option<Wan>, Option<PathBuf>), ConfigError> {
+        match &self.emulate {
+            None => Ok((None, None)),
+            Some(file) => {
+                let path = base.join(file);
+                Ok((Some(Wan::load(&path)?), Some(path)))
+            }
+        }
+    }
+}
+
+impl CoreFile {
+    pub(super) fn resolve(self, base: &Path) -> Result<Loaded<CoreConfig>, ConfigError> {
+        let (wan, wan_file) = self.wan.resolve(base)?;
+        let signer = self.tokens.signing_key.as_ref().map(|key| {
+            let path = base.join(key);
+            let pem = read(&path)?;
+            Signer::from_pem(&pem).map_err(|source| ConfigError::Token { path, source })
+        });
+        let config = CoreConfig {
+            name: self.node.name.clone(),
+            region: self.node.place.clone(),
+            zone: self.node.zone(),
+            data_dir: base.join(&self.node.data_dir),
+            backbone: self.backbone.resolve(base, wan)?,
+            advertise: self.backbone.advertise(),
+            seeds: self.backbone.seeds,
+            gossip: self.gossip.resolve(),
+            raft: self.raft.resolve(),
+            founding: self.founding.as_ref().map(FoundingSection::resolve),
+            http: self.http.listen,
+            signer: signer.transpose()?,
+        };
+        Ok(Loaded {
+            config,
+            log: self.log,
+            wan_file,
+        })
+    }
+}
+
+impl EdgeFile {
+    pub(super) fn resolve(self, base: &Path) -> Result<Loaded<EdgeConfig>, ConfigError> {
+        let (wan, wan_file) = self.wan.resolve(base)?;
+        let keys = self.tokens.verify_keys.iter().map(|key| base.join(key));
+        let keys: Vec<PathBuf> = keys.collect();
+        let pems = keys.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+        let verifier = Verifier::from_pems(pems).map_err(|source| ConfigError::Token {
+            path: keys.first().cloned().unwrap_or_default(),
+            source,
+        })?;
+        let clients = &self.clients;
+        let (certificate, key) = (base.join(&clients.certificate), base.join(&clients.key));
+        let config = EdgeConfig {
+            name: self.node.name.clone(),
+            pop: self.node.place.clone(),
+            backbone: self.backbone.resolve(base, wan)?,
+            advertise: self.backbone.advertise(),
+            seeds: self.backbone.seeds,
+            gossip: self.gossip.resolve(),
+            client_listen: clients.listen,
+            client_advertise: clients.advertise.unwrap_or(clients.listen),
+            client_liveness: Liveness {
+                idle_timeout: Duration::from_millis(clients.idle_timeout_ms),
+                keep_alive: Duration::from_millis(clients.keep_alive_ms),
+            },
+            https_listen: self.http.listen,
+            server: Credentials::load(&certificate, &key)?,
+            verifier,
+        };
+        Ok(Loaded {
+            config,
+            log: self.log,
+            wan_file,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|source| ConfigError::Read {
+        path: path.into(),
+        source,
+    })
+}

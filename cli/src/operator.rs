@@ -1,0 +1,219 @@
+//! The operator's side of the backbone: what `causeway admin` and the other
+//! tools ask of a world.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use causeway_protocol::backbone::{
+    AdminCall, AdminReply, CreateWorkspace, EnsureChannel, EnsureUser, IssueToken, NodeStatus,
+    PeerHello, RoutedReply, Status, admin_call, admin_reply, routed_reply,
+};
+use causeway_protocol::client;
+use causeway_protocol::{ApiError, Method, Name, NodeId, UserId, WorkspaceId};
+use causeway_transport::backbone::{Backbone, BackboneConfig, CallError};
+use causeway_transport::endpoint::Liveness;
+use parking_lot::Mutex;
+use prost::Message;
+
+use crate::world::World;
+
+/// A call is answered by then.
+const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// Between tries to reach a core node.
+const CONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection to a world, with the operator's rights.
+#[derive(Clone)]
+pub struct Operator {
+    backbone: Backbone,
+    /// Core nodes and their regions, the preferred one first.
+    cores: Arc<Vec<(Name, SocketAddr)>>,
+    /// Those that have answered.
+    known: Arc<Mutex<HashMap<SocketAddr, NodeId>>>,
+}
+
+impl Operator {
+    /// Connects to a world, and waits for it if it is just starting.
+    ///
+    /// # Errors
+    /// When no core node answers within `limit`.
+    pub async fn connect(world: &World, limit: Duration) -> anyhow::Result<Self> {
+        let config = BackboneConfig {
+            listen: ([127, 0, 0, 1], 0).into(),
+            credentials: world.operator_credentials()?,
+            roots: world.roots()?,
+            liveness: Liveness::BACKBONE,
+            // The operator stands outside of the emulated network.
+            wan: None,
+        };
+        let hello = PeerHello {
+            node_id: rand::random_range(1..=u64::MAX),
+            name: "operator".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            ..PeerHello::default()
+        };
+        let backbone = Backbone::bind(&config, hello)?;
+        let cores = world.cores().map(|n| (n.place.clone(), n.backbone)).collect();
+        let operator = Self {
+            backbone,
+            cores: Arc::new(cores),
+            known: Arc::default(),
+        };
+        let deadline = Instant::now() + limit;
+        while let Err(error) = operator.reach().await {
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+            tokio::time::sleep(CONNECT_PAUSE).await;
+        }
+        Ok(operator)
+    }
+
+    /// The same operator, asking core nodes in `region` first.
+    pub fn near(&self, region: &Name) -> Self {
+        let mut cores = self.cores.as_ref().clone();
+        cores.sort_by_key(|(place, _)| place != region);
+        Self {
+            backbone: self.backbone.clone(),
+            cores: Arc::new(cores),
+            known: Arc::clone(&self.known),
+        }
+    }
+
+    /// Creates a workspace, or finds the one with this name.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn create_workspace(
+        &self,
+        name: &str,
+        home: &Name,
+    ) -> anyhow::Result<client::Workspace> {
+        let create = CreateWorkspace {
+            name: name.to_owned(),
+            home_region: home.to_string(),
+        };
+        match self.call(admin_call::Body::CreateWorkspace(create)).await? {
+            admin_reply::Body::Workspace(workspace) => Ok(workspace),
+            _ => bail!("an unexpected answer"),
+        }
+    }
+
+    /// Creates a user, or finds the one with this name.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn ensure_user(
+        &self,
+        workspace: WorkspaceId,
+        name: &str,
+        real_name: &str,
+        admin: bool,
+    ) -> anyhow::Result<client::User> {
+        let ensure = EnsureUser {
+            workspace: workspace.0,
+            name: name.to_owned(),
+            real_name: real_name.to_owned(),
+            admin,
+        };
+        match self.call(admin_call::Body::EnsureUser(ensure)).await? {
+            admin_reply::Body::User(user) => Ok(user),
+            _ => bail!("an unexpected answer"),
+        }
+    }
+
+    /// Creates a channel, or finds the one with this name, and adds members.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn ensure_channel(
+        &self,
+        workspace: WorkspaceId,
+        name: &str,
+        private: bool,
+        members: &[UserId],
+    ) -> anyhow::Result<client::Channel> {
+        let ensure = EnsureChannel {
+            workspace: workspace.0,
+            name: name.to_owned(),
+            private,
+            members: members.iter().map(|user| user.0).collect(),
+        };
+        match self.call(admin_call::Body::EnsureChannel(ensure)).await? {
+            admin_reply::Body::Channel(channel) => Ok(channel),
+            _ => bail!("an unexpected answer"),
+        }
+    }
+
+    /// Issues a token to a user.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn issue_token(&self, user: UserId) -> anyhow::Result<String> {
+        let issue = IssueToken {
+            workspace: user.workspace().0,
+            user: user.0,
+            lifetime_s: 0,
+        };
+        match self.call(admin_call::Body::IssueToken(issue)).await? {
+            admin_reply::Body::Token(token) => Ok(token),
+            _ => bail!("an unexpected answer"),
+        }
+    }
+
+    /// The world as a core node sees it.
+    ///
+    /// # Errors
+    /// When none answers.
+    pub async fn status(&self) -> anyhow::Result<NodeStatus> {
+        match self.call(admin_call::Body::Status(Status {})).await? {
+            admin_reply::Body::Status(status) => Ok(status),
+            _ => bail!("an unexpected answer"),
+        }
+    }
+
+    /// The first core node that answers.
+    async fn reach(&self) -> anyhow::Result<NodeId> {
+        let mut last = None;
+        for (_, address) in self.cores.iter() {
+            if let Some(node) = self.known.lock().get(address) {
+                return Ok(*node);
+            }
+            match self.backbone.connect(*address).await {
+                Ok(peer) => {
+                    self.backbone.set_address(peer.node, *address);
+                    self.known.lock().insert(*address, peer.node);
+                    return Ok(peer.node);
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) => Err(error).context("no core node answers: does the world run?"),
+            None => bail!("the world has no core node"),
+        }
+    }
+
+    async fn call(&self, body: admin_call::Body) -> anyhow::Result<admin_reply::Body> {
+        let node = self.reach().await?;
+        let call = AdminCall { body: Some(body) };
+        let call = call.encode_to_vec().into();
+        let answer = self.backbone.call(node, Method::Admin, call, CALL_TIMEOUT).await;
+        if let Err(CallError::Unreachable { .. } | CallError::Timeout(_)) = &answer {
+            // The next call looks for another.
+            self.known.lock().retain(|_, known| *known != node);
+        }
+        let answer = answer?;
+        let reply = match RoutedReply::decode(answer)?.result {
+            Some(routed_reply::Result::Body(body)) => AdminReply::decode(body)?,
+            Some(routed_reply::Result::Error(error)) => {
+                return Err(ApiError::from_wire(error).into());
+            }
+            None => bail!("an empty answer"),
+        };
+        reply.body.context("an empty answer")
+    }
+}

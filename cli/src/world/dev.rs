@@ -1,0 +1,253 @@
+//! `causeway dev`: a whole world on one machine.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use futures::future::try_join_all;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::files::{self, NewWorld};
+use super::layout::{Plan, free_world};
+use super::processes::Processes;
+use super::{World, demo, probe};
+use crate::config::SurviveName;
+use crate::operator::Operator;
+use crate::output::say;
+
+/// A world that is not ready by then has failed.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Flags of `causeway dev`.
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Keep the world in this folder, and go on where it stopped
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Zones of each region
+    #[arg(long, default_value_t = 1)]
+    zones: usize,
+    /// Core nodes of each zone
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
+    /// Cells of a new world
+    #[arg(long, default_value_t = 12)]
+    cells: u32,
+    /// Let cells survive a zone of their home region, instead of a region
+    #[arg(long)]
+    survive_zone: bool,
+    /// Do not emulate distances
+    #[arg(long)]
+    no_wan: bool,
+}
+
+/// Starts a world, and runs it until Ctrl-C.
+///
+/// # Errors
+/// What kept the world from starting.
+pub async fn run(args: DevArgs) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let temporary = match args.data_dir {
+        Some(_) => None,
+        None => Some(TemporaryFolder::new()?),
+    };
+    let folder = match (&args.data_dir, &temporary) {
+        (Some(folder), _) => std::path::absolute(folder)?,
+        (None, Some(temporary)) => temporary.0.clone(),
+        (None, None) => bail!("no folder for the world"),
+    };
+    let mut stop = Stop::new()?;
+    let mut world = open_or_create(&folder, &args)?;
+    let mut processes = Processes::start(&mut world.nodes)?;
+    let starting = bring_up(&mut world);
+    tokio::select! {
+        ready = starting => ready?,
+        () = stop.asked() => {
+            processes.stop().await;
+            return Ok(());
+        }
+        Some(ended) = processes.next_end() => {
+            processes.stop().await;
+            let log = world.node(ended.name.as_str())?.log.display().to_string();
+            bail!("{} has ended ({}) while the world started; see {log}", ended.name, ended.status);
+        }
+    }
+    let file = world.save()?;
+    link_default(&file)?;
+    announce(&world, &file, start.elapsed(), temporary.is_some());
+    loop {
+        tokio::select! {
+            () = stop.asked() => break,
+            Some(ended) = processes.next_end() => tell_end(&world, &ended.name, &ended.status),
+        }
+    }
+    say("stopping …");
+    processes.stop().await;
+    say("stopped");
+    Ok(())
+}
+
+fn open_or_create(folder: &Path, args: &DevArgs) -> anyhow::Result<World> {
+    let binary = std::env::current_exe().context("where is this program?")?;
+    let file = folder.join("world.json");
+    if !file.exists() {
+        let new = NewWorld {
+            plan: Plan {
+                zones: args.zones,
+                nodes: args.nodes,
+                world: free_world(folder)?,
+            },
+            cells: args.cells,
+            survive: match args.survive_zone {
+                true => SurviveName::Zone,
+                false => SurviveName::Region,
+            },
+            wan: !args.no_wan,
+        };
+        return files::create(folder, &new, &binary);
+    }
+    let mut world = World::load(Some(&file))?;
+    ensure!(
+        world.nodes.iter().all(|node| is_free(node)),
+        "the world in {} seems to run already: its addresses are in use",
+        folder.display()
+    );
+    for node in &mut world.nodes {
+        // The world may have been built by an earlier version of this program.
+        if let Some(program) = node.command.first_mut() {
+            *program = binary.display().to_string();
+        }
+    }
+    Ok(world)
+}
+
+fn is_free(node: &super::WorldNode) -> bool {
+    std::net::UdpSocket::bind(node.backbone).is_ok()
+}
+
+/// Waits until every node is ready, and the demonstration workspaces are there.
+async fn bring_up(world: &mut World) -> anyhow::Result<()> {
+    let roots = world.roots()?;
+    let ready = world.nodes.iter().map(|node| probe::ready(node, &roots, READY_TIMEOUT));
+    let all_ready = try_join_all(ready);
+    if world.workspaces.is_empty() {
+        let populate = populate(world);
+        let (_, workspaces) = tokio::try_join!(all_ready, populate)?;
+        world.workspaces = workspaces;
+    } else {
+        all_ready.await?;
+    }
+    Ok(())
+}
+
+/// Creates the demonstration workspaces as soon as the cells can be asked.
+async fn populate(world: &World) -> anyhow::Result<Vec<super::WorldWorkspace>> {
+    let operator = Operator::connect(world, READY_TIMEOUT).await?;
+    let deadline = Instant::now() + READY_TIMEOUT;
+    loop {
+        match demo::create(world, &operator).await {
+            Ok(workspaces) => return Ok(workspaces),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            // The world is being founded: creating again changes nothing.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Lets the other commands find this world without being told.
+fn link_default(file: &Path) -> anyhow::Result<()> {
+    let link = super::default_file();
+    if let Some(folder) = link.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let fresh = link.with_extension(format!("{}", std::process::id()));
+    std::os::unix::fs::symlink(file, &fresh)?;
+    std::fs::rename(&fresh, &link).with_context(|| format!("cannot write {}", link.display()))
+}
+
+fn announce(world: &World, file: &Path, took: Duration, temporary: bool) {
+    let mut text = format!(
+        "\nCauseway is up after {:.1} s: {} core nodes in {} regions, {} PoPs.\n\n",
+        took.as_secs_f64(),
+        world.cores().count(),
+        world.regions.len(),
+        world.pops.len()
+    );
+    for node in &world.nodes {
+        let client = node.client.map(|a| format!("clients {a}  ")).unwrap_or_default();
+        text += &format!(
+            "  {:16} pid {:<8} {client}http {}\n",
+            node.name.as_str(),
+            node.pid,
+            node.http
+        );
+    }
+    if world.wan.is_some() {
+        text += "\nDistances are emulated. ";
+        text += "Change them: causeway chaos wan --from us-east --to eu-west --cut\n";
+    }
+    text += &format!("\nThe world is described in {}", file.display());
+    text += if temporary {
+        "\n  (it vanishes with this command; keep it with --data-dir FOLDER)\n"
+    } else {
+        "\n"
+    };
+    text += "\nTry, in another terminal:\n";
+    text += "  ./x causeway chat --workspace harbor --user ada --at nyc\n";
+    text += "  ./x causeway chat --workspace harbor --user chen --at nrt\n";
+    text += "  ./x causeway admin status\n";
+    text += "\nCtrl-C stops everything.\n";
+    say(&text);
+}
+
+fn tell_end(world: &World, name: &causeway_protocol::Name, status: &str) {
+    let again = world.node(name.as_str()).map(|node| node.command.join(" "));
+    say(&format!(
+        "{name} has ended ({status}). It is not restarted; to start it again:\n  {}",
+        again.unwrap_or_default()
+    ));
+}
+
+
+/// Ctrl-C, or a polite request to end.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// A folder that goes with this command.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn new() -> anyhow::Result<Self> {
+        let name = format!("causeway-dev-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // Left behind, it is only a temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,426 @@
+//! A world of one cell: proposes commands, writes what they change, and keeps
+//! what subscribers would be sent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use causeway_protocol::backbone::{EnsureChannel, EnsureUser, InitWorkspace};
+use causeway_protocol::client::request::Body as Question;
+use causeway_protocol::client::response::Result as Answer;
+use causeway_protocol::client::{self, Channel, Entry, Message, Sent};
+use causeway_protocol::{CellId, ChannelId, ErrorCode, Position, Topic, UserId, WorkspaceId};
+use prost::Message as _;
+use tempfile::TempDir;
+
+use crate::cell::access::Stop;
+use crate::cell::machine::{CellMachine, Publish};
+use crate::cell::{query, tables};
+use crate::consensus::{Machine, Outcome, TopicEntry};
+use crate::state::{CellState, ReadState, Row};
+use crate::state_records::{Command, UserRecord, command::Body};
+use crate::store::Store;
+
+/// The workspace in which stories take place.
+pub const HOME: WorkspaceId = WorkspaceId(1);
+/// Another tenant of the same cell.
+pub const ABROAD: WorkspaceId = WorkspaceId(2);
+
+pub const SECOND_US: u64 = 1_000_000;
+pub const HOUR_US: u64 = 3_600 * SECOND_US;
+/// When every story begins.
+const DAWN_US: u64 = 1_700_000_000 * SECOND_US;
+
+/// All rows of a state: what two replicas must agree on to the byte.
+pub type Rows = Vec<Row>;
+
+/// A disk with room for many worlds, as opening one takes a while.
+pub struct Disk {
+    store: Store,
+    cells: AtomicU32,
+    folder: Arc<TempDir>,
+}
+
+impl Disk {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            store: Store::open(folder.path()).unwrap(),
+            cells: AtomicU32::new(1),
+            folder: Arc::new(folder),
+        }
+    }
+
+    /// A new cell, with nothing in it.
+    pub fn cell(&self) -> World {
+        let cell = CellId(self.cells.fetch_add(1, Ordering::Relaxed));
+        World::open(self.store.clone(), cell, Arc::clone(&self.folder))
+    }
+}
+
+struct Nobody;
+
+impl Publish for Nobody {
+    fn publish(&self, _: CellId, _: Position, _: Vec<TopicEntry>) {}
+}
+
+/// One cell, its clock, and what it has told the world.
+pub struct World {
+    pub state: CellState,
+    pub machine: CellMachine,
+    pub now_us: u64,
+    pub published: Vec<TopicEntry>,
+    messages: u64,
+    folder: Arc<TempDir>,
+}
+
+impl World {
+    /// A cell with two workspaces, [`HOME`] and [`ABROAD`], on a disk of its own.
+    pub fn new() -> Self {
+        let mut world = Disk::new().cell();
+        world.init(HOME);
+        world.init(ABROAD);
+        world
+    }
+
+    fn open(store: Store, cell: CellId, folder: Arc<TempDir>) -> Self {
+        Self {
+            state: CellState::open(store, cell).unwrap(),
+            machine: CellMachine::new(cell, Arc::new(Nobody)),
+            now_us: DAWN_US,
+            published: Vec::new(),
+            messages: 0,
+            folder,
+        }
+    }
+
+    /// The node stops and starts again.
+    pub fn reopened(self) -> Self {
+        let Self { state, folder, .. } = self;
+        let cell = state.cell();
+        drop(state);
+        let store = Store::open(folder.path()).unwrap();
+        Self {
+            now_us: self.now_us,
+            messages: self.messages,
+            ..Self::open(store, cell, folder)
+        }
+    }
+
+    /// The command as the log carries it, a millisecond after the last one.
+    pub fn command(&mut self, actor: UserId, body: Body) -> Vec<u8> {
+        self.now_us += 1_000;
+        let command = Command {
+            proposed_at_us: self.now_us,
+            actor: actor.0,
+            body: Some(body),
+        };
+        command.encode_to_vec()
+    }
+
+    /// Applies a command from the log, and writes what it changes.
+    pub fn apply(&mut self, command: &[u8]) -> Outcome {
+        let mut tx = self.state.tx();
+        let command = command.to_vec().into();
+        let applied = self.machine.apply(&mut tx, command).unwrap();
+        tx.into_batch().write().unwrap();
+        self.published.extend(applied.entries);
+        applied.outcome
+    }
+
+    pub fn run(&mut self, actor: UserId, body: Body) -> Result<Answer, ErrorCode> {
+        let command = self.command(actor, body);
+        match self.apply(&command) {
+            Outcome::Answer(answer) => Ok(answer),
+            Outcome::Refused(error) => Err(error.code),
+            Outcome::Done | Outcome::Placed(_) => Ok(Answer::Done(client::Done {})),
+        }
+    }
+
+    pub fn ask(&self, user: UserId, question: Question) -> Result<Answer, ErrorCode> {
+        match query::answer(&self.state.view(), user, question) {
+            Ok(answer) => Ok(answer),
+            Err(Stop::Refused(error)) => Err(error.code),
+            Err(Stop::Store(error)) => panic!("{error}"),
+        }
+    }
+
+    pub fn rows(&self) -> Rows {
+        let view = self.state.view();
+        let rows = view.scan(&[], &[u8::MAX]).map(|row| row.unwrap());
+        rows.map(|(key, value)| (key, value.into_vec())).collect()
+    }
+
+    /// How many rows the table has whose keys begin with `number`.
+    pub fn rows_of_table(&self, number: u8) -> usize {
+        let rows = self.rows();
+        rows.iter().filter(|(key, _)| key[0] == number).count()
+    }
+
+    // ---- by the platform ----
+
+    pub fn init(&mut self, workspace: WorkspaceId) {
+        let init = InitWorkspace {
+            workspace: workspace.0,
+            name: format!("workspace-{}", workspace.0),
+            home_region: "eu-west".into(),
+        };
+        self.run(UserId(0), Body::InitWorkspace(init)).unwrap();
+    }
+
+    pub fn user(&mut self, name: &str) -> UserId {
+        self.user_in(HOME, name, false)
+    }
+
+    pub fn admin(&mut self, name: &str) -> UserId {
+        self.user_in(HOME, name, true)
+    }
+
+    pub fn user_in(&mut self, workspace: WorkspaceId, name: &str, admin: bool) -> UserId {
+        let ensure = EnsureUser {
+            workspace: workspace.0,
+            name: name.into(),
+            real_name: String::new(),
+            admin,
+        };
+        match self.run(UserId(0), Body::EnsureUser(ensure)) {
+            Ok(Answer::User(user)) => UserId(user.id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// No command deactivates a user so far.
+    pub fn deactivate(&mut self, user: UserId) {
+        let mut tx = self.state.tx();
+        let record: Option<UserRecord> = tx.record(&tables::user(user)).unwrap();
+        let record = UserRecord {
+            deactivated: true,
+            ..record.unwrap()
+        };
+        tx.put(tables::user(user), &record);
+        tx.into_batch().write().unwrap();
+    }
+
+    pub fn ensure_channel(&mut self, name: &str, members: &[UserId]) -> Result<Channel, ErrorCode> {
+        let ensure = EnsureChannel {
+            workspace: HOME.0,
+            name: name.into(),
+            private: false,
+            members: members.iter().map(|user| user.0).collect(),
+        };
+        channel_in(self.run(UserId(0), Body::EnsureChannel(ensure)))
+    }
+
+    // ---- channels ----
+
+    pub fn create(
+        &mut self,
+        user: UserId,
+        name: &str,
+        private: bool,
+    ) -> Result<Channel, ErrorCode> {
+        let name = name.into();
+        let create = client::CreateChannel { name, private };
+        channel_in(self.run(user, Body::CreateChannel(create)))
+    }
+
+    pub fn public(&mut self, user: UserId, name: &str) -> ChannelId {
+        ChannelId(self.create(user, name, false).unwrap().id)
+    }
+
+    pub fn private(&mut self, user: UserId, name: &str) -> ChannelId {
+        ChannelId(self.create(user, name, true).unwrap().id)
+    }
+
+    pub fn join(&mut self, user: UserId, channel: ChannelId) -> Result<Channel, ErrorCode> {
+        let channel = channel.0;
+        channel_in(self.run(user, Body::JoinChannel(client::JoinChannel { channel })))
+    }
+
+    pub fn leave(&mut self, user: UserId, channel: ChannelId) -> Result<(), ErrorCode> {
+        let channel = channel.0;
+        let left = self.run(user, Body::LeaveChannel(client::LeaveChannel { channel }));
+        left.map(|_| ())
+    }
+
+    pub fn invite(
+        &mut self,
+        by: UserId,
+        channel: ChannelId,
+        user: UserId,
+    ) -> Result<Channel, ErrorCode> {
+        let (channel, user) = (channel.0, user.0);
+        channel_in(self.run(
+            by,
+            Body::InviteMember(client::InviteMember { channel, user }),
+        ))
+    }
+
+    pub fn mark_read(
+        &mut self,
+        user: UserId,
+        channel: ChannelId,
+        seq: u64,
+    ) -> Result<(), ErrorCode> {
+        let channel = channel.0;
+        let marked = self.run(user, Body::MarkRead(client::MarkRead { channel, seq }));
+        marked.map(|_| ())
+    }
+
+    /// The channel as `user` sees it.
+    pub fn channel(&self, user: UserId, channel: ChannelId) -> Result<Channel, ErrorCode> {
+        let channel = channel.0;
+        channel_in(self.ask(user, Question::GetChannel(client::GetChannel { channel })))
+    }
+
+    // ---- messages ----
+
+    /// Sends under an id of the client.
+    pub fn send(
+        &mut self,
+        user: UserId,
+        channel: ChannelId,
+        id: &str,
+        text: &str,
+    ) -> Result<Sent, ErrorCode> {
+        self.send_in_thread(user, channel, id, text, 0)
+    }
+
+    /// Sends under a new id; nothing is in the way.
+    pub fn post(&mut self, user: UserId, channel: ChannelId, text: &str) -> Sent {
+        self.reply(user, channel, 0, text).unwrap()
+    }
+
+    /// Sends under a new id, in the thread that starts at `root_ts`.
+    pub fn reply(
+        &mut self,
+        user: UserId,
+        channel: ChannelId,
+        root_ts: u64,
+        text: &str,
+    ) -> Result<Sent, ErrorCode> {
+        self.messages += 1;
+        let id = format!("message-{}", self.messages);
+        self.send_in_thread(user, channel, &id, text, root_ts)
+    }
+
+    fn send_in_thread(
+        &mut self,
+        user: UserId,
+        channel: ChannelId,
+        id: &str,
+        text: &str,
+        thread_ts: u64,
+    ) -> Result<Sent, ErrorCode> {
+        let send = client::SendMessage {
+            channel: channel.0,
+            client_msg_id: id.as_bytes().to_vec().into(),
+            text: text.into(),
+            thread_ts,
+        };
+        sent_in(self.run(user, Body::SendMessage(send)))
+    }
+
+    pub fn edit(
+        &mut self,
+        user: UserId,
+        channel: ChannelId,
+        ts: u64,
+        text: &str,
+    ) -> Result<Sent, ErrorCode> {
+        let (channel, text) = (channel.0, text.into());
+        sent_in(self.run(
+            user,
+            Body::EditMessage(client::EditMessage { channel, ts, text }),
+        ))
+    }
+
+    pub fn delete(&mut self, user: UserId, channel: ChannelId, ts: u64) -> Result<Sent, ErrorCode> {
+        let channel = channel.0;
+        sent_in(self.run(
+            user,
+            Body::DeleteMessage(client::DeleteMessage { channel, ts }),
+        ))
+    }
+
+    // ---- reading ----
+
+    /// What stands in the channel itself, oldest first, in one page.
+    pub fn history(&self, user: UserId, channel: ChannelId) -> Result<Vec<Message>, ErrorCode> {
+        let read = client::ReadHistory {
+            channel: channel.0,
+            oldest_first: true,
+            ..client::ReadHistory::default()
+        };
+        self.page(user, Question::ReadHistory(read)).map(|p| p.0)
+    }
+
+    /// The texts of [`Self::history`].
+    pub fn texts(&self, user: UserId, channel: ChannelId) -> Vec<String> {
+        let history = self.history(user, channel).unwrap();
+        history.into_iter().map(|message| message.text).collect()
+    }
+
+    /// A thread in one page: its root, then the replies.
+    pub fn thread(
+        &self,
+        user: UserId,
+        channel: ChannelId,
+        root_ts: u64,
+    ) -> Result<Vec<Message>, ErrorCode> {
+        let read = client::ReadReplies {
+            channel: channel.0,
+            thread_ts: root_ts,
+            ..client::ReadReplies::default()
+        };
+        self.page(user, Question::ReadReplies(read)).map(|p| p.0)
+    }
+
+    /// Messages, and the cursor of the page after.
+    pub fn page(
+        &self,
+        user: UserId,
+        question: Question,
+    ) -> Result<(Vec<Message>, String), ErrorCode> {
+        match self.ask(user, question)? {
+            Answer::Messages(page) => Ok((page.messages, page.next_cursor)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn read_log(
+        &self,
+        user: UserId,
+        topic: Topic,
+        from_seq: u64,
+        to_seq: u64,
+    ) -> Result<client::LogPage, ErrorCode> {
+        let read = client::ReadLog {
+            topic: Some(topic.to_wire()),
+            from_seq,
+            to_seq,
+        };
+        match self.ask(user, Question::ReadLog(read))? {
+            Answer::Log(page) => Ok(page),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The topic's log as far as it goes, in one page.
+    pub fn log(&self, user: UserId, topic: Topic) -> Vec<Entry> {
+        self.read_log(user, topic, 1, 0).unwrap().entries
+    }
+}
+
+fn sent_in(answer: Result<Answer, ErrorCode>) -> Result<Sent, ErrorCode> {
+    match answer? {
+        Answer::Sent(sent) => Ok(sent),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn channel_in(answer: Result<Answer, ErrorCode>) -> Result<Channel, ErrorCode> {
+    match answer? {
+        Answer::Channel(channel) => Ok(channel),
+        other => panic!("{other:?}"),
+    }
+}

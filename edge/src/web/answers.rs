@@ -1,0 +1,201 @@
+//! What each method makes of the cells' answers.
+
+use causeway_protocol::client::{self, request::Body, response::Result as Answer};
+use causeway_protocol::{ApiError, ChannelId, ErrorCode, UserId};
+use serde_json::{Value, json};
+
+use super::methods::{Call, Step};
+use super::objects;
+use super::requests::ChannelTypes;
+
+type Next = Result<Step, ApiError>;
+
+/// `auth.test`
+pub fn identity(call: &Call, _: &Body, answer: Answer) -> Next {
+    let Answer::Boot(boot) = answer else {
+        return other(answer);
+    };
+    reply(json!({
+        "ok": true,
+        "team": boot.workspace.unwrap_or_default().name,
+        "user": boot.self_.unwrap_or_default().name,
+        "team_id": call.user.workspace().to_string(),
+        "user_id": call.user.to_string(),
+        "is_enterprise_install": false,
+    }))
+}
+
+/// `chat.postMessage`
+pub fn posted(call: &Call, asked: &Body, answer: Answer) -> Next {
+    let (Body::SendMessage(send), Answer::Sent(sent)) = (asked, &answer) else {
+        return other(answer);
+    };
+    let message = client::Message {
+        ts: sent.ts,
+        user: call.user.0,
+        text: send.text.clone(),
+        thread_ts: send.thread_ts,
+        client_msg_id: send.client_msg_id.clone(),
+        ..client::Message::default()
+    };
+    reply(json!({
+        "ok": true,
+        "channel": ChannelId(send.channel).to_string(),
+        "ts": objects::ts(sent.ts),
+        "message": objects::message(&message),
+    }))
+}
+
+/// `chat.update`
+pub fn updated(call: &Call, asked: &Body, answer: Answer) -> Next {
+    let (Body::EditMessage(edit), Answer::Sent(sent)) = (asked, &answer) else {
+        return other(answer);
+    };
+    let message = client::Message {
+        ts: edit.ts,
+        user: call.user.0,
+        text: edit.text.clone(),
+        edited_ts: sent.ts,
+        ..client::Message::default()
+    };
+    reply(json!({
+        "ok": true,
+        "channel": ChannelId(edit.channel).to_string(),
+        "ts": objects::ts(edit.ts),
+        "text": edit.text,
+        "message": objects::message(&message),
+    }))
+}
+
+/// `chat.delete`
+pub fn deleted(_: &Call, asked: &Body, answer: Answer) -> Next {
+    let (Body::DeleteMessage(delete), Answer::Sent(_)) = (asked, &answer) else {
+        return other(answer);
+    };
+    reply(json!({
+        "ok": true,
+        "channel": ChannelId(delete.channel).to_string(),
+        "ts": objects::ts(delete.ts),
+    }))
+}
+
+/// One channel.
+pub fn channel(_: &Call, _: &Body, answer: Answer) -> Next {
+    let Answer::Channel(channel) = answer else {
+        return other(answer);
+    };
+    reply(json!({ "ok": true, "channel": objects::channel(&channel) }))
+}
+
+/// `conversations.leave`: to have left before is no error with Slack.
+pub fn left(_: &Call, _: &Body, answer: Answer) -> Next {
+    match answer {
+        Answer::Done(_) => reply(json!({ "ok": true })),
+        Answer::Error(e) if e.code == ErrorCode::NotInChannel.as_str() => {
+            reply(json!({ "ok": true, "not_in_channel": true }))
+        }
+        answer => other(answer),
+    }
+}
+
+/// `conversations.list`. A page may be shorter than its limit: what is not
+/// wanted is left out here.
+pub fn channels(call: &Call, _: &Body, answer: Answer) -> Next {
+    let Answer::Channels(page) = answer else {
+        return other(answer);
+    };
+    let types = ChannelTypes::read(&call.args)?;
+    let wanted = page.channels.iter().filter(|c| types.want(c.private));
+    reply(json!({
+        "ok": true,
+        "channels": wanted.map(objects::channel).collect::<Vec<_>>(),
+        "response_metadata": metadata(page.next_cursor),
+    }))
+}
+
+/// A page of a channel or thread.
+pub fn messages(_: &Call, _: &Body, answer: Answer) -> Next {
+    let Answer::Messages(page) = answer else {
+        return other(answer);
+    };
+    reply(json!({
+        "ok": true,
+        "messages": page.messages.iter().map(objects::message).collect::<Vec<_>>(),
+        "has_more": !page.next_cursor.is_empty(),
+        "response_metadata": metadata(page.next_cursor),
+    }))
+}
+
+/// `conversations.members`
+pub fn members(_: &Call, _: &Body, answer: Answer) -> Next {
+    let Answer::Members(page) = answer else {
+        return other(answer);
+    };
+    let ids = page.users.into_iter().map(|id| UserId(id).to_string());
+    reply(json!({
+        "ok": true,
+        "members": ids.collect::<Vec<_>>(),
+        "response_metadata": metadata(page.next_cursor),
+    }))
+}
+
+/// `conversations.mark`: first finds the message, then marks it.
+pub fn marked(_: &Call, asked: &Body, answer: Answer) -> Next {
+    match (asked, answer) {
+        (Body::MarkRead(_), Answer::Done(_)) => reply(json!({ "ok": true })),
+        (Body::ReadHistory(read), Answer::Messages(page)) => {
+            Ok(Step::Ask(match page.messages.first() {
+                // The page held deleted messages only.
+                None if !page.next_cursor.is_empty() => Body::ReadHistory(client::ReadHistory {
+                    cursor: page.next_cursor,
+                    ..read.clone()
+                }),
+                // 0 marks nothing, but is refused to one who is no member.
+                newest => Body::MarkRead(client::MarkRead {
+                    channel: read.channel,
+                    seq: newest.map_or(0, |message| message.seq),
+                }),
+            }))
+        }
+        (_, answer) => other(answer),
+    }
+}
+
+/// `users.list`
+pub fn users(_: &Call, _: &Body, answer: Answer) -> Next {
+    let Answer::Users(page) = answer else {
+        return other(answer);
+    };
+    reply(json!({
+        "ok": true,
+        "members": page.users.iter().map(objects::user).collect::<Vec<_>>(),
+        "response_metadata": metadata(page.next_cursor),
+    }))
+}
+
+/// `users.info`
+pub fn user(_: &Call, _: &Body, answer: Answer) -> Next {
+    let Answer::User(user) = answer else {
+        return other(answer);
+    };
+    reply(json!({ "ok": true, "user": objects::user(&user) }))
+}
+
+fn reply(value: Value) -> Next {
+    Ok(Step::Reply(value))
+}
+
+fn metadata(next_cursor: String) -> Value {
+    json!({ "next_cursor": next_cursor })
+}
+
+/// A refusal, or an answer that does not belong to the question.
+fn other(answer: Answer) -> Next {
+    Err(match answer {
+        Answer::Error(error) => ApiError::from_wire(error),
+        _ => ApiError::new(
+            ErrorCode::InternalError,
+            "a cell answered another question than was asked",
+        ),
+    })
+}

@@ -1,0 +1,152 @@
+//! One call, from its bytes to its answer.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::HttpBody;
+use axum::extract::{Form, FromRequest, Query, Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{self, StatusCode};
+use axum::response::{IntoResponse, Response};
+use causeway_protocol::{ApiError, ErrorCode, client};
+use serde_json::{Map, Value, json};
+
+use super::args::Args;
+use super::methods::{Call, Method, Step};
+use super::{WebState, auth, methods};
+
+/// From the head of the request to its answer.
+const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+/// Asks nobody and needs no token.
+const ECHO: &str = "api.test";
+
+/// Answers `/api/METHOD`.
+pub async fn answer(State(state): State<WebState>, request: Request) -> Response {
+    let path = request.uri().path();
+    let method = path.strip_prefix("/api/").unwrap_or(path).to_owned();
+    let result = tokio::time::timeout(CALL_TIME_MAX, carry_out(&state, &method, request))
+        .await
+        .unwrap_or_else(|_| {
+            let text = format!("no answer came within {} s", CALL_TIME_MAX.as_secs());
+            Err(ApiError::new(ErrorCode::Unavailable, text))
+        });
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(error) => {
+            state.refusals.count(error.code.as_str());
+            if error.code == ErrorCode::InternalError {
+                tracing::error!(method, %error, "a call of the Web API has failed");
+            }
+            refusal(&error)
+        }
+    }
+}
+
+async fn carry_out(state: &WebState, name: &str, request: Request) -> Result<Value, ApiError> {
+    let method = methods::find(name);
+    if method.is_none() && name != ECHO {
+        return Err(ErrorCode::UnknownMethod.into());
+    }
+    let bearer = auth::bearer(request.headers());
+    let (args, token) = arguments(request).await?;
+    let Some(method) = method else {
+        return echo(&args);
+    };
+    let token = bearer.or(token);
+    let user = auth::user(&state.verifier, token.as_deref(), now_s())?;
+    let call = Call {
+        user,
+        args,
+        spare_id: rand::random(),
+    };
+    converse(state, method, &call).await
+}
+
+/// Asks until there is a reply.
+async fn converse(state: &WebState, method: &Method, call: &Call) -> Result<Value, ApiError> {
+    let mut body = (method.begin)(call)?;
+    loop {
+        let request = client::Request {
+            min_position: 0,
+            body: Some(body.clone()),
+        };
+        let response = state.ask.ask(call.user, request).await?;
+        let answer = response.result.ok_or_else(|| {
+            let text = "a cell's answer was empty";
+            ApiError::new(ErrorCode::InternalError, text)
+        })?;
+        match (method.next)(call, &body, answer)? {
+            Step::Ask(next) => body = next,
+            Step::Reply(value) => return Ok(value),
+        }
+    }
+}
+
+/// Reads the arguments of the query and of the body, which has precedence, and
+/// the token among them. As with Slack, a token in JSON is none.
+async fn arguments(request: Request) -> Result<(Args, Option<String>), ApiError> {
+    let Query(mut args) = Query::<Args>::try_from_uri(request.uri())
+        .map_err(|e| unreadable(e.status(), e.body_text()))?;
+    let has_body = request.method() == http::Method::POST && !request.body().is_end_stream();
+    if has_body {
+        let kind = request.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.starts_with("application/x-www-form-urlencoded") {
+            let Form(form) = Form::<Args>::from_request(request, &())
+                .await
+                .map_err(|e| unreadable(e.status(), e.body_text()))?;
+            args = args.with(form);
+        } else if kind.starts_with("application/json") {
+            let Json(mut json) = Json::<Args>::from_request(request, &())
+                .await
+                .map_err(|e| unreadable(e.status(), e.body_text()))?;
+            json.take_token();
+            args = args.with(json);
+        } else {
+            let text = "a body is application/json or application/x-www-form-urlencoded";
+            return Err(ApiError::new(ErrorCode::InvalidArguments, text));
+        }
+    }
+    let token = args.take_token();
+    Ok((args, token))
+}
+
+fn unreadable(status: StatusCode, text: String) -> ApiError {
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::TooLarge,
+        _ => ErrorCode::InvalidArguments,
+    };
+    ApiError::new(code, text)
+}
+
+/// Answers what was said, and fails as it was told to.
+fn echo(args: &Args) -> Result<Value, ApiError> {
+    let said = args.texts().map(|(name, text)| (name.into(), text.into()));
+    let said = said.collect::<Map<String, Value>>();
+    Ok(match args.text("error")? {
+        None => json!({ "ok": true, "args": said }),
+        Some(error) => json!({ "ok": false, "error": error, "args": said }),
+    })
+}
+
+/// A refusal is an answer like any other, with 200; only a caller that must slow
+/// down is told so by the status, since SDKs look there.
+fn refusal(error: &ApiError) -> Response {
+    let mut body = json!({ "ok": false, "error": error.code.as_str() });
+    if !error.message.is_empty() {
+        let line = format!("[ERROR] {}", error.message);
+        body["response_metadata"] = json!({ "messages": [line] });
+    }
+    if error.code != ErrorCode::Ratelimited {
+        return Json(body).into_response();
+    }
+    let wait_s = error.retry_after_ms.div_ceil(1_000).max(1);
+    let headers = [(RETRY_AFTER, wait_s.to_string())];
+    (StatusCode::TOO_MANY_REQUESTS, headers, Json(body)).into_response()
+}
+
+/// Seconds since 1970.
+fn now_s() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |time| time.as_secs())
+}

@@ -1,0 +1,180 @@
+//! What a caller may not do, and what may not go wrong even so.
+
+use axum::body::{Body as HttpBody, Bytes};
+use axum::http::StatusCode;
+use causeway_protocol::client::{self, response::Result as Answer};
+use causeway_protocol::{ApiError, ErrorCode};
+use futures::stream;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::super::BODY_BYTES_MAX;
+use super::super::methods::METHODS;
+use super::World;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test]
+async fn a_body_has_up_to_a_mebibyte() {
+    let world = World::answering([]);
+    let full = format!("a={}", "x".repeat(BODY_BYTES_MAX - 2));
+    assert_eq!(world.form("api.test", &full).await.json()["ok"], true);
+    let over = format!("{full}x");
+    for kind in [FORM, "application/json"] {
+        let heard = world.post("chat.postMessage", kind, over.clone()).await;
+        assert_eq!(heard.error(), "too_large");
+        // No length is announced.
+        let chunks = [over.clone(), "x".into()].map(|s| Ok::<_, std::io::Error>(Bytes::from(s)));
+        let body = HttpBody::from_stream(stream::iter(chunks));
+        let heard = world.post("chat.postMessage", kind, body).await;
+        assert_eq!(heard.error(), "too_large");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_refused() {
+    let world = World::answering([]);
+    let chunks = [
+        Ok(Bytes::from("channel=")),
+        Err(std::io::Error::other("the caller hung up")),
+    ];
+    let body = HttpBody::from_stream(stream::iter(chunks));
+    let heard = world.post("users.list", FORM, body).await;
+    assert_eq!(heard.error(), "invalid_arguments");
+}
+
+#[tokio::test]
+async fn unknown_methods_are_refused_with_200() {
+    let world = World::answering([]);
+    for name in [
+        "users.nothing",
+        "USERS.LIST",
+        "users.list/",
+        "a/b/c",
+        "%ff",
+        ".",
+    ] {
+        assert_eq!(world.get(name).await.error(), "unknown_method", "{name}");
+        let heard = world.post(name, "application/json", "{").await;
+        assert_eq!(heard.error(), "unknown_method", "{name}");
+    }
+    assert_eq!(world.asked(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_cells_and_slow_bodies_are_given_up() {
+    let world = World::answering([]);
+    assert_eq!(world.get("users.list").await.error(), "unavailable");
+    assert_eq!(world.asked().len(), 1);
+    let never = HttpBody::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
+    let heard = world.post("users.list", FORM, never).await;
+    assert_eq!(heard.error(), "unavailable");
+    assert_eq!(world.refusals.counts(), [("unavailable", 2)]);
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_how_long_to_wait() {
+    for (retry_after_ms, wait_s) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2")] {
+        let world = World::hearing([Err(ApiError {
+            retry_after_ms,
+            ..ErrorCode::Ratelimited.into()
+        })]);
+        let heard = world.get("users.list").await;
+        assert_eq!(heard.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(heard.headers["retry-after"], wait_s);
+        let body: Value = serde_json::from_slice(&heard.body).unwrap();
+        assert_eq!(body, json!({ "ok": false, "error": "ratelimited" }));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_another_question_is_an_internal_error() {
+    let args = "channel=C04000005&user=U04000007&ts=1.0&text=x&name=x";
+    for method in METHODS {
+        let world = World::answering([Answer::Pong(client::Pong {})]);
+        let heard = world.form(method.name, args).await;
+        assert_eq!(heard.error(), "internal_error", "{}", method.name);
+    }
+}
+
+/// Names that methods read, so that garbage gets past the first check.
+fn arguments() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(vec![
+        "channel",
+        "text",
+        "ts",
+        "thread_ts",
+        "oldest",
+        "latest",
+        "limit",
+        "cursor",
+        "types",
+        "inclusive",
+        "name",
+        "is_private",
+        "user",
+        "client_msg_id",
+        "token",
+        "error",
+    ]);
+    let value = prop_oneof![
+        any::<String>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        Just(json!("C04000005")),
+        Just(json!("17.000100")),
+        Just(json!([{ "a": [null] }])),
+        Just(Value::Null),
+        "[0-9]{0,14}[.]?[0-9é]{0,9}".prop_map(Value::from),
+    ];
+    prop::collection::hash_map(name, value, 0..8).prop_map(|args| {
+        let args = args
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        Value::Object(args.collect())
+    })
+}
+
+/// Whatever comes in, one of our codes goes out, and a node lives on.
+fn answers_in_kind(path: &str, kind: &str, body: Vec<u8>) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let heard = runtime.unwrap().block_on(async {
+        let world = World::hearing([Err(ErrorCode::Unavailable.into())]);
+        world.post(path, kind, body).await
+    });
+    let json = heard.json();
+    prop_assert!(json["ok"].is_boolean());
+    if json["ok"] == false && json.get("args").is_none() {
+        let code = json["error"].as_str().unwrap_or_default();
+        prop_assert!(ErrorCode::from_wire(code).is_some(), "{}", code);
+        prop_assert_ne!(code, "internal_error");
+    }
+    Ok(())
+}
+
+fn any_method() -> impl Strategy<Value = &'static str> {
+    let mut names: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+    names.push("api.test");
+    prop::sample::select(names)
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_answered(
+        method in any_method(),
+        query in "[a-z0-9&=%+.]{0,40}",
+        json: bool,
+        body: Vec<u8>,
+    ) {
+        let kind = if json { "application/json" } else { FORM };
+        answers_in_kind(&format!("{method}?{query}"), kind, body)?;
+    }
+
+    #[test]
+    fn garbage_in_arguments_is_answered(method in any_method(), args in arguments()) {
+        answers_in_kind(method, "application/json", args.to_string().into_bytes())?;
+    }
+}

@@ -1,0 +1,31 @@
+//! The examples are where the fuzzers begin; see `fuzz/README.md`.
+
+use std::path::Path;
+
+use crate::example::Example;
+use crate::{backbone, client};
+
+/// With `FUZZ_CORPUS` set to a folder, writes the examples there, in one folder
+/// for each fuzz target that reads them.
+#[test]
+fn examples_become_the_fuzzers_corpus() {
+    let Some(corpus) = std::env::var_os("FUZZ_CORPUS") else {
+        return;
+    };
+    let write = |target: &str, examples: Vec<Example>, framed: bool| {
+        let folder = Path::new(&corpus).join(target);
+        std::fs::create_dir_all(&folder).unwrap();
+        for example in examples {
+            let len = u32::try_from(example.bytes.len()).unwrap();
+            let head = if framed { &len.to_be_bytes()[..] } else { &[] };
+            std::fs::write(folder.join(example.name), [head, &example.bytes].concat()).unwrap();
+        }
+    };
+    write("client_request", client::requests(), true);
+    write("server_frame", client::responses(), true);
+    write("server_frame", client::frames(), true);
+    write("backbone", backbone::connections(), false);
+    write("backbone", backbone::cells(), false);
+    write("backbone", backbone::directory(), false);
+    write("backbone", backbone::operator(), false);
+}

@@ -1,0 +1,128 @@
+//! `PROTOCOL.md` says what the code does: its hex, its codes, its limits, its
+//! ids and its methods.
+
+use causeway_protocol::{ChannelId, ErrorCode, Timestamp, UserId, WorkspaceId, limits};
+
+use crate::all;
+use crate::shape::Schema;
+
+const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
+
+/// The cells of each table row in the section with this heading.
+fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+    let start = format!("\n## {heading}\n");
+    let (_, section) = DOCUMENT.split_once(&start).expect(heading);
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let rows = section.lines().filter_map(|line| {
+        let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
+        Some(cells.split(" | ").map(str::trim).collect::<Vec<_>>())
+    });
+    // The heads of tables and the lines below them are no rows.
+    rows.filter(|row| row[0].starts_with('`')).collect()
+}
+
+fn unquoted(cell: &str) -> &str {
+    cell.trim_matches('`')
+}
+
+/// 168192 → `168,192`.
+fn with_commas(value: u64) -> String {
+    let digits = value.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().collect();
+    String::from_utf8(groups.join(&b","[..])).unwrap()
+}
+
+#[test]
+fn its_hex_is_what_the_code_encodes() {
+    let (schema, examples) = (Schema::compile(), all());
+    let blocks: Vec<_> = DOCUMENT.split("\n```hex name=").skip(1).collect();
+    for block in &blocks {
+        let (name, rest) = block.split_once('\n').unwrap();
+        let (shown, _) = rest.split_once("```").expect("the block ends");
+        let example = examples.iter().find(|example| example.name == name);
+        let wanted = schema.annotated(example.expect(name));
+        assert_eq!(shown, wanted, "`{name}` should be:\n{wanted}");
+    }
+    let told: Vec<_> = blocks.iter().filter_map(|b| b.lines().next()).collect();
+    for name in ["hello", "welcome", "send", "sent", "push"] {
+        assert!(told.contains(&name), "{name} is not shown");
+    }
+}
+
+#[test]
+fn it_has_every_error_code_in_order_and_whether_a_retry_can_help() {
+    let told: Vec<_> = (rows("Errors").into_iter())
+        .map(|row| (unquoted(row[0]), row[1] == "yes"))
+        .collect();
+    let codes = ErrorCode::ALL.iter();
+    let wanted: Vec<_> = codes
+        .map(|code| (code.as_str(), code.is_retryable()))
+        .collect();
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn it_has_every_limit() {
+    macro_rules! values {
+        ($($name:ident)*) => { [$((stringify!($name), u64::try_from(limits::$name).unwrap())),*] };
+    }
+    let wanted = values!(
+        TEXT_CHARS_MAX
+        CLIENT_MSG_ID_BYTES_MAX
+        NAME_CHARS_MAX
+        CLIENT_FRAME_BYTES_MAX
+        SERVER_FRAME_BYTES_MAX
+        BACKBONE_FRAME_BYTES_MAX
+        PAGE_ROWS_DEFAULT
+        PAGE_ROWS_MAX
+        PAGE_BYTES_MAX
+        HELLO_CURSORS_MAX
+        REQUESTS_IN_FLIGHT_MAX
+        TOKEN_BYTES_MAX
+        DEDUPLICATION_HOURS
+    );
+    let source = include_str!("../../src/limits.rs");
+    let constants = source.lines().filter_map(|line| {
+        let (name, _) = line.strip_prefix("pub const ")?.split_once(':')?;
+        Some(name)
+    });
+    let names: Vec<_> = wanted.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, constants.collect::<Vec<_>>());
+
+    let rows = rows("Limits");
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| (unquoted(row[0]), row[1].to_owned()))
+        .collect();
+    let wanted = wanted.map(|(name, value)| (name, with_commas(value)));
+    assert_eq!(told[..wanted.len()], wanted);
+}
+
+#[test]
+fn its_ids_and_times_are_written_as_the_code_writes_them() {
+    let rows = rows("Ids and times");
+    assert!(!rows.is_empty());
+    for row in rows {
+        let (number, text) = (unquoted(row[1]), unquoted(row[0]));
+        let number: u64 = number.replace(',', "").parse().expect(number);
+        let written = match text.chars().next() {
+            Some('T') => WorkspaceId(u32::try_from(number).unwrap()).to_string(),
+            Some('C') => ChannelId(number).to_string(),
+            Some('U') => UserId(number).to_string(),
+            _ => Timestamp(number).to_string(),
+        };
+        assert_eq!(text, written);
+    }
+}
+
+#[test]
+fn it_has_every_request_and_every_kind_of_entry() {
+    let schema = Schema::compile();
+    let cases = |message: &str| schema.cases(&format!("causeway.client.v1.{message}"));
+    let told = |heading| -> Vec<String> {
+        let names = rows(heading).into_iter();
+        names.map(|row| unquoted(row[0]).to_owned()).collect()
+    };
+    assert_eq!(told("Requests"), cases("Request"));
+    assert_eq!(told("Topics and their logs"), cases("Entry"));
+}

@@ -1,0 +1,221 @@
+//! Whatever is encoded reads back; whatever comes in is read or refused; what a
+//! newer version adds is ignored; what the limits allow fits into a frame.
+
+use bytes::{Bytes, BytesMut};
+use causeway_protocol::client::entry::Kind;
+use causeway_protocol::client::{
+    Channel, Cursor, Deleted, Entry, Hello, Message, Missed, Push, Request, Response, SendMessage,
+    ServerFrame, User, request, server_frame,
+};
+use causeway_protocol::limits::{
+    CLIENT_FRAME_BYTES_MAX, CLIENT_MSG_ID_BYTES_MAX, HELLO_CURSORS_MAX, SERVER_FRAME_BYTES_MAX,
+    TEXT_CHARS_MAX, TOKEN_BYTES_MAX,
+};
+use causeway_protocol::{ChannelId, Topic, UserId, WorkspaceId, backbone, frame};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use prost::Message as _;
+
+fn topic() -> impl Strategy<Value = Topic> {
+    prop_oneof![
+        any::<u64>().prop_map(|id| Topic::Channel(ChannelId(id))),
+        any::<u64>().prop_map(|id| Topic::User(UserId(id))),
+        any::<u32>().prop_map(|id| Topic::Workspace(WorkspaceId(id))),
+    ]
+}
+
+fn id_bytes() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..CLIENT_MSG_ID_BYTES_MAX).prop_map(Bytes::from)
+}
+
+prop_compose! {
+    fn send()(channel: u64, client_msg_id in id_bytes(), text: String, thread_ts: u64) -> SendMessage {
+        SendMessage { channel, client_msg_id, text, thread_ts }
+    }
+}
+
+prop_compose! {
+    fn message()(
+        (channel, seq, ts, user) in any::<(u64, u64, u64, u64)>(),
+        text: String,
+        client_msg_id in id_bytes(),
+        (thread_ts, edited_ts, latest_reply_ts) in any::<(u64, u64, u64)>(),
+        (deleted, reply_count) in any::<(bool, u32)>(),
+    ) -> Message {
+        Message {
+            channel, seq, ts, user, text, thread_ts, client_msg_id, edited_ts, deleted,
+            reply_count, latest_reply_ts,
+        }
+    }
+}
+
+prop_compose! {
+    fn channel()(
+        (id, creator, created_ts, last_seq) in any::<(u64, u64, u64, u64)>(),
+        name: String,
+        (private, is_member) in any::<(bool, bool)>(),
+        (last_ts, read_seq) in any::<(u64, u64)>(),
+        (members, unread) in any::<(u32, u32)>(),
+    ) -> Channel {
+        Channel {
+            id, name, private, creator, created_ts, last_seq, last_ts, members, is_member,
+            read_seq, unread,
+        }
+    }
+}
+
+prop_compose! {
+    fn user()(id: u64, name: String, real_name: String, deactivated: bool, admin: bool) -> User {
+        User { id, name, real_name, deactivated, admin }
+    }
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        message().prop_map(Kind::Posted),
+        message().prop_map(Kind::Edited),
+        any::<(u64, u64, u64)>().prop_map(|(seq, ts, user)| Kind::Deleted(Deleted {
+            seq,
+            ts,
+            user
+        })),
+        any::<u64>().prop_map(Kind::MemberJoined),
+        any::<u64>().prop_map(Kind::MemberLeft),
+        channel().prop_map(Kind::ChannelJoined),
+        any::<u64>().prop_map(Kind::ChannelLeft),
+        channel().prop_map(Kind::ChannelCreated),
+        user().prop_map(Kind::UserAdded),
+    ]
+}
+
+prop_compose! {
+    fn entry()(
+        (seq, ts, messages) in any::<(u64, u64, u64)>(),
+        kind in option::of(kind()),
+    ) -> Entry {
+        Entry { seq, ts, messages, kind }
+    }
+}
+
+fn server_frame() -> impl Strategy<Value = ServerFrame> {
+    let push = (topic(), any::<u64>(), entry()).prop_map(|(topic, position, entry)| Push {
+        topic: Some(topic.to_wire()),
+        position,
+        entry: Some(entry),
+    });
+    let cursor = (topic(), any::<u64>()).prop_map(|(topic, seq)| Cursor {
+        topic: Some(topic.to_wire()),
+        seq,
+    });
+    let missed = vec(cursor, 0..5).prop_map(|heads| Missed { heads });
+    let body = prop_oneof![
+        push.prop_map(server_frame::Body::Push),
+        missed.prop_map(server_frame::Body::Missed),
+    ];
+    body.prop_map(|body| ServerFrame { body: Some(body) })
+}
+
+proptest! {
+    #[test]
+    fn requests_read_back(min_position: u64, send in send()) {
+        let body = Some(request::Body::SendMessage(send));
+        let request = Request { min_position, body };
+        let mut wire = BytesMut::from(&frame::encode(&request)[..]);
+        let body = frame::split(&mut wire, CLIENT_FRAME_BYTES_MAX).unwrap().unwrap();
+        prop_assert!(wire.is_empty());
+        prop_assert_eq!(frame::decode::<Request>(body).unwrap(), request);
+    }
+
+    #[test]
+    fn pushes_read_back_from_one_stream(frames in vec(server_frame(), 1..5)) {
+        let wire: Vec<u8> = frames.iter().flat_map(|f| frame::encode(f).to_vec()).collect();
+        let mut wire = BytesMut::from(&wire[..]);
+        let mut read = Vec::new();
+        while let Some(body) = frame::split(&mut wire, SERVER_FRAME_BYTES_MAX).unwrap() {
+            read.push(frame::decode::<ServerFrame>(body).unwrap());
+        }
+        prop_assert_eq!(read, frames);
+    }
+
+    /// A channel server hands the frame on without looking at it.
+    #[test]
+    fn a_frame_survives_its_way_through_the_backbone(cell: u32, topic in topic(), seq: u64, body in server_frame()) {
+        let publish = backbone::Publish {
+            cell,
+            topic: Some(topic.to_wire()),
+            seq,
+            frame: frame::encode(&body),
+        };
+        let read = backbone::Publish::decode(publish.encode_to_vec().as_slice()).unwrap();
+        let inner = read.frame.slice(frame::HEADER_BYTES..);
+        prop_assert_eq!(frame::decode::<ServerFrame>(inner).unwrap(), body);
+        prop_assert_eq!(Topic::from_wire(read.topic.as_ref()), Some(topic));
+    }
+
+    #[test]
+    fn whatever_is_cut_off_is_refused_or_read_but_never_a_panic(frame in server_frame(), cut: prop::sample::Index) {
+        let bytes = frame.encode_to_vec();
+        let cut = cut.index(bytes.len() + 1);
+        let _ = ServerFrame::decode(&bytes[..cut]);
+        let _ = Response::decode(&bytes[..cut]);
+    }
+
+    /// Fields of later versions, of every wire type there is.
+    #[test]
+    fn unknown_fields_are_ignored(entry in entry(), number in 100u64..10_000, value: u64, bytes in vec(any::<u8>(), 0..40)) {
+        let mut wire = entry.encode_to_vec();
+        let mut field = |wire_type: u64, body: &[u8]| {
+            prost::encoding::encode_varint(number << 3 | wire_type, &mut wire);
+            wire.extend_from_slice(body);
+        };
+        let mut varint = Vec::new();
+        prost::encoding::encode_varint(value, &mut varint);
+        field(0, &varint);
+        field(1, &value.to_le_bytes());
+        field(5, &value.to_le_bytes()[..4]);
+        let len = [u8::try_from(bytes.len()).unwrap()];
+        field(2, &[&len[..], &bytes].concat());
+        prop_assert_eq!(Entry::decode(&wire[..]).unwrap(), entry);
+    }
+}
+
+#[test]
+fn an_unknown_case_reads_as_an_empty_one() {
+    // Field 99, a message of two bytes.
+    let wire = [0x9a, 0x06, 0x02, 0x08, 0x01];
+    assert_eq!(Request::decode(&wire[..]).unwrap(), Request::default());
+    assert_eq!(ServerFrame::decode(&wire[..]).unwrap().body, None);
+    assert_eq!(Entry::decode(&wire[..]).unwrap().kind, None);
+}
+
+#[test]
+fn the_longest_text_fits_into_a_frame() {
+    let request = Request {
+        min_position: u64::MAX,
+        body: Some(request::Body::SendMessage(SendMessage {
+            channel: u64::MAX,
+            client_msg_id: vec![0; CLIENT_MSG_ID_BYTES_MAX].into(),
+            text: "👋".repeat(TEXT_CHARS_MAX),
+            thread_ts: u64::MAX,
+        })),
+    };
+    assert!(request.encoded_len() <= CLIENT_FRAME_BYTES_MAX);
+}
+
+#[test]
+fn the_longest_hello_fits_into_a_frame() {
+    let cursor = Cursor {
+        topic: Some(Topic::Channel(ChannelId(u64::MAX)).to_wire()),
+        seq: u64::MAX,
+    };
+    let request = Request {
+        min_position: u64::MAX,
+        body: Some(request::Body::Hello(Hello {
+            token: "x".repeat(TOKEN_BYTES_MAX),
+            client: "x".repeat(1_000),
+            cursors: vec![cursor; HELLO_CURSORS_MAX],
+        })),
+    };
+    assert!(request.encoded_len() <= CLIENT_FRAME_BYTES_MAX);
+}
