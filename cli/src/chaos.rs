@@ -8,7 +8,7 @@ use causeway_transport::wan::{self, LinkConfig, WanConfig, WanModel};
 use clap::{Args, Subcommand};
 
 use crate::output::say;
-use crate::world::World;
+use crate::world::{World, processes};
 
 /// Flags of `causeway chaos`.
 #[derive(Debug, Args)]
@@ -21,6 +21,19 @@ pub struct ChaosArgs {
 enum Chaos {
     /// Show or change the emulated network between places, while the world runs
     Wan(WanArgs),
+    /// Kill a node's process at once (SIGKILL)
+    Kill(NodeArgs),
+    /// Start a node again that was killed or stopped
+    Start(NodeArgs),
+}
+
+#[derive(Debug, Args)]
+struct NodeArgs {
+    /// The node's name
+    node: String,
+    /// The world's file [default: the world started last]
+    #[arg(long, value_name = "FILE")]
+    world: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -62,7 +75,25 @@ struct WanArgs {
 /// # Errors
 /// Places that do not exist, values that cannot be.
 pub fn run(args: ChaosArgs) -> anyhow::Result<()> {
-    let Chaos::Wan(args) = args.what;
+    match args.what {
+        Chaos::Wan(args) => change_wan(&args),
+        Chaos::Kill(args) => {
+            let world = World::load(args.world.as_deref())?;
+            processes::kill_node(world.node(&args.node)?)?;
+            say(&format!("{} is dead", args.node));
+            Ok(())
+        }
+        Chaos::Start(args) => {
+            let mut world = World::load(args.world.as_deref())?;
+            let pid = processes::start_again(world.node_mut(&args.node)?)?;
+            world.save()?;
+            say(&format!("{} runs again, as process {pid}", args.node));
+            Ok(())
+        }
+    }
+}
+
+fn change_wan(args: &WanArgs) -> anyhow::Result<()> {
     let world = World::load(args.world.as_deref())?;
     let file = world
         .wan

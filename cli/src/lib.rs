@@ -5,6 +5,7 @@ pub mod admin;
 pub mod chaos;
 pub mod chat;
 pub mod chat_command;
+pub mod command;
 pub mod config;
 pub mod node;
 pub mod operator;

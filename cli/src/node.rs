@@ -1,7 +1,7 @@
 //! Running one node: `causeway core` and `causeway edge`.
 
 use std::future::Future;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -115,6 +115,7 @@ fn start_log(log: &LogSection) -> anyhow::Result<()> {
         .with_context(|| format!("[log] filter = \"{}\"", log.filter))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.init(),

@@ -10,7 +10,6 @@ use causeway_protocol::backbone::{Cell as CellRecord, LeaderHint};
 use causeway_protocol::{CellId, Name, NodeId};
 use causeway_transport::backbone::{Backbone, PeerEvent};
 use parking_lot::RwLock;
-use rand::RngExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -22,11 +21,15 @@ use crate::directory::SharedBook;
 use crate::homecoming;
 use crate::state::CellState;
 use crate::store::Store;
+use crate::succession;
 
 /// How often a leader looks whether it should hand over to a replica at home.
 const HOMECOMING_EVERY: Duration = Duration::from_secs(1);
-/// Followers of a leader that is gone campaign one after another.
-const CAMPAIGN_SPREAD_MS: u64 = 200;
+/// Followers of a leader that is gone ask for an election so many times; then
+/// the ordinary election timeout takes over.
+const CAMPAIGNS: usize = 16;
+/// Between two of them.
+const CAMPAIGN_PAUSE: Duration = Duration::from_millis(250);
 
 /// The cells of this node; clones share them.
 #[derive(Clone, Default)]
@@ -137,6 +140,10 @@ impl CellHost {
         tokio::spawn(async move {
             let mut leadership = consensus.leadership();
             while leadership.changed().await.is_ok() {
+                let now = *leadership.borrow_and_update();
+                if now.ready {
+                    tracing::info!(cell = %id, term = now.term, "this node leads");
+                }
                 if let Some(hint) = cells.leader_hint(id) {
                     routes.apply_hints(&[hint]);
                 }
@@ -180,7 +187,7 @@ impl CellHost {
                     }
                     event = events.recv() => {
                         if let Ok(PeerEvent::Down { peer, .. }) = event {
-                            self.campaign_against(peer.node);
+                            self.campaign_against(peer.node, &records);
                         }
                     }
                 }
@@ -204,8 +211,9 @@ impl CellHost {
             let cell = self.start(state, machine).await?;
             tracing::info!(cell = %id, "a replica has started");
             if founder(record) == Some(self.node) {
-                self.found(cell, record);
+                self.found(Arc::clone(&cell), record);
             }
+            self.lead_if_nobody_does(cell, record);
         }
         Ok(())
     }
@@ -228,6 +236,23 @@ impl CellHost {
                 && let Err(error) = consensus.set_members(voters, learners).await
             {
                 tracing::warn!(cell = %cell.id(), %error, "learners were not added");
+            }
+        });
+    }
+
+    /// After a start, a replica at home that hears of no leader asks for an
+    /// election, instead of waiting as long as for a leader that died.
+    pub fn lead_if_nobody_does(&self, cell: Arc<Cell>, record: &CellRecord) {
+        let votes = voters(record).any(|voter| voter == self.node);
+        if !votes || record.home_region != self.region.as_str() {
+            return;
+        }
+        let wait = self.timings.heartbeat * 2;
+        tokio::spawn(async move {
+            let mut leadership = cell.consensus().leadership();
+            let led = leadership.wait_for(|l| l.leader.is_some());
+            if tokio::time::timeout(wait, led).await.is_err() {
+                cell.consensus().campaign().await;
             }
         });
     }
@@ -262,18 +287,33 @@ impl CellHost {
     }
 
     /// The connection to `node` is gone: evidence enough to ask for an election,
-    /// which a quorum grants only if it misses the leader, too.
-    fn campaign_against(&self, node: NodeId) {
-        for cell in self.cells.all() {
-            if cell.consensus().leadership().borrow().leader != Some(node) {
+    /// which a quorum grants only if it misses the leader, too. While the lease
+    /// that the leader was granted lasts, it does not: so this asks again.
+    fn campaign_against(&self, lost: NodeId, records: &[CellRecord]) {
+        for record in records {
+            let Some(cell) = self.cells.get(CellId(record.id)) else {
                 continue;
+            };
+            if cell.consensus().leadership().borrow().leader == Some(lost) {
+                let voters: Vec<NodeId> = voters(record).collect();
+                let turn = succession::turn(cell.id(), self.node, lost, &voters);
+                tokio::spawn(campaign(cell, lost, turn));
             }
-            let wait = rand::rng().random_range(0..CAMPAIGN_SPREAD_MS);
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(wait)).await;
-                cell.consensus().campaign().await;
-            });
         }
+    }
+}
+
+/// Asks for an election until somebody else leads.
+async fn campaign(cell: Arc<Cell>, lost: NodeId, turn: Duration) {
+    let mut leadership = cell.consensus().leadership();
+    let mut wait = turn;
+    for _ in 0..CAMPAIGNS {
+        let replaced = leadership.wait_for(|l| l.leader.is_some_and(|leader| leader != lost));
+        if tokio::time::timeout(wait, replaced).await.is_ok() {
+            return;
+        }
+        cell.consensus().campaign().await;
+        wait = CAMPAIGN_PAUSE;
     }
 }
 

@@ -18,6 +18,7 @@ pub mod node;
 mod routed;
 pub mod state;
 pub mod store;
+pub mod succession;
 
 pub use consensus::RaftTimings;
 pub use directory::Founding;

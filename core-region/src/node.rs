@@ -165,6 +165,9 @@ impl CoreNode {
         let state = CellState::open(store.clone(), CellId::DIRECTORY)?;
         let machine = Arc::new(DirectoryMachine::new(state.clone(), book.sender())?);
         let directory = host.start(state, machine).await?;
+        if let Some(record) = book.get().cell(CellId::DIRECTORY) {
+            host.lead_if_nobody_does(Arc::clone(&directory), record);
+        }
 
         let health = Health {
             store,

@@ -32,7 +32,11 @@ fuzz_target!(|data: &[u8]| {
     for (_, route) in routes.cells() {
         let candidates: Vec<_> = route.candidates().collect();
         let voters = route.replicas.iter().filter(|r| !r.learner);
-        assert!(voters.map(|r| r.node).all(|node| candidates.contains(&node)));
+        assert!(
+            voters
+                .map(|r| r.node)
+                .all(|node| candidates.contains(&node))
+        );
         let _ = route.leader_region();
     }
 });

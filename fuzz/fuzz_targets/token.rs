@@ -38,7 +38,9 @@ fuzz_target!(|data: &[u8]| {
         Some(end) => (&data[..end], &data[end + 1..]),
         None => (&br#"{"alg":"EdDSA"}"#[..], data),
     };
-    let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let signed = [header, claims]
+        .map(|part| URL_SAFE_NO_PAD.encode(part))
+        .join(".");
     let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &KEYS.raw, Algorithm::EdDSA);
     let token = format!("{signed}.{}", signature.expect("signed"));
     match KEYS.verifier.verify(&token, NOW_S) {

@@ -12,6 +12,7 @@ use causeway_transport::backbone::{Backbone, CallError};
 use futures::future::BoxFuture;
 use prost::Message;
 
+use crate::routes::Routes;
 use crate::sync::SharedRoutes;
 
 /// One try at one node. A quorum across an ocean takes a fraction of this.
@@ -102,15 +103,30 @@ impl Router {
                 continue;
             };
             let timeout = left.min(TRY_TIMEOUT);
-            match self.call_once(node, method, body.clone(), timeout).await {
+            let trying = self.call_once(node, method, body.clone(), timeout);
+            let tried_this = match repeat {
+                Repeat::Unsafe => trying.await,
+                // A new leader is heard of while the old one does not answer:
+                // whoever was waited for, it is not worth waiting any longer.
+                Repeat::Safe => tokio::select! {
+                    tried = trying => tried,
+                    () = self.led_by_another(cell, node) => {
+                        tracing::debug!(%cell, %node, "given up for a new leader");
+                        tried.clear();
+                        continue;
+                    }
+                },
+            };
+            match tried_this {
                 Tried::Answered(answer) => return Ok(answer),
                 Tried::Refused(error) => return Err(error),
-                Tried::Elsewhere => last = format!("nobody leads cell {cell}"),
+                Tried::Elsewhere => last = format!("{node} does not lead cell {cell}"),
                 Tried::Unknown(reason) if repeat == Repeat::Unsafe => {
                     return Err(ApiError::new(ErrorCode::Unavailable, reason));
                 }
                 Tried::Unknown(reason) => last = reason,
             }
+            tracing::debug!(%cell, %node, last, "tried in vain");
             tried.insert(node);
         }
     }
@@ -142,10 +158,32 @@ impl Router {
         Err(last)
     }
 
+    /// Ends when another leader of the cell becomes known than there was.
+    async fn led_by_another(&self, cell: CellId, tried: NodeId) {
+        let leader = |routes: &Routes| routes.cell(cell).and_then(|route| route.leader);
+        let mut routes = self.routes.watch();
+        let known = leader(&routes.borrow_and_update());
+        let changed = routes.wait_for(|routes| {
+            let now = leader(routes);
+            now != known && now.is_some_and(|leader| leader.node != tried)
+        });
+        if changed.await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     fn next_candidate(&self, cell: CellId, tried: &HashSet<NodeId>) -> Option<NodeId> {
         let routes = self.routes.get();
-        let mut candidates = routes.cell(cell)?.candidates();
-        candidates.find(|node| !tried.contains(node))
+        let candidates = routes.cell(cell)?.candidates();
+        let untried: Vec<NodeId> = candidates.filter(|node| !tried.contains(node)).collect();
+        // A leader without a connection is probably dead: those who elect the
+        // next one are asked first.
+        let connected = untried.iter().find(|node| self.is_connected(**node));
+        connected.or(untried.first()).copied()
+    }
+
+    fn is_connected(&self, node: NodeId) -> bool {
+        node == self.backbone.node() || self.backbone.round_trip(node).is_some()
     }
 
     /// The replicas of a cell, the nearest first; those of unknown distance last.

@@ -132,7 +132,7 @@ impl UserId {
 
     /// Whether this is the platform and no user.
     pub fn is_platform(self) -> bool {
-        self.0 as u32 == 0
+        self.0 & u64::from(u32::MAX) == 0
     }
 }
 
@@ -233,12 +233,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn texts_round_trip(value: u64, workspace: u32) {
+        fn texts_round_trip(value: u64, workspace: u32, number: u32) {
             prop_assert_eq!(ChannelId(value).to_string().parse(), Ok(ChannelId(value)));
             prop_assert_eq!(UserId(value).to_string().parse(), Ok(UserId(value)));
             let id = WorkspaceId(workspace);
             prop_assert_eq!(id.to_string().parse(), Ok(id));
-            prop_assert_eq!(ChannelId::new(id, value as u32).workspace(), id);
+            prop_assert_eq!(ChannelId::new(id, number).workspace(), id);
         }
 
         #[test]

@@ -1,44 +1,36 @@
 //! What follows from the answers to requests.
 
-use std::time::Duration;
-
 use causeway_protocol::client::{self, response};
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, Seq, UserId};
 
 use super::app::App;
-use super::ask::Ask;
+use super::ask::{Answer, Ask};
 use super::events::sentence;
 use super::popup::Popup;
-use super::scroll::{Place, Scroll};
-use super::timeline::Load;
 
 impl App {
-    pub(super) fn on_answer(
-        &mut self,
-        ask: Ask,
-        result: Result<response::Result, ApiError>,
-        took: Duration,
-    ) {
-        use response::Result as Answer;
+    pub(super) fn on_answer(&mut self, answer: Answer) {
+        use response::Result as Body;
+        let Answer { ask, result, took } = answer;
         match (ask, result) {
-            (Ask::History { number, read }, Ok(Answer::Messages(page))) => {
+            (Ask::History { number, read }, Ok(Body::Messages(page))) => {
                 self.on_page(ChannelId(read.channel), number, page);
             }
-            (Ask::Users { .. }, Ok(Answer::Users(page))) => self.people.page(page),
-            (Ask::User(_), Ok(Answer::User(user))) => self.people.learn(&user),
-            (Ask::FindChannel { name, .. }, Ok(Answer::Channels(page))) => {
+            (Ask::Users { .. }, Ok(Body::Users(page))) => self.people.page(page),
+            (Ask::User(_), Ok(Body::User(user))) => self.people.learn(&user),
+            (Ask::FindChannel { name, .. }, Ok(Body::Channels(page))) => {
                 self.on_channels(name, page);
             }
-            (Ask::Join(_) | Ask::Create { .. }, Ok(Answer::Channel(channel))) => {
+            (Ask::Join(_) | Ask::Create { .. }, Ok(Body::Channel(channel))) => {
                 self.joining = false;
                 self.channels.joined(&channel);
                 self.show(ChannelId(channel.id));
             }
-            (Ask::Leave(id), Ok(Answer::Done(_))) => self.gone(id),
-            (Ask::Edit(_) | Ask::Delete(_), Ok(Answer::Sent(_))) => {}
-            (Ask::Members(id), Ok(Answer::Members(page))) => self.on_members(id, page),
-            (Ask::MarkRead(id, seq), Ok(Answer::Done(_))) => self.on_marked(id, seq),
-            (Ask::Ping, Ok(Answer::Pong(_))) => self.pinged(Some(took)),
+            (Ask::Leave(id), Ok(Body::Done(_))) => self.gone(id),
+            (Ask::Edit(_) | Ask::Delete(_), Ok(Body::Sent(_))) => {}
+            (Ask::Members(id), Ok(Body::Members(page))) => self.on_members(id, page),
+            (Ask::MarkRead(id, seq), Ok(Body::Done(_))) => self.on_marked(id, seq),
+            (Ask::Ping, Ok(Body::Pong(_))) => self.pinged(Some(took)),
             (ask, Ok(_)) => {
                 let text = "the answer is of another kind than the question";
                 self.on_failure(ask, &ApiError::new(ErrorCode::InternalError, text));
@@ -48,37 +40,15 @@ impl App {
     }
 
     fn on_page(&mut self, id: ChannelId, number: u64, page: client::MessagePage) {
-        let shown = self.current == Some(id);
-        // What comes in below is to be read from where the reader is, and not
-        // from its end.
-        if shown && self.scroll == Scroll::Bottom {
-            self.pin();
-        }
         let keep = self.reading(id);
         let users: Vec<_> = page.messages.iter().map(|m| UserId(m.user)).collect();
         let Some(channel) = self.channels.get_mut(id) else {
             return;
         };
-        let loaded = channel.timeline.page(number, page);
+        channel.timeline.page(number, page);
         channel.timeline.trim(keep);
-        if loaded == Some(Load::Latest) && shown {
-            self.scroll = Scroll::Bottom;
-        }
         for user in users {
             self.people.want(user);
-        }
-    }
-
-    /// At the end of what is in memory, where that is not the newest message: the
-    /// place stays when more is loaded.
-    fn pin(&mut self) {
-        let timeline = self.channel().map(|channel| &channel.timeline);
-        let Some(timeline) = timeline.filter(|t| t.is_loaded() && !t.is_live()) else {
-            return;
-        };
-        if let Some((seq, _)) = timeline.rows().last_key_value() {
-            let key = super::scroll::Key::Row(*seq);
-            self.scroll = Scroll::At(Place { key, below: 0 });
         }
     }
 

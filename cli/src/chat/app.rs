@@ -9,11 +9,12 @@ use super::ChatIdentity;
 use super::ask::{Ask, Effect, Input};
 use super::calendar::Zone;
 use super::channels::{Channel, Channels};
-use super::input::{InputLine, Recall};
+use super::input::InputLine;
 use super::notice::Notice;
 use super::outbox::Outbox;
 use super::people::People;
 use super::popup::Popup;
+use super::recall::Recall;
 use super::scroll::{Key, Scroll};
 use super::status::Link;
 use super::theme::Theme;
@@ -121,7 +122,7 @@ impl App {
             Input::Client(event) => self.on_event(event),
             Input::ClientGone => self.on_client_gone(),
             Input::Terminal(event) => self.on_terminal(event),
-            Input::Answer { ask, result, took } => self.on_answer(ask, result, took),
+            Input::Answer(answer) => self.on_answer(*answer),
             Input::NotTaken {
                 client_msg_id,
                 reason,
@@ -165,18 +166,31 @@ impl App {
                 channel.draft = typed;
             }
             self.current = Some(id);
-            let channel = self.channel_mut();
-            self.divider = channel.as_ref().and_then(|c| (c.unread > 0).then_some(c.read_seq));
-            self.input = channel.map(|c| std::mem::take(&mut c.draft)).unwrap_or_default();
+            if let Some(channel) = self.channels.get_mut(id) {
+                self.divider = (channel.unread > 0).then_some(channel.read_seq);
+                self.input = std::mem::take(&mut channel.draft);
+            }
             self.recall.forget_place();
             self.selected = None;
             self.load_failed_at = None;
+            self.want_names();
         }
-        self.to_bottom();
+        self.jump_to_bottom();
+    }
+
+    /// Asks for the names that the shown channel lacks.
+    fn want_names(&mut self) {
+        let channel = self.current.and_then(|id| self.channels.get(id));
+        for row in channel
+            .iter()
+            .flat_map(|channel| channel.timeline.rows().values())
+        {
+            self.people.want(row.user());
+        }
     }
 
     /// Shows the newest messages of the channel.
-    pub(super) fn to_bottom(&mut self) {
+    pub(super) fn jump_to_bottom(&mut self) {
         self.scroll = Scroll::Bottom;
         if let Some(channel) = self.channel_mut()
             && channel.timeline.is_loaded()
@@ -226,10 +240,17 @@ impl App {
     /// Does what follows from the state, whatever has brought it about.
     fn pump(&mut self) {
         let now = self.now;
-        if self.notice.as_ref().is_some_and(|notice| notice.is_over(now)) {
+        if self
+            .notice
+            .as_ref()
+            .is_some_and(|notice| notice.is_over(now))
+        {
             self.notice = None;
         }
         self.see();
+        if self.people.take_forgotten() {
+            self.want_names();
+        }
         if !self.link.is_up() {
             return;
         }
@@ -274,9 +295,10 @@ impl App {
         if self.marking || !passed(self.now, self.marked_at, MARK_PAUSE_US) {
             return;
         }
-        let mut channels = self.channels.iter();
-        let due = channels.find(|(_, channel)| channel.read_seq > channel.marked_seq);
-        if let Some((id, seq)) = due.map(|(id, channel)| (id, channel.read_seq)) {
+        let due = self.channels.iter().find_map(|(id, channel)| {
+            (channel.read_seq > channel.marked_seq).then_some((id, channel.read_seq))
+        });
+        if let Some((id, seq)) = due {
             (self.marking, self.marked_at) = (true, self.now);
             self.ask(Ask::MarkRead(id, seq));
         }

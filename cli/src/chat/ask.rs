@@ -17,14 +17,7 @@ pub enum Input {
     /// A key, the mouse, a paste, another size.
     Terminal(crossterm::event::Event),
     /// A request has been answered.
-    Answer {
-        /// Which.
-        ask: Ask,
-        /// With what.
-        result: Result<response::Result, ApiError>,
-        /// How long that took.
-        took: Duration,
-    },
+    Answer(Box<Answer>),
     /// The client library has not taken this message.
     NotTaken {
         /// Under its id.
@@ -36,6 +29,17 @@ pub enum Input {
     Tick,
 }
 
+/// The end of a request.
+#[derive(Debug)]
+pub struct Answer {
+    /// Which.
+    pub ask: Ask,
+    /// What came back.
+    pub result: Result<response::Result, ApiError>,
+    /// How long that took.
+    pub took: Duration,
+}
+
 /// Something is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
@@ -45,6 +49,8 @@ pub enum Effect {
     Ask(Ask),
     /// Give the connection up and look for the nearest PoP.
     Reconnect,
+    /// Draw every cell, not only those that have changed.
+    Redraw,
     /// End.
     Quit,
 }

@@ -120,7 +120,10 @@ mod tests {
     #[test]
     fn today_and_yesterday_say_so() {
         let utc = Zone::default();
-        assert_eq!(utc.day_name(at(90_000), at(90_001)), "today, Fri 2 Jan 1970");
+        assert_eq!(
+            utc.day_name(at(90_000), at(90_001)),
+            "today, Fri 2 Jan 1970"
+        );
         assert_eq!(utc.day_name(at(1), at(90_001)), "yesterday, Thu 1 Jan 1970");
         assert_eq!(utc.day_name(at(1), at(900_001)), "Thu 1 Jan 1970");
         utc.day_name(Timestamp(u64::MAX), Timestamp(0));

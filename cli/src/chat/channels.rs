@@ -120,7 +120,9 @@ impl Channels {
     /// The channel with this name.
     pub fn named(&self, name: &str) -> Option<ChannelId> {
         let mut channels = self.iter();
-        channels.find(|(_, channel)| channel.name == name).map(|(id, _)| id)
+        channels
+            .find(|(_, channel)| channel.name == name)
+            .map(|(id, _)| id)
     }
 
     /// The channels whose names begin with `prefix`, whatever the case.
@@ -144,16 +146,23 @@ impl Channels {
 
     /// The start-up data has all channels: those it lacks have been left.
     pub fn booted(&mut self, channels: &[client::Channel]) {
-        self.by_id.retain(|id, _| channels.iter().any(|c| c.id == id.0));
+        self.by_id
+            .retain(|id, _| channels.iter().any(|c| c.id == id.0));
         for channel in channels {
-            self.by_id.entry(ChannelId(channel.id)).or_default().renew(channel);
+            self.by_id
+                .entry(ChannelId(channel.id))
+                .or_default()
+                .renew(channel);
         }
         self.sort();
     }
 
     /// A channel has been joined, or something about it has changed.
     pub fn joined(&mut self, channel: &client::Channel) {
-        self.by_id.entry(ChannelId(channel.id)).or_default().renew(channel);
+        self.by_id
+            .entry(ChannelId(channel.id))
+            .or_default()
+            .renew(channel);
         self.sort();
     }
 

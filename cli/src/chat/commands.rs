@@ -17,18 +17,19 @@ pub const HELP: &[&str] = &[
     "Up, Down: lines typed before",
     "Alt+Up, Alt+Down or Ctrl+P, Ctrl+N: other channel",
     "Ctrl+K: go to a channel by the beginning of its name",
-    "PageUp, PageDown, wheel: scroll; at the top older messages are loaded",
+    "PageUp, PageDown, wheel: scroll; at the top, older messages load",
     "Ctrl+Up, Ctrl+Down (or with Shift): mark a message",
-    "Esc: close, unmark, back to the newest, dismiss what was refused",
-    "Ctrl+R: reconnect to the nearest PoP",
+    "Shift and the mouse: select text, as the terminal does it",
+    "Esc: close, unmark, back to the newest, dismiss refused messages",
+    "Ctrl+R: reconnect to the nearest PoP; Ctrl+L: draw everything anew",
     "Ctrl+C: quit",
     "",
     "/join NAME              join a public channel, or go to it",
     "/create NAME [private]  create a channel",
     "/leave                  leave this channel",
-    "/reply TEXT             reply in the thread of the marked or last message",
-    "/edit [TEXT]            change the marked or last message of yours",
-    "/delete                 delete the marked or last message of yours",
+    "/reply TEXT             reply to the marked or the last message",
+    "/edit [TEXT]            change your marked or last message",
+    "/delete                 delete your marked or last message",
     "/who                    members of this channel",
     "/quit",
     "//TEXT                  send a line that begins with a slash",
@@ -66,7 +67,9 @@ fn parse(line: &str) -> Line<'_> {
     if command.starts_with('/') {
         return Line::Text(command);
     }
-    let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+    let (name, rest) = command
+        .split_once(char::is_whitespace)
+        .unwrap_or((command, ""));
     let rest = rest.trim();
     let mut words = rest.split_whitespace();
     let first = words.next().map(|name| name.trim_start_matches('#'));
@@ -160,7 +163,7 @@ impl App {
         self.effect(Effect::Send(message));
         self.selected = None;
         self.divider = None;
-        self.to_bottom();
+        self.jump_to_bottom();
         true
     }
 
@@ -260,7 +263,9 @@ impl App {
     fn last_message(&self, fits: impl Fn(&client::Message) -> bool) -> Option<client::Message> {
         let rows = self.channel()?.timeline.rows().values();
         let mut messages = rows.rev().filter_map(Row::message);
-        messages.find(|message| !message.deleted && fits(message)).cloned()
+        messages
+            .find(|message| !message.deleted && fits(message))
+            .cloned()
     }
 }
 
@@ -289,7 +294,14 @@ mod tests {
 
     #[test]
     fn commands_that_lack_something_say_how_they_are_meant() {
-        for line in ["/join", "/join #", "/create", "/create a b", "/reply ", "/create a private b"] {
+        for line in [
+            "/join",
+            "/join #",
+            "/create",
+            "/create a b",
+            "/reply ",
+            "/create a private b",
+        ] {
             assert!(matches!(parse(line), Line::Usage(_)), "{line}");
         }
         assert_eq!(parse("/frobnicate now"), Line::Unknown("frobnicate"));

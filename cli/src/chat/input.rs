@@ -1,17 +1,14 @@
-//! The line that is being typed, and those that were typed before.
+//! The line that is being typed.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use causeway_protocol::limits::TEXT_CHARS_MAX;
 
-use super::text::{cells, clean, graphemes};
+use super::text::{clean, graphemes, shown_cells};
 
 /// Characters that the line takes: enough to see that a text is too long, and
 /// to shorten it.
 pub const INPUT_CHARS_MAX: usize = 2 * TEXT_CHARS_MAX;
-/// Lines that are remembered.
-const RECALL_MAX: usize = 200;
 
 /// A text with a cursor between its signs.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +56,10 @@ impl InputLine {
     pub fn insert(&mut self, text: &str) -> bool {
         let text = clean(&text.replace("\r\n", "\n").replace('\r', "\n"));
         let room = INPUT_CHARS_MAX.saturating_sub(self.text.chars().count());
-        let end = text.char_indices().nth(room).map_or(text.len(), |(at, _)| at);
+        let end = text
+            .char_indices()
+            .nth(room)
+            .map_or(text.len(), |(at, _)| at);
         self.text.insert_str(self.cursor, &text[..end]);
         self.move_to(self.cursor + end);
         end == text.len()
@@ -103,7 +103,9 @@ impl InputLine {
     /// Behind the end of the word.
     pub fn word_right(&mut self) {
         let rest = &self.text[self.cursor..];
-        let word = rest.find(|c: char| !c.is_whitespace()).unwrap_or(rest.len());
+        let word = rest
+            .find(|c: char| !c.is_whitespace())
+            .unwrap_or(rest.len());
         let end = rest[word..].find(char::is_whitespace);
         self.move_to(self.cursor + end.map_or(rest.len(), |end| word + end));
     }
@@ -125,7 +127,7 @@ impl InputLine {
         let (mut start, mut at, mut used) = (0, 0, 0);
         let (mut cursor_row, mut cursor_column) = (0, 0);
         for sign in graphemes(&self.text) {
-            let sign_cells = cells(sign);
+            let sign_cells = shown_cells(sign);
             if used + sign_cells > cells_max && at > start {
                 rows.push(start..at);
                 (start, used) = (at, 0);
@@ -192,54 +194,6 @@ impl InputLine {
     }
 }
 
-/// Lines typed before, as up and down walk through them.
-#[derive(Debug, Default)]
-pub struct Recall {
-    lines: VecDeque<String>,
-    /// The line shown, counted from the newest; `None` = the one being typed.
-    shown: Option<usize>,
-    typed: String,
-}
-
-impl Recall {
-    /// Remembers a line that was sent.
-    pub fn add(&mut self, line: &str) {
-        self.shown = None;
-        if self.lines.front().is_some_and(|last| last == line) {
-            return;
-        }
-        self.lines.push_front(line.to_owned());
-        self.lines.truncate(RECALL_MAX);
-    }
-
-    /// An older line; `typed` is kept for the way back.
-    pub fn older(&mut self, typed: &InputLine) -> Option<InputLine> {
-        let next = self.shown.map_or(0, |shown| shown + 1);
-        let line = self.lines.get(next)?;
-        if self.shown.is_none() {
-            self.typed = typed.text().to_owned();
-        }
-        self.shown = Some(next);
-        Some(InputLine::new(line))
-    }
-
-    /// A newer line, at last the one that was being typed.
-    pub fn newer(&mut self) -> Option<InputLine> {
-        let shown = self.shown?;
-        self.shown = shown.checked_sub(1);
-        let line = match self.shown {
-            Some(newer) => self.lines.get(newer)?,
-            None => &self.typed,
-        };
-        Some(InputLine::new(line))
-    }
-
-    /// The shown line has been changed: it is the one being typed now.
-    pub fn forget_place(&mut self) {
-        self.shown = None;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,9 +210,10 @@ mod tests {
     #[test]
     fn the_cursor_walks_over_whole_signs() {
         let mut line = typed("a海👩‍👩‍👧e\u{301}");
-        assert_eq!(cursor(&line, 20), (0, 6));
+        // What is joined is drawn one by one, and stays one sign.
+        assert_eq!(cursor(&line, 20), (0, 10));
         line.left();
-        assert_eq!(cursor(&line, 20), (0, 5));
+        assert_eq!(cursor(&line, 20), (0, 9));
         line.left();
         assert_eq!(cursor(&line, 20), (0, 3));
         line.left();
@@ -321,21 +276,5 @@ mod tests {
         assert_eq!(line.text(), "a\nb\nc[2J    ");
         assert!(!line.insert(&"海".repeat(INPUT_CHARS_MAX)));
         assert_eq!(line.text().chars().count(), INPUT_CHARS_MAX);
-    }
-
-    #[test]
-    fn earlier_lines_come_back_and_the_typed_one_after_them() {
-        let mut recall = Recall::default();
-        assert!(recall.older(&typed("x")).is_none());
-        recall.add("first");
-        recall.add("second");
-        recall.add("second");
-        let shown = |line: Option<InputLine>| line.map(|line| line.text().to_owned());
-        assert_eq!(shown(recall.older(&typed("draft"))).unwrap(), "second");
-        assert_eq!(shown(recall.older(&typed("second"))).unwrap(), "first");
-        assert_eq!(shown(recall.older(&typed("first"))), None);
-        assert_eq!(shown(recall.newer()).unwrap(), "second");
-        assert_eq!(shown(recall.newer()).unwrap(), "draft");
-        assert_eq!(shown(recall.newer()), None);
     }
 }

@@ -50,14 +50,11 @@ impl App {
         let waiting = self.outbox.waiting();
         if waiting > 0 && !self.quit_asked {
             self.quit_asked = true;
-            let (messages, them) = match waiting {
-                1 => ("1 message is", "it"),
-                _ => ("messages are", "them"),
+            let text = match waiting {
+                1 => "a message is not sent yet; Ctrl+C again gives it up".to_owned(),
+                n => format!("{n} messages are not sent yet; Ctrl+C again gives them up"),
             };
-            let count = if waiting == 1 { String::new() } else { format!("{waiting} ") };
-            self.complain(format!(
-                "{count}{messages} not sent yet; Ctrl+C again gives {them} up"
-            ));
+            self.complain(text);
         } else {
             self.effect(Effect::Quit);
         }
@@ -69,9 +66,10 @@ impl App {
             KeyCode::Char('n') => self.step_channel(1),
             KeyCode::Char('k') => self.popup = Some(Popup::switcher()),
             KeyCode::Char('r') => self.reconnect(),
+            KeyCode::Char('l') => self.effect(Effect::Redraw),
             KeyCode::Up => self.select(true),
             KeyCode::Down => self.select(false),
-            KeyCode::End => self.to_bottom(),
+            KeyCode::End => self.jump_to_bottom(),
             KeyCode::Left => self.input.word_left(),
             KeyCode::Right => self.input.word_right(),
             KeyCode::Char('a') => self.input.home(),
@@ -97,16 +95,14 @@ impl App {
     }
 
     fn on_plain_key(&mut self, key: KeyEvent) {
-        let (_, height) = self.pane();
         let shift = key.modifiers.contains(KeyModifiers::SHIFT);
         match key.code {
             KeyCode::Enter if shift => self.paste("\n"),
             KeyCode::Enter => self.submit(),
             KeyCode::Esc => self.cancel(),
             KeyCode::F(1) => self.popup = Some(Popup::Help { offset: 0 }),
-            // One line stays, so that the eye finds its place again.
-            KeyCode::PageUp => self.scroll_up(height.saturating_sub(1).max(1)),
-            KeyCode::PageDown => self.scroll_down(height.saturating_sub(1).max(1)),
+            KeyCode::PageUp => self.scroll_up(self.page_lines()),
+            KeyCode::PageDown => self.scroll_down(self.page_lines()),
             KeyCode::Up if shift => self.select(true),
             KeyCode::Down if shift => self.select(false),
             KeyCode::Up => {
@@ -122,13 +118,19 @@ impl App {
             KeyCode::Left => self.input.left(),
             KeyCode::Right => self.input.right(),
             KeyCode::Home => self.input.home(),
-            KeyCode::End if self.input.is_empty() => self.to_bottom(),
+            KeyCode::End if self.input.is_empty() => self.jump_to_bottom(),
             KeyCode::End => self.input.end(),
             KeyCode::Backspace => self.change(InputLine::backspace),
             KeyCode::Delete => self.change(InputLine::delete_next),
             KeyCode::Char(c) => self.paste(c.encode_utf8(&mut [0; 4])),
             _ => {}
         }
+    }
+
+    /// One line stays, so that the eye finds its place again.
+    fn page_lines(&self) -> usize {
+        let (_, height) = self.pane();
+        height.saturating_sub(1).max(1)
     }
 
     fn change(&mut self, change: impl FnOnce(&mut InputLine)) {
@@ -169,7 +171,7 @@ impl App {
             return;
         }
         if self.scroll != Scroll::Bottom {
-            self.to_bottom();
+            self.jump_to_bottom();
         } else if let Some(id) = self.current {
             self.outbox.drop_refused(id);
         }

@@ -9,7 +9,7 @@ use super::app::App;
 use super::outbox::Pending;
 use super::row::{Row, thread_of};
 use super::scroll::Key;
-use super::text::{clean, column, fit, one_line, width as cells_of, wrap};
+use super::text::{column, fit, one_line, shown, width as cells_of, wrap};
 
 /// Messages that follow within this time are not told apart by the name again.
 const GROUP_US: u64 = 5 * 60 * 1_000_000;
@@ -55,13 +55,14 @@ impl App {
     /// The messages on their way that stand below the timeline.
     pub(super) fn shown_pending(&self) -> impl DoubleEndedIterator<Item = &Pending> {
         let timeline = self.channel().map(|channel| &channel.timeline);
-        let shown = timeline.is_some_and(|timeline| timeline.is_live() || !timeline.is_loaded());
-        let current = self.current.filter(|_| shown);
+        let at_end = timeline.is_some_and(|timeline| timeline.is_live() || !timeline.is_loaded());
+        let current = self.current.filter(|_| at_end);
         current.into_iter().flat_map(|id| self.outbox.of(id))
     }
 
     pub(super) fn pending(&self, number: u64) -> Option<&Pending> {
-        self.shown_pending().find(|pending| pending.number == number)
+        self.shown_pending()
+            .find(|pending| pending.number == number)
     }
 
     fn message_lines(
@@ -77,7 +78,11 @@ impl App {
             tail.push(Span::styled(" (edited)", theme.faint()));
         }
         if message.reply_count > 0 {
-            let replies = if message.reply_count == 1 { "reply" } else { "replies" };
+            let replies = if message.reply_count == 1 {
+                "reply"
+            } else {
+                "replies"
+            };
             let text = format!(" ↳ {} {replies}", message.reply_count);
             tail.push(Span::styled(text, theme.thread()));
         }
@@ -150,7 +155,11 @@ impl App {
             None if !follows => self.identity.user.clone(),
             _ => String::new(),
         };
-        let gutter = if self.selected == Some(key) { "▌" } else { " " };
+        let gutter = if self.selected == Some(key) {
+            "▌"
+        } else {
+            " "
+        };
         let name_cells = indent - TIME_CELLS - 3;
         let mut head = vec![
             Span::styled(gutter, theme.alert()),
@@ -158,14 +167,19 @@ impl App {
             Span::raw(" "),
             Span::styled(
                 column(&name, name_cells),
-                speech.user.map_or(theme.strong(), |user| theme.author(user)),
+                speech
+                    .user
+                    .map_or(theme.strong(), |user| theme.author(user)),
             ),
             Span::raw(" "),
         ];
         for text in self.text_lines(&speech, text_cells) {
             let mut line = std::mem::replace(
                 &mut head,
-                vec![Span::styled(gutter, theme.alert()), Span::raw(" ".repeat(indent - 1))],
+                vec![
+                    Span::styled(gutter, theme.alert()),
+                    Span::raw(" ".repeat(indent - 1)),
+                ],
             );
             line.extend(text);
             lines.push(Line::from(line));
@@ -183,7 +197,7 @@ impl App {
         let cells = cells.saturating_sub(first.chars().count()).max(1);
         let mut lines = Vec::new();
         let mut used = 0;
-        for text in wrap(&clean(speech.text), cells) {
+        for text in wrap(&shown(speech.text), cells) {
             let before = if lines.is_empty() { first } else { others };
             used = cells_of(&text);
             lines.push(vec![
@@ -216,7 +230,9 @@ impl App {
         let (theme, zone) = (self.settings.theme, self.settings.zone);
         let before = self.item_before(key);
         let mut lines = Vec::new();
-        let day_before = before.and_then(|key| self.time_of(key)).map(|ts| zone.day(ts));
+        let day_before = before
+            .and_then(|key| self.time_of(key))
+            .map(|ts| zone.day(ts));
         if day_before != Some(zone.day(ts)) {
             let name = zone.day_name(ts, self.now);
             lines.push(Line::styled(rule(&name, width), theme.faint()));
@@ -271,7 +287,11 @@ impl App {
         match timeline.and_then(|timeline| timeline.message_at(thread)) {
             Some(root) => {
                 let name = self.people.name(UserId(root.user));
-                let text = if root.deleted { "(deleted)" } else { &root.text };
+                let text = if root.deleted {
+                    "(deleted)"
+                } else {
+                    &root.text
+                };
                 one_line(&format!("┌ {name}: {text}"))
             }
             None => {

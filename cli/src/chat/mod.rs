@@ -15,6 +15,7 @@ pub mod notice;
 pub mod outbox;
 pub mod people;
 pub mod popup;
+pub mod recall;
 pub mod row;
 pub mod scroll;
 pub mod status;
@@ -73,7 +74,13 @@ pub async fn run(
 /// The user's time zone. The standard library does not know it; `date` asks the
 /// same system that every other program asks.
 async fn local_zone() -> Zone {
-    let asked = tokio::process::Command::new("date").arg("+%z").output().await;
+    let asked = tokio::process::Command::new("date")
+        .arg("+%z")
+        .output()
+        .await;
     let answer = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    answer.ok().and_then(|text| Zone::parse(&text)).unwrap_or_default()
+    answer
+        .ok()
+        .and_then(|text| Zone::parse(&text))
+        .unwrap_or_default()
 }

@@ -99,7 +99,10 @@ impl Outbox {
 
     /// How many messages wait for their place.
     pub fn waiting(&self) -> usize {
-        self.pending.iter().filter(|pending| pending.refused.is_none()).count()
+        self.pending
+            .iter()
+            .filter(|pending| pending.refused.is_none())
+            .count()
     }
 
     /// How many were refused and are still shown.

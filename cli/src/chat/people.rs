@@ -6,7 +6,7 @@ use causeway_protocol::{Timestamp, UserId, client};
 
 use super::ask::Ask;
 
-/// Names in memory. With more the memory starts over, with those in sight.
+/// Names in memory. With more the memory starts over with whoever is in sight.
 const NAMES_MAX: usize = 50_000;
 /// Pages of users that are read at the start; others are asked for by id.
 const PAGES_MAX: usize = 10;
@@ -35,6 +35,7 @@ pub struct People {
     listing: Listing,
     pages: usize,
     failed_at: Option<Timestamp>,
+    has_forgotten: bool,
 }
 
 impl Default for People {
@@ -46,6 +47,7 @@ impl Default for People {
             listing: Listing::Next(String::new()),
             pages: 0,
             failed_at: None,
+            has_forgotten: false,
         }
     }
 }
@@ -109,9 +111,18 @@ impl People {
         self.failed_at = None;
     }
 
+    /// Whether names were forgotten since this was asked last: then whoever is in
+    /// sight is wanted anew.
+    pub fn take_forgotten(&mut self) -> bool {
+        std::mem::take(&mut self.has_forgotten)
+    }
+
     /// What to ask for now. First the list of all, then who is not in it.
     pub fn asks(&mut self, now: Timestamp) -> Vec<Ask> {
-        if self.failed_at.is_some_and(|at| now.0.abs_diff(at.0) < PAUSE_US) {
+        if self
+            .failed_at
+            .is_some_and(|at| now.0.abs_diff(at.0) < PAUSE_US)
+        {
             return Vec::new();
         }
         match &mut self.listing {
@@ -136,9 +147,35 @@ impl People {
     fn put(&mut self, user: UserId, name: String) {
         if self.names.len() >= NAMES_MAX {
             self.names.clear();
+            self.has_forgotten = true;
         }
         self.wanted.remove(&user);
         self.asked.remove(&user);
         self.names.insert(user, name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_memory_starts_over() {
+        let mut people = People::default();
+        let user = |id| client::User {
+            id,
+            name: format!("user {id}"),
+            ..client::User::default()
+        };
+        let full = NAMES_MAX as u64;
+        for id in 1..=full {
+            people.learn(&user(id));
+        }
+        assert!(!people.take_forgotten());
+        assert_eq!(people.name(UserId(1)), "user 1");
+        people.learn(&user(full + 1));
+        assert!(people.take_forgotten() && !people.take_forgotten());
+        assert_eq!(people.name(UserId(full + 1)), format!("user {}", full + 1));
+        assert_eq!(people.name(UserId(1)), UserId(1).to_string());
     }
 }

@@ -78,8 +78,9 @@ impl App {
         let (place, _) = self.climb(lowest, lines, width);
         self.rest_at(place, width, height);
         let (_, above) = self.climb(place, height, width);
-        if above < height {
-            self.load(Load::Older);
+        let has_older = self.channel().is_some_and(|c| c.timeline.has_older());
+        if above < height && has_older {
+            self.load_for_reader(Load::Older);
         }
     }
 
@@ -94,8 +95,15 @@ impl App {
         };
         let (place, moved) = self.descend(lowest, lines, width);
         self.rest_at(place, width, height);
-        if moved < lines {
-            self.load(Load::Newer);
+        if moved < lines && self.scroll != Scroll::Bottom {
+            self.load_for_reader(Load::Newer);
+        }
+    }
+
+    fn load_for_reader(&mut self, load: Load) {
+        match self.link.is_up() {
+            true => self.load(load),
+            false => self.tell("other messages are loaded when there is a connection"),
         }
     }
 
@@ -165,7 +173,12 @@ impl App {
 
     /// The lowest line shown; `None` without messages.
     fn lowest(&self, width: usize) -> Option<Place> {
-        let last = || Some(Place { key: self.last_item()?, below: 0 });
+        let last = || {
+            Some(Place {
+                key: self.last_item()?,
+                below: 0,
+            })
+        };
         let Scroll::At(place) = self.scroll else {
             return last();
         };

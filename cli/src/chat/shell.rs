@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Interval, MissedTickBehavior};
 
 use super::app::App;
-use super::ask::{Ask, Effect, Input};
+use super::ask::{Answer, Ask, Effect, Input};
 use super::outbox::PENDING_MAX;
 use super::terminal::Screen;
 
@@ -54,10 +54,11 @@ pub async fn run(
         for _ in 0..BATCH_MAX {
             let Some(input) = next else { break };
             for effect in app.handle(now(), input) {
-                if effect == Effect::Quit {
-                    return Ok(());
+                match effect {
+                    Effect::Quit => return Ok(()),
+                    Effect::Redraw => screen.clear()?,
+                    effect => shell.carry_out(effect),
                 }
-                shell.carry_out(effect);
             }
             next = shell.ready();
         }
@@ -155,7 +156,8 @@ impl Shell {
                 let text = "too many requests are under way";
                 let result = Err(ApiError::new(ErrorCode::Ratelimited, text));
                 let took = Duration::ZERO;
-                let input = Input::Answer { ask, result, took };
+                let answer = Box::new(Answer { ask, result, took });
+                let input = Input::Answer(answer);
                 self.tasks.spawn(hand_in(self.answer.clone(), input));
             }
             Effect::Ask(ask) => {
@@ -166,8 +168,8 @@ impl Shell {
                 let client = self.client.clone();
                 self.tasks.spawn(async move { client.reconnect().await });
             }
-            // The loop has ended already.
-            Effect::Quit => {}
+            // The loop does these itself: they concern the screen.
+            Effect::Quit | Effect::Redraw => {}
         }
     }
 }
@@ -176,7 +178,8 @@ async fn make_request(client: Client, ask: Ask, answer: mpsc::Sender<Input>) {
     let start = Instant::now();
     let result = client.request(ask.body()).await;
     let took = start.elapsed();
-    hand_in(answer, Input::Answer { ask, result, took }).await;
+    let done = Box::new(Answer { ask, result, took });
+    hand_in(answer, Input::Answer(done)).await;
 }
 
 /// Puts messages into the client library's outbox, one after the other: their

@@ -72,6 +72,14 @@ impl Screen {
         self.panicked.load(Ordering::SeqCst)
     }
 
+    /// Forgets what is on the screen: the next picture is drawn in full.
+    ///
+    /// # Errors
+    /// The system's: the terminal has been closed.
+    pub fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
     /// Draws what has changed.
     ///
     /// # Errors

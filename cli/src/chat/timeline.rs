@@ -129,8 +129,10 @@ impl Timeline {
     }
 
     /// The page of request `number`; one that is no longer awaited is dropped.
-    pub fn page(&mut self, number: u64, page: client::MessagePage) -> Option<Load> {
-        let loading = self.loading.filter(|loading| loading.number == number)?;
+    pub fn page(&mut self, number: u64, page: client::MessagePage) {
+        let Some(loading) = self.loading.filter(|loading| loading.number == number) else {
+            return;
+        };
         self.loading = None;
         for message in page.messages {
             self.put(Seq(message.seq), Row::Message(message));
@@ -152,7 +154,6 @@ impl Timeline {
         for entry in std::mem::take(&mut self.early) {
             self.apply(&entry);
         }
-        Some(loading.load)
     }
 
     /// Request `number` has failed.
@@ -164,24 +165,27 @@ impl Timeline {
 
     /// Takes in an entry of the channel's log.
     pub fn apply(&mut self, entry: &client::Entry) {
-        match &entry.kind {
+        let done = match &entry.kind {
             Some(Kind::Posted(message)) => {
-                self.count_reply(message);
-                self.append(entry);
+                let counted = self.count_reply(message);
+                self.append(entry) && counted
             }
             Some(Kind::MemberJoined(_) | Kind::MemberLeft(_)) => self.append(entry),
-            Some(Kind::Edited(message)) => match self.message_mut(Seq(message.seq)) {
-                Some(known) => {
-                    renew(known, message.clone());
-                    self.weigh();
-                }
-                None => self.wait(entry),
-            },
-            Some(Kind::Deleted(deleted)) => match self.message_mut(Seq(deleted.seq)) {
-                Some(known) => bury(known),
-                None => self.wait(entry),
-            },
-            _ => {}
+            Some(Kind::Edited(message)) => {
+                let known = self.message_mut(Seq(message.seq));
+                let known = known.map(|known| renew(known, message.clone()));
+                self.weigh();
+                known.is_some()
+            }
+            Some(Kind::Deleted(deleted)) => {
+                let known = self.message_mut(Seq(deleted.seq)).map(bury);
+                self.weigh();
+                known.is_some()
+            }
+            _ => true,
+        };
+        if !done {
+            self.wait(entry);
         }
     }
 
@@ -236,11 +240,13 @@ impl Timeline {
     }
 
     /// Adds a row at the newest end, if that is in memory.
-    fn append(&mut self, entry: &client::Entry) {
-        match Row::of(entry) {
-            Some(row) if self.is_live() => self.put(Seq(entry.seq), row),
-            _ => self.wait(entry),
+    fn append(&mut self, entry: &client::Entry) -> bool {
+        let row = Row::of(entry).filter(|_| self.is_live());
+        let placed = row.is_some();
+        if let Some(row) = row {
+            self.put(Seq(entry.seq), row);
         }
+        placed
     }
 
     /// Keeps an entry for the page that is under way; without one it is not
@@ -279,21 +285,24 @@ impl Timeline {
     }
 
     /// Counts a reply at the message that starts its thread, unless the message
-    /// was read from the log after the reply.
-    fn count_reply(&mut self, reply: &client::Message) {
+    /// was read from the log after the reply. False when that message is not in
+    /// memory.
+    fn count_reply(&mut self, reply: &client::Message) -> bool {
         let Some(thread) = thread_of(reply) else {
-            return;
+            return true;
         };
         let mut messages = self.rows.values_mut().filter_map(|row| match row {
             Row::Message(message) => Some(message),
             _ => None,
         });
-        if let Some(root) = messages.find(|message| message.ts == thread.0)
-            && root.latest_reply_ts < reply.ts
-        {
-            root.reply_count += 1;
+        let Some(root) = messages.find(|message| message.ts == thread.0) else {
+            return false;
+        };
+        if root.latest_reply_ts < reply.ts {
+            root.reply_count = root.reply_count.saturating_add(1);
             root.latest_reply_ts = reply.ts;
         }
+        true
     }
 
     fn message_mut(&mut self, seq: Seq) -> Option<&mut client::Message> {

@@ -29,22 +29,22 @@ pub struct CoreFile {
     /// Health checks and metrics.
     pub http: HttpSection,
     /// How quickly the dead are noticed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub gossip: GossipSection,
     /// The clockwork of cells.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub raft: RaftSection,
     /// Signing of tokens.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tokens: TokensSection,
     /// What a new world looks like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub founding: Option<FoundingSection>,
     /// The emulated network.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub wan: WanSection,
     /// The log.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub log: LogSection,
 }
 
@@ -63,13 +63,13 @@ pub struct EdgeFile {
     /// Verifying of tokens.
     pub tokens: VerifySection,
     /// How quickly the dead are noticed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub gossip: GossipSection,
     /// The emulated network.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub wan: WanSection,
     /// The log.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub log: LogSection,
 }
 
@@ -107,23 +107,27 @@ pub struct BackboneSection {
     /// Its key (PEM).
     pub key: PathBuf,
     /// A peer that is silent for this long is given up.
-    #[serde(default = "backbone_idle_ms")]
-    pub idle_timeout_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
     /// A ping goes out after this long without anything else.
-    #[serde(default = "backbone_keep_alive_ms")]
-    pub keep_alive_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive_ms: Option<u64>,
+}
+
+/// Whether a section says nothing, and need not be written.
+fn is_default<T: Default + PartialEq>(section: &T) -> bool {
+    *section == T::default()
+}
+
+fn liveness(default: Liveness, idle_ms: Option<u64>, keep_alive_ms: Option<u64>) -> Liveness {
+    Liveness {
+        idle_timeout: idle_ms.map_or(default.idle_timeout, Duration::from_millis),
+        keep_alive: keep_alive_ms.map_or(default.keep_alive, Duration::from_millis),
+    }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn backbone_idle_ms() -> u64 {
-    millis(Liveness::BACKBONE.idle_timeout)
-}
-
-fn backbone_keep_alive_ms() -> u64 {
-    millis(Liveness::BACKBONE.keep_alive)
 }
 
 /// `[http]`
@@ -135,7 +139,7 @@ pub struct HttpSection {
 }
 
 /// `[gossip]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GossipSection {
     /// One member is probed in each period.
@@ -158,7 +162,7 @@ impl Default for GossipSection {
 }
 
 /// `[raft]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RaftSection {
     /// A leader speaks up this often.
@@ -187,7 +191,7 @@ impl Default for RaftSection {
 }
 
 /// `[tokens]` of a core node
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokensSection {
     /// Private Ed25519 key (PEM); without it the node issues no tokens.
@@ -246,23 +250,15 @@ pub struct ClientsSection {
     /// Its key (PEM).
     pub key: PathBuf,
     /// A client that is silent for this long is given up.
-    #[serde(default = "client_idle_ms")]
-    pub idle_timeout_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
     /// A ping goes out after this long without anything else.
-    #[serde(default = "client_keep_alive_ms")]
-    pub keep_alive_ms: u64,
-}
-
-fn client_idle_ms() -> u64 {
-    millis(Liveness::CLIENT_PLANE.idle_timeout)
-}
-
-fn client_keep_alive_ms() -> u64 {
-    millis(Liveness::CLIENT_PLANE.keep_alive)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive_ms: Option<u64>,
 }
 
 /// `[wan]`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WanSection {
     /// The emulated network's file; absent = the real network.
@@ -271,7 +267,7 @@ pub struct WanSection {
 }
 
 /// `[log]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSection {
     /// As tracing's `EnvFilter` reads it.
@@ -283,7 +279,7 @@ pub struct LogSection {
 impl Default for LogSection {
     fn default() -> Self {
         Self {
-            filter: "info,openraft=warn,foca=warn,quinn=warn".into(),
+            filter: "info,openraft=error,foca=warn,quinn=warn".into(),
             format: LogFormat::Text,
         }
     }
@@ -311,10 +307,7 @@ impl BackboneSection {
             listen: self.listen,
             credentials: Credentials::load(&base.join(&self.certificate), &base.join(&self.key))?,
             roots: Roots::load(&base.join(&self.ca))?,
-            liveness: Liveness {
-                idle_timeout: Duration::from_millis(self.idle_timeout_ms),
-                keep_alive: Duration::from_millis(self.keep_alive_ms),
-            },
+            liveness: liveness(Liveness::BACKBONE, self.idle_timeout_ms, self.keep_alive_ms),
             wan,
         })
     }
@@ -422,10 +415,11 @@ impl EdgeFile {
             gossip: self.gossip.resolve(),
             client_listen: clients.listen,
             client_advertise: clients.advertise.unwrap_or(clients.listen),
-            client_liveness: Liveness {
-                idle_timeout: Duration::from_millis(clients.idle_timeout_ms),
-                keep_alive: Duration::from_millis(clients.keep_alive_ms),
-            },
+            client_liveness: liveness(
+                Liveness::CLIENT_PLANE,
+                clients.idle_timeout_ms,
+                clients.keep_alive_ms,
+            ),
             https_listen: self.http.listen,
             server: Credentials::load(&certificate, &key)?,
             verifier,

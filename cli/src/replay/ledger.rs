@@ -27,7 +27,8 @@ enum Outcome {
     Acknowledged {
         seq: u64,
         at: Instant,
-        duplicate: bool,
+        /// It had been posted before this replay.
+        earlier: bool,
     },
     Refused,
 }
@@ -134,10 +135,10 @@ impl Ledger {
         self.sent.insert(id, sent);
     }
 
-    /// It was acknowledged.
-    pub fn acknowledged(&mut self, id: &Bytes, seq: u64, duplicate: bool, at: Instant) {
+    /// It was acknowledged; `earlier` = an earlier replay has posted it.
+    pub fn acknowledged(&mut self, id: &Bytes, seq: u64, earlier: bool, at: Instant) {
         if let Some(sent) = self.sent.get_mut(id) {
-            sent.outcome = Some(Outcome::Acknowledged { seq, at, duplicate });
+            sent.outcome = Some(Outcome::Acknowledged { seq, at, earlier });
         }
     }
 
@@ -184,7 +185,7 @@ impl Ledger {
         self.sent.iter().filter_map(|(id, sent)| match sent.outcome {
             Some(Outcome::Acknowledged {
                 seq,
-                duplicate: false,
+                earlier: false,
                 ..
             }) => Some((id, sent, seq)),
             _ => None,
@@ -198,7 +199,7 @@ impl Ledger {
         };
         let acknowledged = |sent: &Sent| matches!(sent.outcome, Some(Outcome::Acknowledged { .. }));
         let already = |sent: &Sent| {
-            matches!(sent.outcome, Some(Outcome::Acknowledged { duplicate, .. }) if duplicate)
+            matches!(sent.outcome, Some(Outcome::Acknowledged { earlier, .. }) if earlier)
         };
         let mut latencies = BTreeMap::<(Name, Name), Vec<Duration>>::new();
         let mut added = Vec::new();

@@ -2,7 +2,7 @@
 //! one before is acknowledged, and an account of everything that clients see.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use causeway_client::{Client, Event, Outgoing};
@@ -63,6 +63,7 @@ pub async fn run(
         parts: parts(export, &stage.channels),
         tempo: speed.map(|speed| Tempo::new(export, speed)),
         sights: sender,
+        started_us: now_us(),
     };
     progress.set_length(export.messages() as u64);
     let mut last_sight = Instant::now();
@@ -145,6 +146,8 @@ struct Play<'a> {
     parts: Vec<Part<'a>>,
     tempo: Option<Tempo>,
     sights: mpsc::Sender<Sight>,
+    /// Microseconds since 1970.
+    started_us: u64,
 }
 
 impl Play<'_> {
@@ -206,8 +209,10 @@ impl Play<'_> {
             }) => {
                 match result {
                     Ok(sent) => {
+                        // A resend of this play finds its own first try.
+                        let earlier = sent.duplicate && sent.ts < self.started_us;
                         let ledger = &mut self.ledger;
-                        ledger.acknowledged(&client_msg_id, sent.seq, sent.duplicate, at);
+                        ledger.acknowledged(&client_msg_id, sent.seq, earlier, at);
                     }
                     Err(_) => self.ledger.refused(&client_msg_id),
                 }
@@ -243,6 +248,11 @@ impl Play<'_> {
     fn waits_for_its_time(&self) -> bool {
         self.by_id.is_empty() && self.parts.iter().any(|part| part.next_at.is_some())
     }
+}
+
+fn now_us() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// The same for the same message in every replay, so that a second replay posts

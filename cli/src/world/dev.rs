@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::files::{self, NewWorld};
 use super::layout::{Plan, free_world};
-use super::processes::Processes;
+use super::processes::{Processes, stop_strays};
 use super::{World, demo, probe};
 use crate::config::SurviveName;
 use crate::operator::Operator;
@@ -83,6 +83,10 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         }
     }
     say("stopping …");
+    // Nodes that were killed and started again are in the file, and not ours.
+    if let Ok(world) = World::load(Some(&file)) {
+        stop_strays(&world.nodes);
+    }
     processes.stop().await;
     say("stopped");
     Ok(())

@@ -143,8 +143,6 @@ fn node_section(node: &PlannedNode) -> NodeSection {
 
 fn backbone_section(node: &PlannedNode, all: &[PlannedNode]) -> BackboneSection {
     let cores = all.iter().filter(|n| n.role == NodeRole::Core && n.name != node.name);
-    let liveness = causeway_transport::endpoint::Liveness::BACKBONE;
-    let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     BackboneSection {
         listen: node.backbone(),
         advertise: None,
@@ -152,8 +150,8 @@ fn backbone_section(node: &PlannedNode, all: &[PlannedNode]) -> BackboneSection 
         ca: "../ca.pem".into(),
         certificate: "node.pem".into(),
         key: "node.key".into(),
-        idle_timeout_ms: millis(liveness.idle_timeout),
-        keep_alive_ms: millis(liveness.keep_alive),
+        idle_timeout_ms: None,
+        keep_alive_ms: None,
     }
 }
 
@@ -186,8 +184,6 @@ fn core_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> CoreFil
 }
 
 fn edge_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> EdgeFile {
-    let liveness = causeway_transport::endpoint::Liveness::CLIENT_PLANE;
-    let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     EdgeFile {
         node: node_section(node),
         backbone: backbone_section(node, all),
@@ -199,8 +195,8 @@ fn edge_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> EdgeFil
             advertise: None,
             certificate: "server.pem".into(),
             key: "server.key".into(),
-            idle_timeout_ms: millis(liveness.idle_timeout),
-            keep_alive_ms: millis(liveness.keep_alive),
+            idle_timeout_ms: None,
+            keep_alive_ms: None,
         },
         tokens: VerifySection {
             verify_keys: vec!["../tokens.pem".into()],

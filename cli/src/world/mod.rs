@@ -6,7 +6,7 @@ pub mod dev;
 mod files;
 mod layout;
 mod probe;
-mod processes;
+pub mod processes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -176,6 +176,15 @@ impl World {
     /// When there is none.
     pub fn node(&self, name: &str) -> anyhow::Result<&WorldNode> {
         let found = self.nodes.iter().find(|n| n.name.as_str() == name);
+        found.with_context(|| format!("the world has no node `{name}`"))
+    }
+
+    /// A node by its name, to be changed.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn node_mut(&mut self, name: &str) -> anyhow::Result<&mut WorldNode> {
+        let found = self.nodes.iter_mut().find(|n| n.name.as_str() == name);
         found.with_context(|| format!("the world has no node `{name}`"))
     }
 

@@ -1,9 +1,10 @@
 //! The processes of a world: started, watched, stopped; never restarted.
 
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use causeway_protocol::Name;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -45,8 +46,7 @@ impl Processes {
         for node in nodes {
             let child = spawn(node)?;
             node.pid = child.id().context("the process has ended at once")?;
-            let pid = Pid::from_raw(i32::try_from(node.pid)?);
-            pids.push((node.name.clone(), pid));
+            pids.push((node.name.clone(), pid(node)?));
             watching.spawn(watch(node.name.clone(), child, sender.clone()));
         }
         Ok(Self {
@@ -84,12 +84,67 @@ impl Processes {
     }
 }
 
-fn spawn(node: &WorldNode) -> anyhow::Result<Child> {
-    let log = std::fs::OpenOptions::new()
+/// Kills a node's process at once.
+///
+/// # Errors
+/// When it does not run.
+pub fn kill_node(node: &WorldNode) -> anyhow::Result<()> {
+    ensure!(runs(node), "{} does not run", node.name);
+    kill(pid(node)?, Signal::SIGKILL).with_context(|| format!("cannot kill {}", node.name))
+}
+
+/// Starts a node that does not run, detached from this process, and notes its
+/// process id.
+///
+/// # Errors
+/// When it runs, or the system's.
+pub fn start_again(node: &mut WorldNode) -> anyhow::Result<u32> {
+    ensure!(!runs(node), "{} runs already, as process {}", node.name, node.pid);
+    let log = open_log(node)?;
+    let (program, words) = node.command.split_first().context("a node has no command")?;
+    let child = std::process::Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {}", node.name))?;
+    node.pid = child.id();
+    Ok(node.pid)
+}
+
+/// Asks nodes to stop that were started by hand, after the world was.
+pub fn stop_strays(nodes: &[WorldNode]) {
+    for node in nodes.iter().filter(|node| runs(node)) {
+        if let Ok(pid) = pid(node) {
+            // It may have ended just now.
+            let _ = kill(pid, Signal::SIGTERM);
+        }
+    }
+}
+
+/// Whether the process with the node's id is this node: ids are used again.
+fn runs(node: &WorldNode) -> bool {
+    let command = std::fs::read(format!("/proc/{}/cmdline", node.pid));
+    let config = node.config.as_os_str().as_encoded_bytes();
+    command.is_ok_and(|command| command.split(|b| *b == 0).any(|word| word == config))
+}
+
+fn pid(node: &WorldNode) -> anyhow::Result<Pid> {
+    Ok(Pid::from_raw(i32::try_from(node.pid)?))
+}
+
+fn open_log(node: &WorldNode) -> anyhow::Result<std::fs::File> {
+    std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(&node.log)
-        .with_context(|| format!("cannot open {}", node.log.display()))?;
+        .with_context(|| format!("cannot open {}", node.log.display()))
+}
+
+fn spawn(node: &WorldNode) -> anyhow::Result<Child> {
+    let log = open_log(node)?;
     let (program, words) = node.command.split_first().context("a node has no command")?;
     Command::new(program)
         .args(words)

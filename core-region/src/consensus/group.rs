@@ -34,9 +34,10 @@ const PROPOSALS_MAX: usize = 4_096;
 pub struct RaftTimings {
     /// A leader speaks up at least this often.
     pub heartbeat: Duration,
-    /// A follower that has heard nothing for a time between these campaigns.
+    /// A follower campaigns this long, or up to `election_max`, after the lease of
+    /// the leader it no longer hears has ended.
     pub election_min: Duration,
-    /// See `election_min`.
+    /// See `election_min`; also the length of the lease.
     pub election_max: Duration,
     /// A command that no quorum has acknowledged by then is given up.
     pub propose_timeout: Duration,
@@ -47,9 +48,9 @@ pub struct RaftTimings {
 impl Default for RaftTimings {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(400),
-            election_min: Duration::from_millis(1_500),
-            election_max: Duration::from_millis(2_500),
+            heartbeat: Duration::from_millis(300),
+            election_min: Duration::from_millis(1_000),
+            election_max: Duration::from_millis(1_600),
             propose_timeout: Duration::from_secs(4),
             snapshot_every: 20_000,
         }
@@ -273,8 +274,7 @@ fn log_fatal(cell: CellId, result: Result<(), Fatal<TypeConfig>>) {
     }
 }
 
-/// Tells who leads, and when this replica does so with nothing left to apply
-/// from earlier terms.
+/// Tells who leads, and when this replica does so and is ready for it.
 async fn follow_leadership(
     raft: Raft<TypeConfig, StateAdapter>,
     leading: Arc<AtomicBool>,
@@ -291,13 +291,19 @@ async fn follow_leadership(
             }
         };
         leading.store(now.ready, Ordering::Release);
-        let unready = Leadership {
-            ready: false,
-            ..now
-        };
-        if now.ready && leadership.borrow().term != now.term {
-            leadership.send_replace(unready);
-            if !applied_own_term(&raft, now.term).await {
+        let is_new = leadership.borrow().term != now.term || !leadership.borrow().ready;
+        if now.ready && is_new {
+            let unready = Leadership {
+                ready: false,
+                ..now
+            };
+            leadership.send_if_modified(|known| std::mem::replace(known, unready) != unready);
+            // The quorum's answer to this is the lease under which writes are
+            // taken; the next ordinary heartbeat may be a while away.
+            if raft.trigger().heartbeat().await.is_err() {
+                return;
+            }
+            if !becomes_ready(&raft, now.term).await {
                 // Leadership was lost on the way, or the replica has stopped.
                 if server.changed().await.is_err() {
                     return;
@@ -312,17 +318,19 @@ async fn follow_leadership(
     }
 }
 
-/// Waits until an entry of `term`, and so all of earlier terms, is applied.
-async fn applied_own_term(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
+/// Waits until an entry of `term`, and so all of earlier terms, is applied, and
+/// a quorum has granted the lease.
+async fn becomes_ready(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
     let waiting = raft.wait(None);
-    let applied = waiting.metrics(
+    let ready = waiting.metrics(
         move |metrics| {
             let applied = metrics.last_applied.map_or(0, |id| id.leader_id.term);
-            applied >= term || metrics.state != ServerState::Leader
+            let leased = metrics.last_quorum_acked.is_some();
+            (applied >= term && leased) || metrics.state != ServerState::Leader
         },
-        "the first entry of its own term is applied",
+        "the first entry of its own term is applied, under a lease",
     );
-    applied.await.is_ok_and(|m| m.state == ServerState::Leader)
+    ready.await.is_ok_and(|m| m.state == ServerState::Leader)
 }
 
 fn config(cell: CellId, timings: RaftTimings) -> openraft::Config {

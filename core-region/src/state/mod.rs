@@ -375,6 +375,7 @@ mod tests {
         assert_eq!(last(&tx, 1), None);
         tx.put_bytes(key(4), b"new");
         tx.put_bytes(key(3), b"changed");
+        assert_eq!(last(&tx, 9), Some((5, b"stored".to_vec())));
         assert_eq!(last(&tx, 5), Some((4, b"new".to_vec())));
         assert_eq!(last(&tx, 4), Some((3, b"changed".to_vec())));
         tx.delete(key(5));

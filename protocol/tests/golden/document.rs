@@ -29,7 +29,7 @@ fn unquoted(cell: &str) -> &str {
 fn with_commas(value: u64) -> String {
     let digits = value.to_string();
     let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().collect();
-    String::from_utf8(groups.join(&b","[..])).unwrap()
+    String::from_utf8(groups.join(&b","[..])).expect("digits and commas")
 }
 
 #[test]

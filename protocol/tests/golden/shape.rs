@@ -29,8 +29,9 @@ impl Schema {
     /// Reads the files.
     pub fn compile() -> Self {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
-        let files = protox::compile(["client.proto", "backbone.proto"], [folder]).unwrap();
-        Self(DescriptorPool::from_file_descriptor_set(files).unwrap())
+        let files = protox::compile(["client.proto", "backbone.proto"], [folder]);
+        let files = files.expect("the files compile");
+        Self(DescriptorPool::from_file_descriptor_set(files).expect("they are complete"))
     }
 
     /// Every field of every message, as [`Line::field`] names them.
@@ -66,7 +67,7 @@ impl Schema {
 
     /// The frame of an example, as `PROTOCOL.md` shows it.
     pub fn annotated(&self, example: &Example) -> String {
-        let len = u32::try_from(example.bytes.len()).unwrap();
+        let len = u32::try_from(example.bytes.len()).expect("examples are short");
         let note = format!("a frame of {len} bytes: {}", short(&example.kind));
         let mut text = rows(0, &len.to_be_bytes(), &note);
         for line in self.lines(&example.kind, &example.bytes) {
@@ -102,14 +103,14 @@ fn take_apart(message: &MessageDescriptor, mut rest: &[u8], depth: usize, lines:
     while !rest.is_empty() {
         let start = rest;
         let tag = varint(&mut rest);
-        let number = u32::try_from(tag >> 3).unwrap();
+        let number = u32::try_from(tag >> 3).expect("written by prost");
         let field = message.get_field(number).expect("a known field");
         let mut note = format!("{} ({number})", field.name());
         let mut inside = None;
         match tag & 7 {
             0 => note += &format!(" = {}", number_note(&field, varint(&mut rest))),
             2 => {
-                let len = usize::try_from(varint(&mut rest)).unwrap();
+                let len = usize::try_from(varint(&mut rest)).expect("short");
                 if let Kind::Message(kind) = field.kind() {
                     note += &format!(": {}, {len} bytes", kind.name());
                     inside = Some((kind, &rest[..len]));
@@ -141,7 +142,7 @@ fn number_note(field: &FieldDescriptor, value: u64) -> String {
     match field.kind() {
         Kind::Bool => (value != 0).to_string(),
         Kind::Enum(kind) => {
-            let value = kind.get_value(i32::try_from(value).unwrap());
+            let value = i32::try_from(value).ok().and_then(|v| kind.get_value(v));
             value.expect("a known value").name().to_owned()
         }
         _ => value.to_string(),

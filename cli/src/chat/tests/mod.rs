@@ -1,1 +1,11 @@
+//! The app, played on a stage: inputs go in, and one sees what it does and shows.
 
+mod laws;
+mod scenes;
+mod stage;
+mod stories_channels;
+mod stories_commands;
+mod stories_history;
+mod stories_links;
+mod stories_messages;
+mod world;

@@ -79,7 +79,10 @@ fn split(app: &App, middle: Rect) -> (Option<Rect>, Rect) {
     if middle.width < SIDEBAR_FROM_CELLS {
         return (None, middle);
     }
-    let names = app.channels.iter().map(|(_, channel)| cells_of(&channel.name));
+    let names = app
+        .channels
+        .iter()
+        .map(|(_, channel)| cells_of(&channel.name));
     let wanted = names.max().unwrap_or(0) + SIDEBAR_EXTRA_CELLS;
     let width = wanted.clamp(SIDEBAR_CELLS.0, SIDEBAR_CELLS.1);
     let width = u16::try_from(width).unwrap_or(0).min(middle.width);

@@ -12,10 +12,11 @@ use ratatui::widgets::{Paragraph, Widget};
 use self::layout::Layout;
 use super::app::App;
 use super::scroll::Scroll;
-use super::text::{clean, column, fit, one_line, width as cells_of};
+use super::text::{column, fit, one_line, shown, width as cells_of};
 use super::timeline::Load;
 
-const KEYS: &str = "^K switch  PgUp older  /help  ^C quit";
+/// Hints, from the longest to what fits beside much else.
+const KEYS: [&str; 2] = ["^K switch  PgUp older  /help  ^C quit ", "/help "];
 const PROMPT: &str = "› ";
 
 /// Text lines of the open popup on a screen of this size.
@@ -56,7 +57,7 @@ fn draw_title(app: &App, frame: &mut Frame<'_>, area: Rect) {
                 1 => "1 member".to_owned(),
                 members => format!("{members} members"),
             };
-            format!("{mark} {} · {members} ", one_line(&channel.name))
+            format!(" {mark} {} · {members} ", one_line(&channel.name))
         }
         None => String::new(),
     };
@@ -74,7 +75,9 @@ fn draw_messages(app: &App, frame: &mut Frame<'_>, area: Rect) {
         false => lines.into_iter().map(|(_, line)| line).collect(),
     };
     // The newest stands right above the input line.
-    let free = area.height.saturating_sub(u16::try_from(lines.len()).unwrap_or(u16::MAX));
+    let free = area
+        .height
+        .saturating_sub(u16::try_from(lines.len()).unwrap_or(u16::MAX));
     let below = Rect {
         y: area.y + free,
         height: area.height - free,
@@ -125,7 +128,10 @@ fn draw_rule(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
     let label = fit(&label, width);
     let line = "─".repeat(width - cells_of(&label));
-    let spans = [Span::styled(line, theme.faint()), Span::styled(label, style)];
+    let spans = [
+        Span::styled(line, theme.faint()),
+        Span::styled(label, style),
+    ];
     Line::from_iter(spans).render(area, frame.buffer_mut());
 }
 
@@ -138,12 +144,12 @@ fn draw_input(app: &App, frame: &mut Frame<'_>, area: Rect) -> Option<Position> 
     }
     // The cursor's row is always in sight.
     let first = rows.cursor_row.saturating_sub(height - 1);
-    let shown = rows.rows.iter().enumerate().skip(first).take(height);
-    let lines = shown.map(|(at, row)| {
+    let visible = rows.rows.iter().enumerate().skip(first).take(height);
+    let lines = visible.map(|(at, row)| {
         let before = if at == 0 { PROMPT } else { "  " };
         Line::from_iter([
             Span::styled(before, app.settings.theme.strong()),
-            Span::raw(clean(&text[row.clone()])),
+            Span::raw(shown(&text[row.clone()])),
         ])
     });
     Paragraph::new(lines.collect::<Vec<_>>()).render(area, frame.buffer_mut());
@@ -165,7 +171,10 @@ fn draw_status(app: &App, frame: &mut Frame<'_>, area: Rect) {
     };
     let mut parts = Vec::new();
     if app.outbox.waiting() > 0 {
-        parts.push((format!("◷ {} waiting ", app.outbox.waiting()), theme.alert()));
+        parts.push((
+            format!("◷ {} waiting ", app.outbox.waiting()),
+            theme.alert(),
+        ));
     }
     if app.outbox.refused() > 0 {
         parts.push((format!("✗ {} refused ", app.outbox.refused()), theme.bad()));
@@ -175,11 +184,15 @@ fn draw_status(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let link = fit(&format!(" {link}  "), width.saturating_sub(counts));
     let used = cells_of(&link) + counts;
     let mut spans = vec![Span::styled(link, link_style)];
-    spans.extend(parts.into_iter().map(|(text, style)| Span::styled(text, style)));
+    spans.extend(
+        parts
+            .into_iter()
+            .map(|(text, style)| Span::styled(text, style)),
+    );
     let room = width.saturating_sub(used);
-    if let Some(gap) = room.checked_sub(cells_of(KEYS) + 1) {
-        spans.push(Span::raw(" ".repeat(gap)));
-        spans.push(Span::styled(KEYS, theme.faint()));
+    if let Some(keys) = KEYS.iter().find(|keys| cells_of(keys) <= room) {
+        spans.push(Span::raw(" ".repeat(room - cells_of(keys))));
+        spans.push(Span::styled(*keys, theme.faint()));
     }
     Line::from(spans).render(area, frame.buffer_mut());
 }

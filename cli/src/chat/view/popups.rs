@@ -11,10 +11,10 @@ use crate::chat::commands::HELP;
 use crate::chat::popup::Popup;
 use crate::chat::text::{column, one_line, wrap};
 
-const WIDTH_MAX: u16 = 64;
+const WIDTH_MAX: u16 = 70;
 /// Cells that stay free at each side, where there is room.
 const MARGIN: u16 = 2;
-const SWITCHER_ROWS: u16 = 10;
+const SWITCHER_ROWS_MAX: u16 = 10;
 
 /// Draws the popup, if one is open. Returns its cursor, if it has one.
 pub fn draw(app: &App, frame: &mut Frame<'_>, screen: Rect) -> Option<Position> {
@@ -69,7 +69,11 @@ fn draw_switcher(app: &App, frame: &mut Frame<'_>, screen: Rect) -> Option<Posit
         return None;
     };
     let theme = app.settings.theme;
-    let inner = open(frame, area(screen, SWITCHER_ROWS + 3), " Go to channel ".into());
+    let offered = app.offered();
+    let rows = u16::try_from(offered.len().max(1)).unwrap_or(u16::MAX);
+    // Two rows for the frame, one for what is being typed.
+    let area = area(screen, rows.min(SWITCHER_ROWS_MAX) + 3);
+    let inner = open(frame, area, " Go to channel ".into());
     if inner.is_empty() {
         return None;
     }
@@ -80,7 +84,6 @@ fn draw_switcher(app: &App, frame: &mut Frame<'_>, screen: Rect) -> Option<Posit
     let mut lines = vec![Line::raw(one_line(&query.text()[row]))];
     let height = usize::from(inner.height).saturating_sub(1);
     let first = (marked + 1).saturating_sub(height);
-    let offered = app.offered();
     if offered.is_empty() {
         let text = "no channel of yours begins like this; /join finds others";
         lines.push(Line::styled(text, theme.faint()));
@@ -94,8 +97,16 @@ fn draw_switcher(app: &App, frame: &mut Frame<'_>, screen: Rect) -> Option<Posit
             0 => String::new(),
             unread => format!("  {unread} new"),
         };
-        let text = format!("{here}{} {}{unread}", mark(channel.private), one_line(&channel.name));
-        let style = if at == *marked { theme.current() } else { theme.strong() };
+        let text = format!(
+            "{here}{} {}{unread}",
+            mark(channel.private),
+            one_line(&channel.name)
+        );
+        let style = if at == *marked {
+            theme.current()
+        } else {
+            theme.strong()
+        };
         lines.push(Line::from(Span::styled(column(&text, cells), style)));
     }
     Paragraph::new(lines).render(inner, frame.buffer_mut());
@@ -107,7 +118,9 @@ fn draw_switcher(app: &App, frame: &mut Frame<'_>, screen: Rect) -> Option<Posit
 /// Clears the place and draws the frame. Returns what is inside.
 fn open(frame: &mut Frame<'_>, area: Rect, title: String) -> Rect {
     Clear.render(area, frame.buffer_mut());
-    Block::bordered().title(title).render(area, frame.buffer_mut());
+    Block::bordered()
+        .title(title)
+        .render(area, frame.buffer_mut());
     inner(area)
 }
 

@@ -40,7 +40,11 @@ fn line(app: &App, channel: &Channel, is_current: bool, width: usize) -> Line<'s
         unread => format!(" {unread} "),
     };
     let here = if is_current { "▸" } else { " " };
-    let name = format!("{here}{} {}", mark(channel.private), one_line(&channel.name));
+    let name = format!(
+        "{here}{} {}",
+        mark(channel.private),
+        one_line(&channel.name)
+    );
     let name = column(&name, width.saturating_sub(cells_of(&count)));
     let style = match (is_current, channel.unread > 0) {
         (true, _) => theme.current(),

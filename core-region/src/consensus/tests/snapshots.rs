@@ -8,7 +8,7 @@ use crate::consensus::snapshot::Staging;
 use crate::store::Family;
 use crate::store::keys::{self, Generation};
 
-/// A chunk is about a quarter of this many rows of [`value`].
+/// Rows of [`value`]: they take several chunks.
 const ROWS: u64 = 300;
 
 /// Four kilobytes that tell rows apart.

@@ -1,0 +1,60 @@
+//! The command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{admin, chaos, chat_command, node, replay, world};
+
+/// A messaging platform that is global from the first byte
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a whole world on this machine
+    Dev(world::dev::DevArgs),
+    /// Run a core node
+    Core(node::NodeArgs),
+    /// Run an edge node
+    Edge(node::NodeArgs),
+    /// Operate a world
+    Admin(admin::AdminArgs),
+    /// Talk, in the terminal
+    Chat(chat_command::ChatArgs),
+    /// Replay a Slack export through real clients, and account for every message
+    Replay(replay::ReplayArgs),
+    /// Cause faults
+    Chaos(chaos::ChaosArgs),
+}
+
+/// Runs the command of this process's arguments.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Dev(args) => world::dev::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Core(args) => node::core(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Edge(args) => node::edge(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Admin(args) => admin::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Chat(args) => chat_command::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Replay(args) => replay::run(args).await,
+        Command::Chaos(args) => chaos::run(args).map(|()| ExitCode::SUCCESS),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and its causes, for people.
+#[allow(clippy::print_stderr)]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
