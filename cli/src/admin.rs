@@ -122,7 +122,9 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             real_name,
             admin,
         }) => {
-            let user = operator.ensure_user(workspace, &name, &real_name, admin).await?;
+            let user = operator
+                .ensure_user(workspace, &name, &real_name, admin)
+                .await?;
             say(&UserId(user.id).to_string());
         }
         Admin::Channel(ChannelCommand::Create {
@@ -131,7 +133,9 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             private,
             members,
         }) => {
-            let channel = operator.ensure_channel(workspace, &name, private, &members).await?;
+            let channel = operator
+                .ensure_channel(workspace, &name, private, &members)
+                .await?;
             say(&causeway_protocol::ChannelId(channel.id).to_string());
         }
         Admin::Token(TokenCommand::Issue { user }) => {

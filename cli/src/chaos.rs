@@ -245,7 +245,12 @@ mod tests {
         apply(&mut config, &["--from", "eu-west", "--cut", "--both"]).unwrap();
         assert_eq!(
             cuts(&config),
-            ["eu-west>nyc", "eu-west>us-east", "nyc>eu-west", "us-east>eu-west"]
+            [
+                "eu-west>nyc",
+                "eu-west>us-east",
+                "nyc>eu-west",
+                "us-east>eu-west"
+            ]
         );
     }
 

@@ -82,7 +82,10 @@ fn demo_token(world: &World, args: &ChatArgs) -> anyhow::Result<String> {
     let user = workspace.users.iter().find(|u| u.name == args.user);
     let user = user.with_context(|| {
         let known: Vec<_> = workspace.users.iter().map(|u| u.name.as_str()).collect();
-        format!("no user `{}` in {}; there are {known:?}", args.user, workspace.name)
+        format!(
+            "no user `{}` in {}; there are {known:?}",
+            args.user, workspace.name
+        )
     })?;
     Ok(user.token.clone())
 }

@@ -56,7 +56,10 @@ impl Operator {
             ..PeerHello::default()
         };
         let backbone = Backbone::bind(&config, hello)?;
-        let cores = world.cores().map(|n| (n.place.clone(), n.backbone)).collect();
+        let cores = world
+            .cores()
+            .map(|n| (n.place.clone(), n.backbone))
+            .collect();
         let operator = Self {
             backbone,
             cores: Arc::new(cores),
@@ -201,7 +204,10 @@ impl Operator {
         let node = self.reach().await?;
         let call = AdminCall { body: Some(body) };
         let call = call.encode_to_vec().into();
-        let answer = self.backbone.call(node, Method::Admin, call, CALL_TIMEOUT).await;
+        let answer = self
+            .backbone
+            .call(node, Method::Admin, call, CALL_TIMEOUT)
+            .await;
         if let Err(CallError::Unreachable { .. } | CallError::Timeout(_)) = &answer {
             // The next call looks for another.
             self.known.lock().retain(|_, known| *known != node);

@@ -22,7 +22,10 @@ pub async fn request(
         min_position,
         body: Some(body),
     };
-    let (mut send, recv) = connection.open_bi().await.map_err(|e| lost(e.to_string()))?;
+    let (mut send, recv) = connection
+        .open_bi()
+        .await
+        .map_err(|e| lost(e.to_string()))?;
     let sent = send.write_chunk(frame::encode(&request)).await;
     sent.map_err(|e| lost(e.to_string()))?;
     // The answer says so if the stream was stopped.

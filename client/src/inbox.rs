@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use causeway_protocol::client::{self, entry::Kind};
+use causeway_protocol::limits::HELLO_CURSORS_MAX;
 use causeway_protocol::{ChannelId, Seq, Topic};
 
 /// Entries that wait behind a hole, per topic; more are read from the log.
@@ -58,7 +59,8 @@ impl Inbox {
             topic: Some(topic.to_wire()),
             seq: state.cursor.0,
         });
-        cursors.collect()
+        // Topics beyond the limit begin anew, with a hole that is then filled.
+        cursors.take(HELLO_CURSORS_MAX).collect()
     }
 
     /// Connected: topics that are new begin where the boot data ends, the others

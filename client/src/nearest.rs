@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use causeway_protocol::limits::REQUESTS_IN_FLIGHT_MAX;
-use causeway_transport::endpoint::{bind, client_transport};
+use causeway_transport::endpoint::{Streams, bind, client_transport};
 use causeway_transport::tls::{self, TlsError};
 use causeway_transport::wan::Wan;
 use futures::StreamExt;
@@ -30,7 +29,7 @@ pub fn endpoint(local: SocketAddr, wan: Option<&Wan>) -> io::Result<Endpoint> {
 pub(crate) fn quinn_config(config: &ClientConfig) -> Result<quinn::ClientConfig, TlsError> {
     let tls = tls::client_plane_client(&config.roots)?;
     let mut quinn = quinn::ClientConfig::new(Arc::new(tls));
-    let transport = client_transport(config.liveness, REQUESTS_IN_FLIGHT_MAX);
+    let transport = client_transport(config.liveness, Streams::CLIENT);
     quinn.transport_config(Arc::new(transport));
     Ok(quinn)
 }

@@ -84,11 +84,15 @@ impl Outbox {
     /// Messages to send now; each counts as under way until it is answered.
     pub fn due(&mut self, now: Instant) -> Vec<Outgoing> {
         let ready = |queue: &&mut Queue| !queue.in_flight && queue.try_at <= now;
-        let due = self.channels.values_mut().filter(ready).filter_map(|queue| {
-            let message = queue.waiting.front()?.clone();
-            queue.in_flight = true;
-            Some(message)
-        });
+        let due = self
+            .channels
+            .values_mut()
+            .filter(ready)
+            .filter_map(|queue| {
+                let message = queue.waiting.front()?.clone();
+                queue.in_flight = true;
+                Some(message)
+            });
         due.collect()
     }
 
@@ -193,7 +197,8 @@ mod tests {
         fn take(&mut self, message: &Outgoing) -> client::Sent {
             let duplicate = !self.known.insert(message.client_msg_id.clone());
             if !duplicate {
-                self.log.push((message.channel, message.client_msg_id.clone()));
+                self.log
+                    .push((message.channel, message.client_msg_id.clone()));
             }
             client::Sent {
                 seq: self.log.len() as u64,

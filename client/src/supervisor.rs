@@ -34,7 +34,7 @@ enum End {
 
 /// What comes back from requests under way.
 enum Done {
-    Sent(Outgoing, Result<client::Response, ApiError>),
+    Sent(Box<(Outgoing, Result<client::Response, ApiError>)>),
     Read(Topic, Option<Vec<client::Entry>>, u64),
     Saw(u64),
 }
@@ -248,7 +248,7 @@ impl State {
                 });
                 let response = request(&connection, position, body).await;
                 // After a break nobody listens: the message goes out again.
-                let _ = done.send(Done::Sent(message, response)).await;
+                let _ = done.send(Done::Sent(Box::new((message, response)))).await;
             });
         }
     }
@@ -284,7 +284,7 @@ impl State {
 
     async fn on_done(&mut self, finished: Done, link: &Link, done: &mpsc::Sender<Done>) {
         match finished {
-            Done::Sent(message, response) => self.on_sent(message, response).await,
+            Done::Sent(sent) => self.on_sent(sent.0, sent.1).await,
             Done::Read(topic, entries, position) => {
                 self.inbox.saw(position);
                 let takes = self.inbox.log(topic, entries);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_gossip::{Gossip, Member, Repeat, Router};
 use causeway_protocol::backbone::{
-    AdminCall, AdminReply, ApiCall, CellStatus, CreateWorkspace, InitWorkspace, IssueToken,
-    NodeStatus, Replica, admin_call, admin_reply,
+    AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, InitWorkspace, IssueToken,
+    NodeStatus, admin_call, admin_reply,
 };
 use causeway_protocol::client::{self, response};
 use causeway_protocol::token::{Claims, Signer};
@@ -154,7 +154,8 @@ impl Api {
             let workspace = client::Workspace {
                 id: workspace.0,
                 name: create.name,
-                home_region: create.home_region,
+                // That of the one that was there, if one was.
+                home_region: self.home_of(workspace).unwrap_or(create.home_region),
             };
             let body = Some(admin_reply::Body::Workspace(workspace));
             AdminReply { body }.encode_to_vec()
@@ -273,6 +274,12 @@ impl Api {
         Ok(cell.ok_or(ErrorCode::WorkspaceNotFound)?)
     }
 
+    fn home_of(&self, workspace: WorkspaceId) -> Option<String> {
+        let book = self.book();
+        let cell = book.cell(book.cell_of(workspace)?)?;
+        Some(cell.home_region.clone())
+    }
+
     fn cell(&self, cell: CellId) -> Result<Arc<crate::cell::Cell>, ApiError> {
         self.0.cells.get(cell).ok_or_else(|| {
             let text = format!("cell {cell} has no replica on this node");
@@ -298,23 +305,39 @@ impl Api {
     fn status(&self) -> NodeStatus {
         let members = self.0.gossip.membership();
         let book = self.book();
-        let cells = self.0.cells.all().into_iter().map(|cell| {
-            let (status, record) = (cell.consensus().status(), book.cell(cell.id()));
-            CellStatus {
-                cell: cell.id().0,
-                home_region: record.map(|r| r.home_region.clone()).unwrap_or_default(),
-                survive: record.map(|r| r.survive).unwrap_or_default(),
-                epoch: record.map(|r| r.epoch).unwrap_or_default(),
-                term: status.leadership.term,
-                leader: status.leadership.leader.map_or(0, |n| n.0),
-                applied: status.applied.0,
-                replicas: record.map(|r| r.replicas.clone()).unwrap_or_default() as Vec<Replica>,
-            }
-        });
+        let cells = book.cells().map(|record| self.cell_status(record));
         NodeStatus {
             self_: members.get(self.0.me).map(Member::to_wire),
             members: members.iter().map(Member::to_wire).collect(),
             cells: cells.collect(),
+        }
+    }
+}
+
+impl Api {
+    /// A cell as this node knows it: by its own replica, or else from hearsay.
+    fn cell_status(&self, record: &Cell) -> CellStatus {
+        let id = CellId(record.id);
+        let routes = self.0.router.routes().get();
+        let heard = routes.cell(id).and_then(|route| route.leader);
+        let held = self.0.cells.get(id).map(|cell| cell.consensus().status());
+        let held = held.filter(|status| status.voters.len() + status.learners.len() > 0);
+        let (term, leader, applied) = match held {
+            Some(status) => {
+                let leadership = status.leadership;
+                (leadership.term, leadership.leader, status.applied.0)
+            }
+            None => (heard.map_or(0, |l| l.term), heard.map(|l| l.node), 0),
+        };
+        CellStatus {
+            cell: record.id,
+            home_region: record.home_region.clone(),
+            survive: record.survive,
+            epoch: record.epoch,
+            term,
+            leader: leader.map_or(0, |node| node.0),
+            applied,
+            replicas: record.replicas.clone(),
         }
     }
 }

@@ -31,12 +31,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves `app` until `stop`, and then lets requests under way end.
-pub async fn serve(
-    listener: TcpListener,
-    tls: ServerConfig,
-    app: Router,
-    stop: CancellationToken,
-) {
+pub async fn serve(listener: TcpListener, tls: ServerConfig, app: Router, stop: CancellationToken) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let tracker = TaskTracker::new();

@@ -44,13 +44,37 @@ impl Metrics {
         let counters = self.hubs.counters();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         number("sessions", "Sessions now", self.hubs.sessions() as u64);
-        number("members", "Members known to gossip", self.gossip.membership().len() as u64);
-        number("delivered", "Entries given to sessions", count(&counters.delivered));
-        number("dropped", "Entries that slow sessions lost", count(&counters.dropped));
-        number("overflowed", "Entries lost on the way to a shard", count(&counters.overflowed));
-        number("fetches", "Reads of the log that filled holes", count(&counters.fetches));
+        number(
+            "members",
+            "Members known to gossip",
+            self.gossip.membership().len() as u64,
+        );
+        number(
+            "delivered",
+            "Entries given to sessions",
+            count(&counters.delivered),
+        );
+        number(
+            "dropped",
+            "Entries that slow sessions lost",
+            count(&counters.dropped),
+        );
+        number(
+            "overflowed",
+            "Entries lost on the way to a shard",
+            count(&counters.overflowed),
+        );
+        number(
+            "fetches",
+            "Reads of the log that filled holes",
+            count(&counters.fetches),
+        );
         let emulated = u64::from(self.wan_emulated);
-        number("wan_emulated", "1 = the network below is emulated", emulated);
+        number(
+            "wan_emulated",
+            "1 = the network below is emulated",
+            emulated,
+        );
 
         let refused = Family::<Vec<(String, String)>, Gauge<u64, AtomicU64>>::default();
         for (code, count) in self.refusals.counts() {

@@ -9,11 +9,10 @@ use causeway_gossip::service::Inbox;
 use causeway_gossip::sync::{SharedRoutes, follow_directory};
 use causeway_gossip::{Gossip, GossipConfig, Role, Router};
 use causeway_protocol::backbone::PeerHello;
-use causeway_protocol::limits::REQUESTS_IN_FLIGHT_MAX;
 use causeway_protocol::token::Verifier;
 use causeway_protocol::{Name, NodeId};
 use causeway_transport::backbone::{Backbone, BackboneConfig, Services, StartError};
-use causeway_transport::endpoint::{self, Liveness};
+use causeway_transport::endpoint::{self, Liveness, Streams};
 use causeway_transport::tls::{self, Credentials, TlsError};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -117,7 +116,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     };
 
     let tls = tls::client_plane_server(&config.server)?;
-    let transport = endpoint::client_transport(config.client_liveness, REQUESTS_IN_FLIGHT_MAX);
+    let transport = endpoint::client_transport(config.client_liveness, Streams::EDGE);
     let server = endpoint::server_config(tls, transport);
     let wan = config.backbone.wan.as_ref();
     let clients = endpoint::bind(config.client_listen, Some(server), wan)
@@ -185,9 +184,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     ended
 }
 
-async fn first_to_end(
-    parts: &mut [(&'static str, tokio::task::JoinHandle<()>)],
-) -> &'static str {
+async fn first_to_end(parts: &mut [(&'static str, tokio::task::JoinHandle<()>)]) -> &'static str {
     let running = parts.iter_mut().map(|(name, part)| {
         Box::pin(async move {
             // A panic is an end like any other.

@@ -87,20 +87,23 @@ impl Upstream {
             request: Some(request),
         };
         let body = Bytes::from(call.encode_to_vec());
+        let router = &self.router;
+        let to_leader =
+            |body, repeat, budget| router.call_leader(cell, Method::Api, body, repeat, budget);
+        let start = Instant::now();
         let answer = match way {
             Way::Nearest => {
-                let near = self
-                    .router
-                    .call_nearest(cell, Method::Api, body.clone(), BUDGET);
+                let near = router.call_nearest(cell, Method::Api, body.clone(), BUDGET);
                 match near.await {
                     // Every replica is behind what the client has seen.
                     Err(e) if e.code == ErrorCode::Unavailable => {
-                        self.to_leader(cell, body, Repeat::Safe).await?
+                        let left = BUDGET.saturating_sub(start.elapsed());
+                        to_leader(body, Repeat::Safe, left).await?
                     }
                     answer => answer?,
                 }
             }
-            Way::Leader(repeat) => self.to_leader(cell, body, repeat).await?,
+            Way::Leader(repeat) => to_leader(body, repeat, BUDGET).await?,
         };
         let response = client::Response::decode(answer)
             .map_err(|e| ApiError::new(ErrorCode::InternalError, e.to_string()))?;
@@ -128,17 +131,6 @@ impl Upstream {
             let seen = recent.entry(user).or_insert((0, now));
             *seen = (seen.0.max(position), now);
         }
-    }
-
-    async fn to_leader(
-        &self,
-        cell: CellId,
-        body: Bytes,
-        repeat: Repeat,
-    ) -> Result<Bytes, ApiError> {
-        self.router
-            .call_leader(cell, Method::Api, body, repeat, BUDGET)
-            .await
     }
 }
 

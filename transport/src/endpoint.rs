@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_protocol::limits::REQUESTS_IN_FLIGHT_MAX;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
     Endpoint, EndpointConfig, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt,
@@ -68,12 +69,33 @@ fn backbone_congestion() -> quinn::congestion::CubicConfig {
     config
 }
 
-/// Settings of a client connection, at either end: small, as there are many.
-/// `requests` bounds the streams that the other side may have open.
-pub fn client_transport(liveness: Liveness, requests: u32) -> TransportConfig {
+/// Streams that the other side of a client connection may have open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streams {
+    /// For requests.
+    pub requests: u32,
+    /// For pushes.
+    pub pushes: u32,
+}
+
+impl Streams {
+    /// What an edge node lets its clients open.
+    pub const EDGE: Self = Self {
+        requests: REQUESTS_IN_FLIGHT_MAX,
+        pushes: 0,
+    };
+    /// What a client lets its edge node open.
+    pub const CLIENT: Self = Self {
+        requests: 0,
+        pushes: 16,
+    };
+}
+
+/// Settings of a client connection: small, as there are many.
+pub fn client_transport(liveness: Liveness, streams: Streams) -> TransportConfig {
     let mut config = transport(liveness);
-    config.max_concurrent_bidi_streams(VarInt::from_u32(requests));
-    config.max_concurrent_uni_streams(VarInt::from_u32(16));
+    config.max_concurrent_bidi_streams(VarInt::from_u32(streams.requests));
+    config.max_concurrent_uni_streams(VarInt::from_u32(streams.pushes));
     config.stream_receive_window(VarInt::from_u32(256 * 1024));
     config.receive_window(VarInt::from_u32(1024 * 1024));
     config.send_window(1024 * 1024);

@@ -167,12 +167,13 @@ impl App {
 
     /// Takes back one step, the innermost first.
     fn cancel(&mut self) {
-        if self.notice.take().is_some() || self.selected.take().is_some() {
+        let had_notice = self.notice.take().is_some();
+        if self.selected.take().is_some() {
             return;
         }
         if self.scroll != Scroll::Bottom {
             self.jump_to_bottom();
-        } else if let Some(id) = self.current {
+        } else if let Some(id) = self.current.filter(|_| !had_notice) {
             self.outbox.drop_refused(id);
         }
     }

@@ -9,10 +9,9 @@ use super::app::App;
 use super::outbox::Pending;
 use super::row::{Row, thread_of};
 use super::scroll::Key;
+use super::separators::Said;
 use super::text::{column, fit, one_line, shown, width as cells_of, wrap};
 
-/// Messages that follow within this time are not told apart by the name again.
-const GROUP_US: u64 = 5 * 60 * 1_000_000;
 const TIME_CELLS: usize = 5;
 /// Cells for names in a wide pane, and in a narrow one.
 const NAME_CELLS: (usize, usize) = (12, 7);
@@ -21,28 +20,37 @@ const WIDE_CELLS: usize = 52;
 
 /// Something said, arrived or not.
 struct Speech<'a> {
-    user: Option<UserId>,
-    ts: Timestamp,
+    said: Said,
     /// Stands where the time of day is.
     mark: Span<'static>,
     text: &'a str,
     style: Style,
     /// What stands behind the text.
     tail: Vec<Span<'static>>,
-    thread: Option<Timestamp>,
 }
 
 impl App {
     /// The lines of an item; at least one.
     pub(super) fn lines(&self, key: Key, width: usize) -> Vec<Line<'static>> {
+        self.item_lines(key, width, false)
+    }
+
+    /// As many lines, with the author's name also where it is left out otherwise.
+    pub(super) fn named_lines(&self, key: Key, width: usize) -> Vec<Line<'static>> {
+        self.item_lines(key, width, true)
+    }
+
+    fn item_lines(&self, key: Key, width: usize, named: bool) -> Vec<Line<'static>> {
         let mut lines = match key {
             Key::Row(seq) => match self.row(seq) {
-                Some(Row::Message(message)) => self.message_lines(key, message, width),
+                Some(Row::Message(message)) => {
+                    self.speech_lines(key, self.message_speech(message), width, named)
+                }
                 Some(row) => self.coming_and_going(key, row, width),
                 None => Vec::new(),
             },
             Key::Pending(number) => match self.pending(number) {
-                Some(pending) => self.pending_lines(key, pending, width),
+                Some(pending) => self.speech_lines(key, self.pending_speech(pending), width, named),
                 None => Vec::new(),
             },
         };
@@ -65,12 +73,7 @@ impl App {
             .find(|pending| pending.number == number)
     }
 
-    fn message_lines(
-        &self,
-        key: Key,
-        message: &client::Message,
-        width: usize,
-    ) -> Vec<Line<'static>> {
+    fn message_speech<'a>(&self, message: &'a client::Message) -> Speech<'a> {
         let theme = self.settings.theme;
         let ts = Timestamp(message.ts);
         let mut tail = Vec::new();
@@ -91,19 +94,20 @@ impl App {
             false => (message.text.as_str(), Style::new()),
         };
         let time = self.settings.zone.time_of_day(ts);
-        let speech = Speech {
-            user: Some(UserId(message.user)),
-            ts,
+        Speech {
+            said: Said {
+                user: Some(UserId(message.user)),
+                ts,
+                thread: thread_of(message),
+            },
             mark: Span::styled(time, theme.faint()),
             text,
             style,
             tail,
-            thread: thread_of(message),
-        };
-        self.speech_lines(key, speech, width)
+        }
     }
 
-    fn pending_lines(&self, key: Key, pending: &Pending, width: usize) -> Vec<Line<'static>> {
+    fn pending_speech<'a>(&self, pending: &'a Pending) -> Speech<'a> {
         let theme = self.settings.theme;
         let (mark, style, tail) = match &pending.refused {
             None => ("    ◷", theme.faint(), Vec::new()),
@@ -112,16 +116,17 @@ impl App {
                 ("    ✗", theme.bad(), vec![Span::styled(text, theme.bad())])
             }
         };
-        let speech = Speech {
-            user: self.me,
-            ts: pending.written,
+        Speech {
+            said: Said {
+                user: self.me,
+                ts: pending.written,
+                thread: pending.message.thread,
+            },
             mark: Span::styled(mark, style),
             text: &pending.message.text,
             style,
             tail,
-            thread: pending.message.thread,
-        };
-        self.speech_lines(key, speech, width)
+        }
     }
 
     fn coming_and_going(&self, key: Key, row: &Row, width: usize) -> Vec<Line<'static>> {
@@ -139,18 +144,24 @@ impl App {
         lines
     }
 
-    fn speech_lines(&self, key: Key, speech: Speech<'_>, width: usize) -> Vec<Line<'static>> {
+    fn speech_lines(
+        &self,
+        key: Key,
+        speech: Speech<'_>,
+        width: usize,
+        named: bool,
+    ) -> Vec<Line<'static>> {
         let theme = self.settings.theme;
         let (indent, text_cells) = columns(width);
-        let mut lines = self.separators(key, speech.ts, width);
-        let follows = lines.is_empty() && self.follows(key, &speech);
-        if let Some(thread) = speech.thread
+        let mut lines = self.separators(key, speech.said.ts, width);
+        let follows = !named && lines.is_empty() && self.follows(key, speech.said);
+        if let Some(thread) = speech.said.thread
             && !self.thread_is_above(key, thread)
         {
             let text = fit(&self.thread_title(thread), text_cells);
             lines.push(Line::styled(" ".repeat(indent) + &text, theme.thread()));
         }
-        let name = match speech.user {
+        let name = match speech.said.user {
             Some(user) if !follows => one_line(&self.people.name(user)),
             None if !follows => self.identity.user.clone(),
             _ => String::new(),
@@ -168,6 +179,7 @@ impl App {
             Span::styled(
                 column(&name, name_cells),
                 speech
+                    .said
                     .user
                     .map_or(theme.strong(), |user| theme.author(user)),
             ),
@@ -190,7 +202,7 @@ impl App {
     /// The text in lines; replies stand a little to the right.
     fn text_lines(&self, speech: &Speech<'_>, cells: usize) -> Vec<Vec<Span<'static>>> {
         let theme = self.settings.theme;
-        let (first, others) = match speech.thread {
+        let (first, others) = match speech.said.thread {
             Some(_) => ("↳ ", "  "),
             None => ("", ""),
         };
@@ -223,84 +235,6 @@ impl App {
         }
         lines
     }
-
-    /// What stands between an item and the one before: a new day, and where the
-    /// unread messages begin.
-    fn separators(&self, key: Key, ts: Timestamp, width: usize) -> Vec<Line<'static>> {
-        let (theme, zone) = (self.settings.theme, self.settings.zone);
-        let before = self.item_before(key);
-        let mut lines = Vec::new();
-        let day_before = before
-            .and_then(|key| self.time_of(key))
-            .map(|ts| zone.day(ts));
-        if day_before != Some(zone.day(ts)) {
-            let name = zone.day_name(ts, self.now);
-            lines.push(Line::styled(rule(&name, width), theme.faint()));
-        }
-        if let (Some(read), Key::Row(seq)) = (self.divider, key)
-            && seq > read
-            && before.is_some_and(|before| before <= Key::Row(read))
-        {
-            lines.push(Line::styled(rule("new", width), theme.alert()));
-        }
-        lines
-    }
-
-    /// Whether the message goes on where its author's last one ended.
-    fn follows(&self, key: Key, speech: &Speech<'_>) -> bool {
-        let Some((user, ts, thread)) = self.item_before(key).and_then(|key| self.said(key)) else {
-            return false;
-        };
-        let near = speech.ts.0.abs_diff(ts.0) <= GROUP_US;
-        near && user == speech.user && thread == speech.thread
-    }
-
-    /// Whether the item before belongs to the thread, so that nobody need be told.
-    fn thread_is_above(&self, key: Key, thread: Timestamp) -> bool {
-        let before = self.item_before(key).and_then(|key| self.said(key));
-        before.is_some_and(|(_, ts, of)| ts == thread || of == Some(thread))
-    }
-
-    fn said(&self, key: Key) -> Option<(Option<UserId>, Timestamp, Option<Timestamp>)> {
-        match key {
-            Key::Row(seq) => {
-                let message = self.row(seq)?.message()?;
-                let user = Some(UserId(message.user));
-                Some((user, Timestamp(message.ts), thread_of(message)))
-            }
-            Key::Pending(number) => {
-                let pending = self.pending(number)?;
-                Some((self.me, pending.written, pending.message.thread))
-            }
-        }
-    }
-
-    fn time_of(&self, key: Key) -> Option<Timestamp> {
-        match key {
-            Key::Row(seq) => self.row(seq).map(Row::ts),
-            Key::Pending(number) => self.pending(number).map(|pending| pending.written),
-        }
-    }
-
-    fn thread_title(&self, thread: Timestamp) -> String {
-        let timeline = self.channel().map(|channel| &channel.timeline);
-        match timeline.and_then(|timeline| timeline.message_at(thread)) {
-            Some(root) => {
-                let name = self.people.name(UserId(root.user));
-                let text = if root.deleted {
-                    "(deleted)"
-                } else {
-                    &root.text
-                };
-                one_line(&format!("┌ {name}: {text}"))
-            }
-            None => {
-                let zone = self.settings.zone;
-                let (day, time) = (zone.day(thread), zone.time_of_day(thread));
-                format!("┌ a thread of {day}, {time}")
-            }
-        }
-    }
 }
 
 /// Where the text begins, and how many cells a line of it has. One cell at the
@@ -312,12 +246,4 @@ fn columns(width: usize) -> (usize, usize) {
     };
     let indent = TIME_CELLS + name_cells + 3;
     (indent, width.saturating_sub(indent + 1).max(1))
-}
-
-/// A line across the pane with a label in it.
-fn rule(label: &str, width: usize) -> String {
-    let label = fit(&format!(" {label} "), width.saturating_sub(2));
-    let free = width.saturating_sub(cells_of(&label));
-    let left = free.min(TIME_CELLS + 1);
-    format!("{}{label}{}", "─".repeat(left), "─".repeat(free - left))
 }

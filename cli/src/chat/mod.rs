@@ -28,7 +28,9 @@ mod answers;
 mod events;
 mod keys;
 mod lines;
+mod separators;
 mod shell;
+mod submit;
 mod terminal;
 #[cfg(test)]
 mod tests;

@@ -84,11 +84,9 @@ impl Outbox {
     }
 
     /// Takes the refused messages of a channel out of sight.
-    pub fn drop_refused(&mut self, channel: ChannelId) -> bool {
-        let before = self.pending.len();
+    pub fn drop_refused(&mut self, channel: ChannelId) {
         self.pending
             .retain(|pending| pending.refused.is_none() || pending.message.channel != channel);
-        self.pending.len() < before
     }
 
     /// The messages of a channel.

@@ -64,8 +64,17 @@ impl App {
             lines.extend(shown.map(|line| (key, line)));
             next = self.item_before(key);
         }
+        let is_cut = lines.len() > height;
         lines.truncate(height);
         lines.reverse();
+        if let Some(first) = lines.first().map(|(key, _)| *key).filter(|_| !is_cut) {
+            // Whose words they are cannot be read off what is not on the screen.
+            let named = self.named_lines(first, width);
+            let of_first = lines.iter_mut().take_while(|(key, _)| *key == first);
+            for ((_, line), named) in of_first.zip(named) {
+                *line = named;
+            }
+        }
         lines
     }
 

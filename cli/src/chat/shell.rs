@@ -51,8 +51,8 @@ pub async fn run(
     loop {
         screen.draw(&app)?;
         let mut next = Some(shell.next().await?);
-        for _ in 0..BATCH_MAX {
-            let Some(input) = next else { break };
+        let mut taken = 0;
+        while let Some(input) = next {
             for effect in app.handle(now(), input) {
                 match effect {
                     Effect::Quit => return Ok(()),
@@ -60,7 +60,11 @@ pub async fn run(
                     effect => shell.carry_out(effect),
                 }
             }
-            next = shell.ready();
+            taken += 1;
+            next = match taken < BATCH_MAX {
+                true => shell.ready(),
+                false => None,
+            };
         }
         if screen.is_lost() {
             anyhow::bail!("a task has panicked; its message stands above");
@@ -110,6 +114,9 @@ impl Shell {
 
     /// Waits for what happens next.
     async fn next(&mut self) -> anyhow::Result<Input> {
+        while let Some(ended) = self.tasks.try_join_next() {
+            ended.context("a task has panicked")?;
+        }
         let [terminate, hang_up, interrupt] = &mut self.signals;
         loop {
             tokio::select! {

@@ -1,6 +1,6 @@
 //! The terminal: taken over at the start, and given back on every way out.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,9 @@ impl Screen {
     /// # Errors
     /// The system's: most likely there is no terminal.
     pub fn open() -> io::Result<Self> {
+        if !io::stdout().is_terminal() {
+            return Err(io::Error::other("the output is no terminal"));
+        }
         let panicked = Arc::new(AtomicBool::new(false));
         let hook: Hook = Arc::from(std::panic::take_hook());
         let (seen, before) = (panicked.clone(), hook.clone());

@@ -79,6 +79,11 @@ impl Timeline {
         self.older != Edge::End
     }
 
+    /// Whether another page finds room without cutting anything off.
+    pub fn has_room(&self) -> bool {
+        self.rows.len() < ROWS_MAX / 2 && self.bytes < BYTES_MAX / 2
+    }
+
     /// What is being loaded.
     pub fn loading(&self) -> Option<Load> {
         self.loading.map(|loading| loading.load)
@@ -86,8 +91,8 @@ impl Timeline {
 
     /// The message with this `ts`.
     pub fn message_at(&self, ts: Timestamp) -> Option<&client::Message> {
-        let messages = self.rows.values().filter_map(Row::message);
-        messages.into_iter().find(|message| message.ts == ts.0)
+        let mut messages = self.rows.values().filter_map(Row::message);
+        messages.find(|message| message.ts == ts.0)
     }
 
     /// Begins to load a page, as request `number`. `None` when there is nothing

@@ -117,12 +117,10 @@ fn value(text: &str) -> Value {
 
 fn check<T: DeserializeOwned>(table: &Table, change: &Override) -> Result<(), ConfigError> {
     match T::deserialize(table.clone()) {
-        Err(error) if !error.message().starts_with("missing field") => {
-            Err(ConfigError::Override {
-                name: change.source.clone(),
-                message: error.message().to_owned(),
-            })
-        }
+        Err(error) if !error.message().starts_with("missing field") => Err(ConfigError::Override {
+            name: change.source.clone(),
+            message: error.message().to_owned(),
+        }),
         _ => Ok(()),
     }
 }
@@ -163,7 +161,11 @@ mod tests {
     fn flags_win_over_the_environment_and_both_over_the_file() {
         let file = load_text(
             "[node]\nname = \"a\"\ncells = 1\n",
-            &[("CAUSEWAY_NODE_CELLS", "2"), ("CAUSEWAY_NODE_NAME", "b"), ("HOME", "/")],
+            &[
+                ("CAUSEWAY_NODE_CELLS", "2"),
+                ("CAUSEWAY_NODE_NAME", "b"),
+                ("HOME", "/"),
+            ],
             &["node.cells=3", "node.seeds=[\"x\", \"y\"]"],
         );
         let node = Node {

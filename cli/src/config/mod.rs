@@ -85,10 +85,7 @@ pub struct Loaded<T> {
 ///
 /// # Errors
 /// [`ConfigError`], with file, line and key where there are such.
-pub fn load_core(
-    path: &Path,
-    overrides: &Overrides,
-) -> Result<Loaded<CoreConfig>, ConfigError> {
+pub fn load_core(path: &Path, overrides: &Overrides) -> Result<Loaded<CoreConfig>, ConfigError> {
     let file: CoreFile = layers::load(path, overrides)?;
     file.resolve(base(path))
 }
@@ -97,10 +94,7 @@ pub fn load_core(
 ///
 /// # Errors
 /// [`ConfigError`], with file, line and key where there are such.
-pub fn load_edge(
-    path: &Path,
-    overrides: &Overrides,
-) -> Result<Loaded<EdgeConfig>, ConfigError> {
+pub fn load_edge(path: &Path, overrides: &Overrides) -> Result<Loaded<EdgeConfig>, ConfigError> {
     let file: EdgeFile = layers::load(path, overrides)?;
     file.resolve(base(path))
 }

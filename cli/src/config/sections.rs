@@ -399,7 +399,10 @@ impl EdgeFile {
         let (wan, wan_file) = self.wan.resolve(base)?;
         let keys = self.tokens.verify_keys.iter().map(|key| base.join(key));
         let keys: Vec<PathBuf> = keys.collect();
-        let pems = keys.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+        let pems = keys
+            .iter()
+            .map(|path| read(path))
+            .collect::<Result<Vec<_>, _>>()?;
         let verifier = Verifier::from_pems(pems).map_err(|source| ConfigError::Token {
             path: keys.first().cloned().unwrap_or_default(),
             source,

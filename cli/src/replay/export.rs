@@ -133,7 +133,13 @@ impl Export {
     fn author(&mut self, user: Option<String>, username: Option<String>) -> String {
         let id = user.or(username).unwrap_or_else(|| "slackbot".into());
         self.users.entry(id.clone()).or_insert_with(|| {
-            let clean = |c: char| if c.is_whitespace() || c.is_control() { '-' } else { c };
+            let clean = |c: char| {
+                if c.is_whitespace() || c.is_control() {
+                    '-'
+                } else {
+                    c
+                }
+            };
             let name = id.chars().map(clean).take(NAME_CHARS_MAX - 4);
             ExportUser {
                 name: format!("bot.{}", name.collect::<String>()),
@@ -148,8 +154,8 @@ fn read_days(folder: &Path) -> anyhow::Result<Vec<MessageJson>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let entries = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?;
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut days = Vec::new();
     for entry in entries {
         let path = entry?.path();
@@ -187,7 +193,11 @@ mod tests {
     fn messages_are_in_order_of_time_and_everybody_who_wrote_is_a_member() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        write(folder, "users.json", r#"[{"id":"U1","name":"ada","real_name":"Ada"}]"#);
+        write(
+            folder,
+            "users.json",
+            r#"[{"id":"U1","name":"ada","real_name":"Ada"}]"#,
+        );
         write(
             folder,
             "channels.json",
@@ -212,7 +222,10 @@ mod tests {
         let members: Vec<_> = general.members.iter().map(String::as_str).collect();
         assert_eq!(members, ["U1", "U2", "a bot"]);
         assert_eq!(export.users["a bot"].name, "bot.a-bot");
-        assert_eq!((export.messages(), export.channels[1].messages.len()), (3, 0));
+        assert_eq!(
+            (export.messages(), export.channels[1].messages.len()),
+            (3, 0)
+        );
     }
 
     #[test]

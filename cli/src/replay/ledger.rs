@@ -182,14 +182,16 @@ impl Ledger {
 
     /// Messages that this replay posted, and where.
     fn posted(&self) -> impl Iterator<Item = (&Bytes, &Sent, u64)> {
-        self.sent.iter().filter_map(|(id, sent)| match sent.outcome {
-            Some(Outcome::Acknowledged {
-                seq,
-                earlier: false,
-                ..
-            }) => Some((id, sent, seq)),
-            _ => None,
-        })
+        self.sent
+            .iter()
+            .filter_map(|(id, sent)| match sent.outcome {
+                Some(Outcome::Acknowledged {
+                    seq,
+                    earlier: false,
+                    ..
+                }) => Some((id, sent, seq)),
+                _ => None,
+            })
     }
 
     /// Adds everything up.
@@ -198,16 +200,17 @@ impl Ledger {
             self.sent.values().filter(|sent| wanted(sent)).count() as u64
         };
         let acknowledged = |sent: &Sent| matches!(sent.outcome, Some(Outcome::Acknowledged { .. }));
-        let already = |sent: &Sent| {
-            matches!(sent.outcome, Some(Outcome::Acknowledged { earlier, .. }) if earlier)
-        };
+        let already = |sent: &Sent| matches!(sent.outcome, Some(Outcome::Acknowledged { earlier, .. }) if earlier);
         let mut latencies = BTreeMap::<(Name, Name), Vec<Duration>>::new();
         let mut added = Vec::new();
         self.each_delivery(scene, |sent, client, delivery| {
             let (from, to) = (&scene.places[sent.sender], &scene.places[client]);
             let latency = delivery.at.saturating_duration_since(sent.at);
             added.push(signed_ms(latency, scene.floor.delivery(from, to)));
-            latencies.entry((from.clone(), to.clone())).or_default().push(latency);
+            latencies
+                .entry((from.clone(), to.clone()))
+                .or_default()
+                .push(latency);
         });
         let pairs = latencies.into_iter().map(|((from, to), latencies)| Pair {
             deliveries: latencies.len(),
@@ -405,7 +408,10 @@ mod tests {
         case.deliver(1, &[1, 2, 3]);
         let report = case.report();
         assert!(report.is_clean());
-        assert_eq!((report.sent, report.acknowledged, report.deliveries), (3, 3, 6));
+        assert_eq!(
+            (report.sent, report.acknowledged, report.deliveries),
+            (3, 3, 6)
+        );
         assert_eq!(report.added_ms.p50, 10.0);
         assert_eq!(report.pause_ms.max, 5.0);
         assert_eq!(report.pairs[0].deliveries, 6);

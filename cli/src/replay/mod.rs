@@ -54,7 +54,10 @@ pub struct ReplayArgs {
 /// # Errors
 /// No such export or world, or a stage that cannot be set.
 pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    if args.speed.is_some_and(|speed| !(speed > 0.0 && speed.is_finite())) {
+    if args
+        .speed
+        .is_some_and(|speed| !(speed > 0.0 && speed.is_finite()))
+    {
         anyhow::bail!("--speed is a number above 0");
     }
     let export = Export::read(&args.path)?;

@@ -183,7 +183,8 @@ impl Play<'_> {
             text: message.text.clone(),
             thread: None,
         };
-        self.ledger.sent(id.clone(), channel, sender, Instant::now());
+        self.ledger
+            .sent(id.clone(), channel, sender, Instant::now());
         let (client, sights) = (self.clients[sender].clone(), self.sights.clone());
         tokio::spawn(async move {
             if client.send(outgoing).await.is_err() {
@@ -202,11 +203,14 @@ impl Play<'_> {
                     self.ledger.delivered(client, channel, entry.seq, id, at);
                 }
             }
-            Sight::Event(_, Event::Sent {
-                client_msg_id,
-                result,
-                at,
-            }) => {
+            Sight::Event(
+                _,
+                Event::Sent {
+                    client_msg_id,
+                    result,
+                    at,
+                },
+            ) => {
                 match result {
                     Ok(sent) => {
                         // A resend of this play finds its own first try.

@@ -66,7 +66,10 @@ pub async fn set(
     progress.set_message("workspace");
     let created = operator.create_workspace(workspace, home).await?;
     if created.home_region != home.as_str() {
-        bail!("{workspace} is at home in {}, not in {home}", created.home_region);
+        bail!(
+            "{workspace} is at home in {}, not in {home}",
+            created.home_region
+        );
     }
     let id = WorkspaceId(created.id);
     progress.set_message("users");
@@ -91,7 +94,9 @@ pub async fn set(
             let members: Vec<UserId> = members.copied().collect();
             let operator = operator.clone();
             async move {
-                let created = operator.ensure_channel(id, &channel.name, false, &members).await?;
+                let created = operator
+                    .ensure_channel(id, &channel.name, false, &members)
+                    .await?;
                 anyhow::Ok(ChannelId(created.id))
             }
         })
@@ -101,7 +106,13 @@ pub async fn set(
 
     progress.set_message("clients");
     progress.set_length(users.len() as u64);
-    let places: Vec<Name> = world.pops.iter().cycle().take(users.len()).cloned().collect();
+    let places: Vec<Name> = world
+        .pops
+        .iter()
+        .cycle()
+        .take(users.len())
+        .cloned()
+        .collect();
     let endpoints = endpoints(world, wan)?;
     let actors = futures::stream::iter(users.iter().zip(&places))
         .map(|((name, _, token), place)| {
@@ -111,10 +122,16 @@ pub async fn set(
         .buffered(CONNECTS)
         .try_collect()
         .await?;
-    let by_user = users.iter().enumerate().map(|(n, (key, ..))| (key.clone(), n));
+    let by_user = users
+        .iter()
+        .enumerate()
+        .map(|(n, (key, ..))| (key.clone(), n));
     let by_user: HashMap<String, ClientNumber> = by_user.collect();
     let members = export.channels.iter().zip(&channels).map(|(channel, id)| {
-        let members = channel.members.iter().filter_map(|m| by_user.get(m).copied());
+        let members = channel
+            .members
+            .iter()
+            .filter_map(|m| by_user.get(m).copied());
         (*id, members.collect())
     });
     Ok(Stage {

@@ -64,21 +64,24 @@ async fn workspace(operator: &Operator, name: &str, home: &Name) -> anyhow::Resu
     let operator = operator.near(home);
     let created = operator.create_workspace(name, home).await?;
     let id = WorkspaceId(created.id);
-    let users = USERS.iter().map(|(user, real_name)| {
-        operator.ensure_user(id, user, real_name, *user == "ada")
-    });
+    let users = USERS
+        .iter()
+        .map(|(user, real_name)| operator.ensure_user(id, user, real_name, *user == "ada"));
     let users = try_join_all(users).await?;
     let members: Vec<UserId> = users.iter().map(|user| UserId(user.id)).collect();
-    let channels = CHANNELS.iter().map(|channel| {
-        operator.ensure_channel(id, channel, false, &members)
-    });
+    let channels = CHANNELS
+        .iter()
+        .map(|channel| operator.ensure_channel(id, channel, false, &members));
     let tokens = members.iter().map(|user| operator.issue_token(*user));
     let (channels, tokens) = tokio::try_join!(try_join_all(channels), try_join_all(tokens))?;
-    let users = users.into_iter().zip(tokens).map(|(user, token)| WorldUser {
-        id: UserId(user.id).to_string(),
-        name: user.name,
-        token,
-    });
+    let users = users
+        .into_iter()
+        .zip(tokens)
+        .map(|(user, token)| WorldUser {
+            id: UserId(user.id).to_string(),
+            name: user.name,
+            token,
+        });
     let channels = channels.into_iter().map(|channel| WorldChannel {
         id: ChannelId(channel.id).to_string(),
         name: channel.name,

@@ -133,7 +133,10 @@ fn is_free(node: &super::WorldNode) -> bool {
 /// Waits until every node is ready, and the demonstration workspaces are there.
 async fn bring_up(world: &mut World) -> anyhow::Result<()> {
     let roots = world.roots()?;
-    let ready = world.nodes.iter().map(|node| probe::ready(node, &roots, READY_TIMEOUT));
+    let ready = world
+        .nodes
+        .iter()
+        .map(|node| probe::ready(node, &roots, READY_TIMEOUT));
     let all_ready = try_join_all(ready);
     if world.workspaces.is_empty() {
         let populate = populate(world);
@@ -179,7 +182,10 @@ fn announce(world: &World, file: &Path, took: Duration, temporary: bool) {
         world.pops.len()
     );
     for node in &world.nodes {
-        let client = node.client.map(|a| format!("clients {a}  ")).unwrap_or_default();
+        let client = node
+            .client
+            .map(|a| format!("clients {a}  "))
+            .unwrap_or_default();
         text += &format!(
             "  {:16} pid {:<8} {client}http {}\n",
             node.name.as_str(),
@@ -212,7 +218,6 @@ fn tell_end(world: &World, name: &causeway_protocol::Name, status: &str) {
         again.unwrap_or_default()
     ));
 }
-
 
 /// Ctrl-C, or a polite request to end.
 struct Stop {

@@ -48,7 +48,11 @@ pub fn create(data_dir: &Path, new: &NewWorld, binary: &Path) -> anyhow::Result<
         role: Role::Operator,
         name: "operator".parse()?,
     };
-    let operator = write_pem(data_dir, "operator", &authority.issue_node(&operator, DAYS)?)?;
+    let operator = write_pem(
+        data_dir,
+        "operator",
+        &authority.issue_node(&operator, DAYS)?,
+    )?;
     let wan = new.wan.then(|| data_dir.join("wan.toml"));
     if let Some(file) = &wan {
         wan::write(file, &new.plan.wan()?)?;
@@ -142,7 +146,9 @@ fn node_section(node: &PlannedNode) -> NodeSection {
 }
 
 fn backbone_section(node: &PlannedNode, all: &[PlannedNode]) -> BackboneSection {
-    let cores = all.iter().filter(|n| n.role == NodeRole::Core && n.name != node.name);
+    let cores = all
+        .iter()
+        .filter(|n| n.role == NodeRole::Core && n.name != node.name);
     BackboneSection {
         listen: node.backbone(),
         advertise: None,

@@ -99,9 +99,17 @@ pub fn kill_node(node: &WorldNode) -> anyhow::Result<()> {
 /// # Errors
 /// When it runs, or the system's.
 pub fn start_again(node: &mut WorldNode) -> anyhow::Result<u32> {
-    ensure!(!runs(node), "{} runs already, as process {}", node.name, node.pid);
+    ensure!(
+        !runs(node),
+        "{} runs already, as process {}",
+        node.name,
+        node.pid
+    );
     let log = open_log(node)?;
-    let (program, words) = node.command.split_first().context("a node has no command")?;
+    let (program, words) = node
+        .command
+        .split_first()
+        .context("a node has no command")?;
     let child = std::process::Command::new(program)
         .args(words)
         .stdin(Stdio::null())
@@ -145,7 +153,10 @@ fn open_log(node: &WorldNode) -> anyhow::Result<std::fs::File> {
 
 fn spawn(node: &WorldNode) -> anyhow::Result<Child> {
     let log = open_log(node)?;
-    let (program, words) = node.command.split_first().context("a node has no command")?;
+    let (program, words) = node
+        .command
+        .split_first()
+        .context("a node has no command")?;
     Command::new(program)
         .args(words)
         .arg("--stop-with-stdin")

@@ -18,10 +18,11 @@ const FORGET_PER_SEND: usize = 4;
 /// Posts a message once, however often it is sent.
 pub fn send(context: &mut Context<'_, '_>, send: client::SendMessage) -> Done {
     let channel = ChannelId(send.channel);
+    active_user(context.tx, context.actor)?;
+    // Before the membership: who has left may still ask what became of it.
     if let Some(sent) = sent_before(context, channel, &send.client_msg_id)? {
         return answer(response::Result::Sent(sent));
     }
-    active_user(context.tx, context.actor)?;
     let (_, member) = visible_channel(context.tx, context.actor, channel)?.member()?;
     let root = match send.thread_ts {
         0 => None,

@@ -113,7 +113,8 @@ impl Cell {
         body: request::Body,
         least: Position,
     ) -> Result<client::Response, ApiError> {
-        let position = reach(self.consensus.applied(), least).await?;
+        // A replica that has applied nothing knows nothing, and says so.
+        let position = reach(self.consensus.applied(), least.max(Position(1))).await?;
         let answer = self
             .state
             .read(|view| query::answer(view, user, body.clone()));

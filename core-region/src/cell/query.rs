@@ -14,7 +14,7 @@ use crate::state_records::{ChannelRecord, MemberRecord, UserRecord};
 use crate::store::keys::Key;
 use crate::store::{StoreError, record};
 
-/// Rows that a page of history looks at, at the most, for each row it returns.
+/// Rows that a page looks at, at the most, for each row it may return.
 const SCAN_FACTOR: usize = 20;
 
 /// Answers a question of `user`.
@@ -225,9 +225,10 @@ fn channels(
     };
     let mut next_cursor = String::new();
     let mut last = after;
-    for id in ids {
+    let scan_most = page.limit * SCAN_FACTOR;
+    for (scanned, id) in ids.enumerate() {
         let id = id?;
-        if page.is_full() {
+        if page.is_full() || scanned == scan_most {
             next_cursor = Cursor::write(Kind::Id, last);
             break;
         }

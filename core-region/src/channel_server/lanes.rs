@@ -23,11 +23,14 @@ const WRITE_ENTRIES_MAX: usize = 64;
 /// A lane that has carried nothing for this long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// The entrances of lanes, by node and number.
+type Queues = HashMap<(NodeId, u8), mpsc::Sender<Bytes>>;
+
 /// The lanes of a node; clones share them.
 #[derive(Clone)]
 pub struct Lanes {
     backbone: Backbone,
-    queues: Arc<Mutex<HashMap<(NodeId, u8), mpsc::Sender<Bytes>>>>,
+    queues: Arc<Mutex<Queues>>,
     dropped: Arc<AtomicU64>,
 }
 

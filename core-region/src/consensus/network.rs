@@ -126,10 +126,15 @@ impl Replica {
         let SnapshotData::Outgoing(mut chunks) = snapshot.snapshot else {
             return Err(lost("a received snapshot is not sent on".into()));
         };
-        while let Some(chunk) = chunks.recv().await {
+        loop {
+            let chunk = chunks.recv().await;
+            let chunk = chunk.ok_or_else(|| lost("reading the state has ended early".into()))?;
             let chunk = chunk.map_err(|e| lost(e.to_string()))?;
             let sent = send.write_chunk(frame::encode(&chunk)).await;
             sent.map_err(|e| lost(e.to_string()))?;
+            if chunk.last {
+                break;
+            }
         }
         let answer: Option<raft_wire::SnapshotResponse> =
             recv.message().await.map_err(|e| lost(e.to_string()))?;

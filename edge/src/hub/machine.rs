@@ -174,7 +174,7 @@ impl Hub {
     }
 
     /// How many topics are subscribed to.
-    pub fn len(&self) -> usize {
+    pub fn topics(&self) -> usize {
         self.topics.len()
     }
 
@@ -272,7 +272,10 @@ impl Hub {
     /// A subscription was not answered.
     pub fn subscribe_failed(&mut self, topic: Topic, server: NodeId, now: Instant) {
         if let Some(state) = self.topics.get_mut(&topic)
-            && state.subscription.server().is_some_and(|s| s.node == server)
+            && state
+                .subscription
+                .server()
+                .is_some_and(|s| s.node == server)
         {
             state.subscription = Subscription::Wanted(now + RETRY_EVERY);
         }
@@ -513,4 +516,3 @@ impl TopicState {
         })
     }
 }
-

@@ -159,7 +159,8 @@ impl Hubs {
 
     /// A session wants what comes after `cursor`.
     pub async fn attach(&self, session: SessionId, cell: CellId, topic: Topic, cursor: Seq) {
-        self.input(topic, Input::Attach(session, cell, topic, cursor)).await;
+        self.input(topic, Input::Attach(session, cell, topic, cursor))
+            .await;
     }
 
     /// A session no longer wants a topic.
@@ -243,9 +244,14 @@ impl Places {
     fn new(routes: Arc<Routes>, membership: &Membership) -> Self {
         let mut regions = HashMap::<Name, Vec<NodeId>>::new();
         for core in membership.cores(None) {
-            regions.entry(core.place.clone()).or_default().push(core.node);
+            regions
+                .entry(core.place.clone())
+                .or_default()
+                .push(core.node);
         }
-        let rings = regions.into_iter().map(|(region, nodes)| (region, Ring::new(nodes)));
+        let rings = regions
+            .into_iter()
+            .map(|(region, nodes)| (region, Ring::new(nodes)));
         Self {
             routes,
             rings: rings.collect(),
@@ -383,6 +389,10 @@ impl Shard {
                 } => {
                     for subscriber in sessions.iter().filter_map(|s| self.hubs.subscriber(*s)) {
                         subscriber.queue.missed(topic, head);
+                        if matches!(topic, Topic::User(_)) {
+                            // The session would not know its channels any more.
+                            subscriber.cut.cancel();
+                        }
                     }
                 }
                 Action::Attached { session, topic } => {
@@ -410,14 +420,25 @@ impl Shard {
                     to,
                 } => {
                     self.hubs.count(|c| &c.fetches);
-                    tokio::spawn(fetch(self.hubs.clone(), self.upstream.clone(), topic, from, to));
+                    tokio::spawn(fetch(
+                        self.hubs.clone(),
+                        self.upstream.clone(),
+                        topic,
+                        from,
+                        to,
+                    ));
                 }
             }
         }
         for (server, topics) in subscribe {
             for topics in topics.chunks(SUBSCRIBE_TOPICS_MAX) {
                 let backbone = self.upstream.router().backbone().clone();
-                tokio::spawn(self::subscribe(self.hubs.clone(), backbone, server, topics.to_vec()));
+                tokio::spawn(self::subscribe(
+                    self.hubs.clone(),
+                    backbone,
+                    server,
+                    topics.to_vec(),
+                ));
             }
         }
         for (server, topics) in unsubscribe {
@@ -449,34 +470,42 @@ fn topic_refs(topics: &[(CellId, Topic)]) -> Bytes {
 
 async fn subscribe(hubs: Hubs, backbone: Backbone, server: NodeId, topics: Vec<(CellId, Topic)>) {
     let body = topic_refs(&topics);
-    let answer = backbone.call(server, Method::Subscribe, body, SUBSCRIBE_TIMEOUT).await;
+    let answer = backbone
+        .call(server, Method::Subscribe, body, SUBSCRIBE_TIMEOUT)
+        .await;
     let heads = answer
         .ok()
         .and_then(|answer| causeway_protocol::backbone::Heads::decode(answer).ok())
         .filter(|heads| heads.heads.len() == topics.len());
     let Some(heads) = heads else {
         for (_, topic) in topics {
-            hubs.input(topic, Input::SubscribeFailed(topic, server)).await;
+            hubs.input(topic, Input::SubscribeFailed(topic, server))
+                .await;
         }
         return;
     };
     for ((_, topic), head) in topics.into_iter().zip(heads.heads) {
         let head = head.known.then_some(Seq(head.seq));
-        hubs.input(topic, Input::Subscribed(topic, server, head)).await;
+        hubs.input(topic, Input::Subscribed(topic, server, head))
+            .await;
     }
 }
 
 async fn unsubscribe(backbone: Backbone, server: NodeId, topics: Vec<(CellId, Topic)>) {
     let body = topic_refs(&topics);
     // A server that cannot be reached forgets this node by itself.
-    let _ = backbone.call(server, Method::Unsubscribe, body, SUBSCRIBE_TIMEOUT).await;
+    let _ = backbone
+        .call(server, Method::Unsubscribe, body, SUBSCRIBE_TIMEOUT)
+        .await;
 }
 
 async fn fetch(hubs: Hubs, upstream: Upstream, topic: Topic, from: Seq, to: Seq) {
     let platform = UserId::platform(topic.workspace());
     let entries = read_log(&upstream, platform, topic, from, to).await;
     let entries = entries.into_iter();
-    let entries = entries.map(|(entry, frame)| (Seq(entry.seq), frame)).collect();
+    let entries = entries
+        .map(|(entry, frame)| (Seq(entry.seq), frame))
+        .collect();
     hubs.input(topic, Input::Fetched(topic, entries)).await;
 }
 

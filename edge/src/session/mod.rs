@@ -66,16 +66,23 @@ impl Sessions {
     pub async fn welcome(
         self: &Arc<Self>,
         hello: client::Hello,
+        min_position: u64,
     ) -> Result<(Session, client::Response), ApiError> {
         if hello.cursors.len() > HELLO_CURSORS_MAX {
             let text = format!("a hello has up to {HELLO_CURSORS_MAX} cursors");
             return Err(ApiError::new(ErrorCode::InvalidArguments, text));
         }
         let claims = self.verifier.verify(&hello.token, now_s());
-        let user = claims.map_err(|e| ApiError::new(e.code(), e.to_string()))?.user;
+        let user = claims
+            .map_err(|e| ApiError::new(e.code(), e.to_string()))?
+            .user;
         let cell = self.upstream.cell_of(user.workspace())?;
-        let booted = self.upstream.ask(user, request_of(request::Body::Boot(client::Boot {})));
-        let booted = booted.await?;
+        // Not older than what the client has seen at another PoP.
+        let boot = client::Request {
+            min_position,
+            body: Some(request::Body::Boot(client::Boot {})),
+        };
+        let booted = self.upstream.ask(user, boot).await?;
         let boot = match booted.result {
             Some(response::Result::Boot(boot)) => boot,
             Some(response::Result::Error(error)) => return Err(ApiError::from_wire(error)),
@@ -213,6 +220,7 @@ impl Session {
             Step::Attach(topic, cursor) => hubs.attach(self.id, self.cell, topic, cursor).await,
             Step::Detach(topic) => hubs.detach(self.id, topic).await,
             Step::Missed(topic, head) => self.queue.missed(topic, head),
+            Step::StartOver => self.cut.cancel(),
             Step::Read { topic, from, to } => {
                 let (upstream, queue) = (self.shared.upstream.clone(), self.queue());
                 let (user, done) = (self.user, done.clone());
@@ -231,13 +239,6 @@ impl Session {
                 });
             }
         }
-    }
-}
-
-fn request_of(body: request::Body) -> client::Request {
-    client::Request {
-        min_position: 0,
-        body: Some(body),
     }
 }
 

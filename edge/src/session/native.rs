@@ -17,7 +17,7 @@ use super::Sessions;
 use super::queue::PushQueue;
 
 /// A connection that has not said hello by then is closed.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 /// A request's frame must be whole by then.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Frames written at a time.
@@ -94,8 +94,8 @@ async fn greet(
     let welcomed = match read_request(recv).await {
         Ok(client::Request {
             body: Some(request::Body::Hello(hello)),
-            ..
-        }) => sessions.welcome(hello).await,
+            min_position,
+        }) => sessions.welcome(hello, min_position).await,
         Ok(_) => Err(ApiError::new(
             ErrorCode::NotAuthed,
             "the first request of a connection is a hello",

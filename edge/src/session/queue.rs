@@ -33,8 +33,8 @@ impl PushQueue {
     /// Adds a frame, or notes that it was dropped. Returns whether it was added.
     pub fn push(&self, topic: Topic, seq: Seq, frame: Bytes) -> bool {
         let mut state = self.state.lock();
-        let room =
-            state.frames.len() < FRAMES_MAX && state.bytes + frame.len() <= BYTES_MAX.max(frame.len());
+        let room = state.frames.len() < FRAMES_MAX
+            && state.bytes + frame.len() <= BYTES_MAX.max(frame.len());
         if room {
             state.bytes += frame.len();
             state.frames.push_back(frame);

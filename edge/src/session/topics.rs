@@ -28,6 +28,9 @@ pub enum Step {
     },
     /// Tell the client that it misses entries up to here.
     Missed(Topic, Seq),
+    /// Too much has happened to the user's channels: the client must say hello
+    /// again.
+    StartOver,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,9 +91,19 @@ impl Topics {
             return vec![Step::Attach(topic, state.cursor)];
         }
         if head.0 - state.cursor.0 > RESUME_MAX {
-            state.cursor = head;
+            // What the boot data tells need not be read; what came after it
+            // decides which channels there are.
+            let resume_at = match topic {
+                Topic::User(_) if state.cursor >= self.booted_at => return vec![Step::StartOver],
+                Topic::User(_) => self.booted_at,
+                _ => head,
+            };
+            state.cursor = resume_at;
             state.reading_to = None;
-            return vec![Step::Missed(topic, head), Step::Attach(topic, head)];
+            return vec![
+                Step::Missed(topic, resume_at),
+                Step::Attach(topic, resume_at),
+            ];
         }
         state.reading_to = Some(head);
         vec![Step::Read {
@@ -267,6 +280,24 @@ mod tests {
         assert_eq!(topics.behind(topic(1), Seq(9)), []);
     }
 
+    #[test]
+    fn the_users_own_topic_is_never_skipped_beyond_the_boot_data() {
+        let own = Topic::User(user());
+        let cursor = client::Cursor {
+            topic: Some(own.to_wire()),
+            seq: 1,
+        };
+        let boot = client::BootData {
+            user_seq: 5_000,
+            ..boot(vec![])
+        };
+        let (mut topics, _) = Topics::start(user(), &boot, &[cursor]);
+        let at = Seq(5_000);
+        let skip = [Step::Missed(own, at), Step::Attach(own, at)];
+        assert_eq!(topics.behind(own, Seq(5_002)), skip);
+        assert_eq!(topics.behind(own, Seq(9_000)), [Step::StartOver]);
+    }
+
     /// A replica that was behind has left a channel out of the boot data.
     #[test]
     fn a_channel_that_was_joined_just_before_is_found_in_the_log() {
@@ -276,10 +307,7 @@ mod tests {
         let joined = entry(11, Kind::ChannelJoined(channel(2, 3)));
         assert_eq!(
             topics.read(own, &[joined]),
-            [
-                Step::Attach(topic(2), Seq(3)),
-                Step::Attach(own, Seq(11))
-            ]
+            [Step::Attach(topic(2), Seq(3)), Step::Attach(own, Seq(11))]
         );
     }
 

@@ -1,6 +1,7 @@
 //! The app, played on a stage: inputs go in, and one sees what it does and shows.
 
 mod laws;
+mod laws_memory;
 mod scenes;
 mod stage;
 mod stories_channels;

@@ -221,6 +221,20 @@ fn long_texts_push_others_out_before_there_are_many() {
 }
 
 #[test]
+fn few_messages_of_the_longest_kind_are_enough() {
+    let mut world = World::default();
+    for _ in 0..100 {
+        world.log.post(BOB, &"👋".repeat(40_000));
+    }
+    // Were more asked for than there is room for, this would never end.
+    let mut stage = Stage::set(world);
+    let rows = stage.app.channel().unwrap().timeline.rows().len();
+    assert!((20..60).contains(&rows), "{rows}");
+    stage.press(KeyCode::PageUp);
+    stage.answer_all();
+}
+
+#[test]
 fn where_the_unread_messages_begin_is_marked() {
     let mut world = a_world_with(10);
     world.log.post(BOB, "after");
@@ -237,4 +251,30 @@ fn where_the_unread_messages_begin_is_marked() {
         above.contains("message 7") && below.contains("message 8"),
         "{screen}"
     );
+}
+
+#[test]
+fn the_mark_also_stands_above_the_first_message_of_all() {
+    let mut stage = Stage::offline();
+    stage.world = a_world_with(3);
+    let mut channels = stage.two_channels();
+    channels[0].read_seq = 0;
+    channels[0].unread = 3;
+    stage.connect_to(channels);
+    stage.answer_all();
+    let screen = stage.screen();
+    let (above, below) = screen.split_once(" new ").expect(&screen);
+    assert!(
+        !above.contains("message") && below.contains("message 0"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn the_first_message_on_the_screen_has_its_authors_name() {
+    let mut stage = Stage::set(a_world_with(100));
+    stage.press(KeyCode::PageUp);
+    let screen = stage.screen();
+    let names: Vec<_> = screen.lines().map(|line| line.contains(" bob ")).collect();
+    assert!(names[1] && !names[2], "{screen}");
 }

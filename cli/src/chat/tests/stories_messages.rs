@@ -99,6 +99,10 @@ fn a_refused_message_says_why_until_it_is_dismissed() {
         "{screen}"
     );
     assert!(screen.contains("✗ 1 refused"));
+    // What the client says is dismissed first.
+    stage.app.tell("by the way");
+    stage.press(KeyCode::Esc);
+    assert!(stage.screen().contains('✗'));
     stage.press(KeyCode::Esc);
     assert!(!stage.screen().contains('✗'));
 }

@@ -1,0 +1,13 @@
+//! Scenarios across real processes: each starts a world of its own, acts on it
+//! from outside, and looks at what came of it.
+//!
+//! Worlds run one at a time: a machine with two cores has enough to do with one.
+
+mod bad_input;
+mod durability;
+mod export;
+mod failover;
+mod membership;
+mod replay;
+mod web_api;
+mod world;
