@@ -90,7 +90,7 @@ impl Api {
         let call = ApiCall::decode(body).map_err(|e| malformed(&e))?;
         let cell = self.cell(CellId(call.cell))?;
         let request = call.request.unwrap_or_default();
-        let executed = cell.execute(UserId(call.user), request).await;
+        let executed = cell.execute(UserId(call.user), request, call.latest).await;
         Ok(self.routed(cell.id(), executed.map(|response| response.encode_to_vec())))
     }
 
@@ -233,6 +233,7 @@ impl Api {
                 min_position: 0,
                 body: Some(get),
             }),
+            latest: true,
         };
         let body = call.encode_to_vec().into();
         let router = &self.0.router;

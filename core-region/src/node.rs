@@ -23,7 +23,7 @@ use crate::cell::now_us;
 use crate::cells::{CellHost, Cells};
 use crate::channel_server::ChannelServer;
 use crate::consensus::{GroupError, Groups, RaftTimings};
-use crate::directory::{DirectoryMachine, Founding, SharedBook, found};
+use crate::directory::{DirectoryMachine, Founder, Founding, SharedBook};
 use crate::http::{self, Health};
 use crate::leaders;
 use crate::state::CellState;
@@ -198,15 +198,15 @@ impl CoreNode {
                 });
             };
         if let Some(founding) = config.founding {
-            let founding = found(
+            let founder = Founder {
                 founding,
-                Arc::clone(directory.consensus()),
-                book.clone(),
-                gossip.clone(),
-                backbone.clone(),
-                stop.clone(),
-            );
-            tokio::spawn(founding);
+                name: config.name.clone(),
+                directory: Arc::clone(directory.consensus()),
+                book: book.clone(),
+                gossip: gossip.clone(),
+                backbone: backbone.clone(),
+            };
+            tokio::spawn(founder.run(stop.clone()));
         }
         let (have, take) = (book.clone(), book.clone());
         task(

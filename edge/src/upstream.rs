@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_gossip::{Repeat, Router};
 use causeway_protocol::backbone::ApiCall;
-use causeway_protocol::client::{self, request::Body};
+use causeway_protocol::client::{self, request::Body, response};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Method, UserId, WorkspaceId};
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
@@ -16,6 +16,9 @@ use prost::Message;
 
 /// A request that no cell has answered by then is refused as `unavailable`.
 const BUDGET: Duration = Duration::from_secs(5);
+
+/// News of the directory reaches every edge node well within this.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// Asks the cells on behalf of users whose token has been verified.
 pub trait Ask: Send + Sync + 'static {
@@ -56,12 +59,17 @@ impl Upstream {
         &self.router
     }
 
-    /// The cell that holds a workspace.
+    /// The cell that holds a workspace. Waits a moment for one that the edge has
+    /// not heard of yet: whoever has a token of it knows that it exists.
     ///
     /// # Errors
     /// [`ErrorCode::WorkspaceNotFound`], or [`ErrorCode::Unavailable`] while the
     /// directory is not known.
-    pub fn cell_of(&self, workspace: WorkspaceId) -> Result<CellId, ApiError> {
+    pub async fn cell_of(&self, workspace: WorkspaceId) -> Result<CellId, ApiError> {
+        let mut routes = self.router.routes().watch();
+        let known = routes.wait_for(|routes| routes.cell_of(workspace).is_some());
+        // Whether it is there is looked up below.
+        let _ = tokio::time::timeout(NEWS, known).await;
         let routes = self.router.routes().get();
         match routes.cell_of(workspace) {
             Some(cell) => Ok(cell),
@@ -78,37 +86,51 @@ impl Upstream {
         user: UserId,
         mut request: client::Request,
     ) -> Result<client::Response, ApiError> {
-        let cell = self.cell_of(user.workspace())?;
+        let cell = self.cell_of(user.workspace()).await?;
         request.min_position = request.min_position.max(self.seen_by(user));
         let way = way(request.body.as_ref());
         let call = ApiCall {
             cell: cell.0,
             user: user.0,
             request: Some(request),
+            latest: false,
         };
-        let body = Bytes::from(call.encode_to_vec());
-        let router = &self.router;
-        let to_leader =
-            |body, repeat, budget| router.call_leader(cell, Method::Api, body, repeat, budget);
-        let start = Instant::now();
-        let answer = match way {
-            Way::Nearest => {
-                let near = router.call_nearest(cell, Method::Api, body.clone(), BUDGET);
-                match near.await {
-                    // Every replica is behind what the client has seen.
-                    Err(e) if e.code == ErrorCode::Unavailable => {
-                        let left = BUDGET.saturating_sub(start.elapsed());
-                        to_leader(body, Repeat::Safe, left).await?
-                    }
-                    answer => answer?,
-                }
-            }
-            Way::Leader(repeat) => to_leader(body, repeat, BUDGET).await?,
+        let response = match way {
+            Way::Nearest => self.nearest(cell, call).await?,
+            Way::Leader(repeat) => self.leader(cell, &call, repeat, BUDGET).await?,
         };
-        let response = client::Response::decode(answer)
-            .map_err(|e| ApiError::new(ErrorCode::InternalError, e.to_string()))?;
         self.has_seen(user, response.position);
         Ok(response)
+    }
+
+    /// Asks the nearest replica, and the leader where a replica may not know yet
+    /// what the client knows from elsewhere.
+    async fn nearest(&self, cell: CellId, mut call: ApiCall) -> Result<client::Response, ApiError> {
+        let start = Instant::now();
+        let body = call.encode_to_vec().into();
+        let near = self.router.call_nearest(cell, Method::Api, body, BUDGET);
+        match near.await.and_then(read) {
+            Ok(response) if !may_be_news(&response) => return Ok(response),
+            Err(error) if error.code != ErrorCode::Unavailable => return Err(error),
+            _ => {}
+        }
+        call.latest = true;
+        let left = BUDGET.saturating_sub(start.elapsed());
+        self.leader(cell, &call, Repeat::Safe, left).await
+    }
+
+    async fn leader(
+        &self,
+        cell: CellId,
+        call: &ApiCall,
+        repeat: Repeat,
+        budget: Duration,
+    ) -> Result<client::Response, ApiError> {
+        let body = call.encode_to_vec().into();
+        let asking = self
+            .router
+            .call_leader(cell, Method::Api, body, repeat, budget);
+        asking.await.and_then(read)
     }
 
     /// What a user was answered last, so that the next answer, from whichever
@@ -141,6 +163,27 @@ impl Ask for Upstream {
         request: client::Request,
     ) -> BoxFuture<'_, Result<client::Response, ApiError>> {
         self.carry(user, request).boxed()
+    }
+}
+
+fn read(answer: Bytes) -> Result<client::Response, ApiError> {
+    client::Response::decode(answer)
+        .map_err(|e| ApiError::new(ErrorCode::InternalError, e.to_string()))
+}
+
+/// A replica that is behind does not know what is new; the leader does.
+fn may_be_news(response: &client::Response) -> bool {
+    const NOT_FOUND: [ErrorCode; 4] = [
+        ErrorCode::UserNotFound,
+        ErrorCode::WorkspaceNotFound,
+        ErrorCode::ChannelNotFound,
+        ErrorCode::ThreadNotFound,
+    ];
+    match &response.result {
+        Some(response::Result::Error(error)) => {
+            NOT_FOUND.iter().any(|code| code.as_str() == error.code)
+        }
+        _ => false,
     }
 }
 

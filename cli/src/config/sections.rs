@@ -211,7 +211,11 @@ pub struct VerifySection {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FoundingSection {
-    /// Regions that must have a core node first.
+    /// The node that founds the directory.
+    pub by: Name,
+    /// Core nodes that must be there first.
+    pub core_nodes: usize,
+    /// Regions that must have one of them.
     pub regions: Vec<Name>,
     /// Cells to create.
     #[serde(default = "default_cells")]
@@ -342,6 +346,8 @@ impl RaftSection {
 impl FoundingSection {
     fn resolve(&self) -> Founding {
         Founding {
+            by: self.by.clone(),
+            core_nodes: self.core_nodes,
             regions: self.regions.clone(),
             cells: self.cells,
             survive: match self.survive {

@@ -179,14 +179,21 @@ fn core_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> CoreFil
         tokens: TokensSection {
             signing_key: Some("../tokens.key".into()),
         },
-        founding: Some(FoundingSection {
-            regions: places(all, NodeRole::Core),
-            cells: new.cells,
-            survive: new.survive,
-        }),
+        founding: founding(all, new),
         wan: wan_section(new),
         log: LogSection::default(),
     }
+}
+
+fn founding(all: &[PlannedNode], new: &NewWorld) -> Option<FoundingSection> {
+    let cores = || all.iter().filter(|n| n.role == NodeRole::Core);
+    Some(FoundingSection {
+        by: cores().next()?.name.clone(),
+        core_nodes: cores().count(),
+        regions: places(all, NodeRole::Core),
+        cells: new.cells,
+        survive: new.survive,
+    })
 }
 
 fn edge_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> EdgeFile {

@@ -63,15 +63,17 @@ impl Cell {
     }
 
     /// Carries out a request of `user`: commands go through the log, questions
-    /// are answered from this replica's state.
+    /// are answered from this replica's state. With `latest`, a question sees
+    /// all that was acknowledged before.
     ///
     /// # Errors
-    /// [`ApiError`]; [`ErrorCode::NotLeader`] when a command came to a replica
-    /// that does not lead.
+    /// [`ApiError`]; [`ErrorCode::NotLeader`] when what only the leader can do
+    /// came to a replica that does not lead.
     pub async fn execute(
         &self,
         user: UserId,
         request: client::Request,
+        latest: bool,
     ) -> Result<client::Response, ApiError> {
         let body = request
             .body
@@ -80,7 +82,10 @@ impl Cell {
         match into_command(body) {
             Ok(command) => self.command(user, command).await,
             Err(question) => {
-                let least = Position(request.min_position);
+                let mut least = Position(request.min_position);
+                if latest {
+                    least = least.max(self.consensus.latest().await.map_err(refusal)?);
+                }
                 self.question(user, *question, least).await
             }
         }
@@ -149,14 +154,16 @@ pub async fn propose(
         body: Some(body),
     };
     let proposed = consensus.propose(command.encode_to_vec().into()).await;
-    proposed.map_err(|error| {
-        let code = match error {
-            ProposeError::NotLeader(_) => ErrorCode::NotLeader,
-            ProposeError::Unavailable | ProposeError::Stopped => ErrorCode::Unavailable,
-            ProposeError::Overloaded => ErrorCode::Ratelimited,
-        };
-        ApiError::new(code, error.to_string())
-    })
+    proposed.map_err(refusal)
+}
+
+fn refusal(error: ProposeError) -> ApiError {
+    let code = match error {
+        ProposeError::NotLeader(_) => ErrorCode::NotLeader,
+        ProposeError::Unavailable | ProposeError::Stopped => ErrorCode::Unavailable,
+        ProposeError::Overloaded => ErrorCode::Ratelimited,
+    };
+    ApiError::new(code, error.to_string())
 }
 
 /// Waits for the state to reach `least`.

@@ -11,8 +11,10 @@ use causeway_protocol::{CellId, NodeId, Position};
 use causeway_transport::backbone::Backbone;
 use futures::future::{BoxFuture, FutureExt};
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, InitializeError, RaftError};
-use openraft::{ChangeMembers, Raft, ServerState, SnapshotPolicy};
+use openraft::errors::{
+    ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError,
+};
+use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -166,6 +168,23 @@ impl RaftGroup {
         }
     }
 
+    async fn read_index(&self) -> Result<Position, ProposeError> {
+        let reading = self.raft.get_read_linearizer(ReadPolicy::LeaseRead);
+        match reading.await {
+            Ok(linearizer) => Ok(Position(linearizer.read_log_id().index())),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                Err(ProposeError::NotLeader(forward.leader_id.map(NodeId)))
+            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Err(ProposeError::Unavailable)
+            }
+            Err(RaftError::Fatal(error)) => {
+                tracing::error!(cell = %self.cell, %error, "the replica has stopped");
+                Err(ProposeError::Stopped)
+            }
+        }
+    }
+
     async fn change(
         &self,
         voters: BTreeSet<NodeId>,
@@ -203,6 +222,10 @@ impl RaftGroup {
 impl Consensus for RaftGroup {
     fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<(Position, Outcome), ProposeError>> {
         self.write(command).boxed()
+    }
+
+    fn latest(&self) -> BoxFuture<'_, Result<Position, ProposeError>> {
+        self.read_index().boxed()
     }
 
     fn leadership(&self) -> watch::Receiver<Leadership> {

@@ -141,6 +141,10 @@ pub trait Consensus: Send + Sync {
     /// Has the command replicated, synced by a quorum and applied here.
     fn propose(&self, command: Bytes) -> BoxFuture<'_, Result<(Position, Outcome), ProposeError>>;
 
+    /// How far the state must be to hold all that was acknowledged before this
+    /// call. Only a leader knows, and only under its lease.
+    fn latest(&self) -> BoxFuture<'_, Result<Position, ProposeError>>;
+
     /// Who leads; changes are seen at once.
     fn leadership(&self) -> watch::Receiver<Leadership>;
 

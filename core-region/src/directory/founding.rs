@@ -1,5 +1,6 @@
-//! The birth of a world: one node founds the directory once every region that
-//! the configuration names has a core node, and nobody knows of a directory.
+//! The birth of a world: the node that the configuration names founds the
+//! directory once all expected core nodes are there and none knows of one; the
+//! leader of a directory that is empty fills it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,13 +8,15 @@ use std::time::Duration;
 
 use causeway_gossip::{Gossip, Member, Membership};
 use causeway_protocol::backbone::{Cell, Directory, DirectoryPoll, Replica, Survive};
-use causeway_protocol::{CellId, Method, Name, NodeId};
+use causeway_protocol::{ApiError, CellId, Method, Name, NodeId};
 use causeway_transport::backbone::Backbone;
 use prost::Message;
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use super::placement::PlacementError;
 use super::{Placement, SharedBook, place_cells};
-use crate::consensus::Consensus;
+use crate::consensus::{ChangeError, Consensus};
 use crate::state_records::PlaceCells;
 
 /// Between looks at who is there.
@@ -21,10 +24,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A node that is asked whether it knows of a directory answers by then.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a new world looks like.
+/// What a new world looks like. Every core node may have this in its
+/// configuration; it means something until there is a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Founding {
-    /// Regions that must be there first; the directory has a voter in each.
+    /// The node that founds the directory. One alone: two that do not see each
+    /// other yet would found two.
+    pub by: Name,
+    /// Core nodes that must be there first, so that cells are spread over all.
+    pub core_nodes: usize,
+    /// Regions that must have one of them; the directory has a voter in each.
     pub regions: Vec<Name>,
     /// Cells to create.
     pub cells: u32,
@@ -32,44 +41,110 @@ pub struct Founding {
     pub survive: Survive,
 }
 
-/// Founds the directory, if this is the node to do it: the first by name in the
-/// first region. Returns once a directory is known, founded here or not.
-pub async fn found(
-    founding: Founding,
-    directory: Arc<dyn Consensus>,
-    book: SharedBook,
-    gossip: Gossip,
-    backbone: Backbone,
-    stop: CancellationToken,
-) {
-    let me = backbone.node();
-    while !stop.is_cancelled() && book.get().version() == 0 {
-        let membership = gossip.membership();
-        if let Some(voters) = voters(&membership, &founding.regions)
-            && voters.first().map(|m| m.node) == Some(me)
-            && nobody_knows(&backbone, &membership).await
-        {
-            found_here(&founding, directory.as_ref(), &membership, &voters).await;
+/// Why a world is not founded yet.
+#[derive(Debug, Clone, PartialEq, Error)]
+enum Obstacle {
+    #[error("voter {0} of the directory is away")]
+    VoterMissing(NodeId),
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    #[error(transparent)]
+    Group(#[from] ChangeError),
+    #[error(transparent)]
+    Directory(#[from] ApiError),
+}
+
+/// What founding needs of the node.
+pub struct Founder {
+    /// What is to be founded.
+    pub founding: Founding,
+    /// The name of this node.
+    pub name: Name,
+    /// This node's replica of the directory.
+    pub directory: Arc<dyn Consensus>,
+    /// What this node knows of the directory.
+    pub book: SharedBook,
+    /// The members.
+    pub gossip: Gossip,
+    /// The way to ask them.
+    pub backbone: Backbone,
+}
+
+impl Founder {
+    /// Founds the directory if that is this node's task, and fills it if this
+    /// node leads it. Any node may be killed between any two steps: the next
+    /// look goes on where the last one stopped. Returns once a directory is
+    /// known.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut obstacle = None;
+        while !stop.is_cancelled() && self.book.get().version() == 0 {
+            let looked = self.look().await.err();
+            if let Some(error) = looked.as_ref().filter(|_| looked != obstacle) {
+                tracing::error!(%error, "the world cannot be founded yet");
+            }
+            obstacle = looked;
+            let mut changed = self.book.watch();
+            let known = changed.wait_for(|book| book.version() > 0);
+            let waited = tokio::time::timeout(LOOK_EVERY, known);
+            stop.run_until_cancelled(waited).await;
         }
-        let mut changed = book.watch();
-        let known = changed.wait_for(|book| book.version() > 0);
-        let waited = tokio::time::timeout(LOOK_EVERY, known);
-        stop.run_until_cancelled(waited).await;
+    }
+
+    async fn look(&self) -> Result<(), Obstacle> {
+        let membership = self.gossip.membership();
+        if membership.cores(None).count() < self.founding.core_nodes {
+            return Ok(());
+        }
+        let status = self.directory.status();
+        if status.leadership.ready {
+            return self.fill(&membership, &status.voters).await;
+        }
+        if !status.voters.is_empty() || self.founding.by != self.name {
+            return Ok(());
+        }
+        let Some(voters) = voters(&membership, &self.founding.regions) else {
+            return Ok(());
+        };
+        self.plan(&membership, &voters)?;
+        if nobody_knows(&self.backbone, &membership).await {
+            self.directory.found(voters).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the directory's own record and the cells into it.
+    async fn fill(
+        &self,
+        membership: &Membership,
+        voters: &BTreeSet<NodeId>,
+    ) -> Result<(), Obstacle> {
+        let cells = self.plan(membership, voters)?;
+        place_cells(self.directory.as_ref(), PlaceCells { cells }).await?;
+        tracing::info!("a new world was founded");
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        membership: &Membership,
+        voters: &BTreeSet<NodeId>,
+    ) -> Result<Vec<Cell>, Obstacle> {
+        let member = |node: &NodeId| membership.get(*node).ok_or(Obstacle::VoterMissing(*node));
+        let voters = voters.iter().map(member).collect::<Result<Vec<_>, _>>()?;
+        let own = own_cell(&self.founding, &voters);
+        let mut placement = Placement::new(membership.cores(None).cloned(), [&own]);
+        let cells = placement.spread(1, self.founding.cells, self.founding.survive)?;
+        Ok(std::iter::once(own).chain(cells).collect())
     }
 }
 
-/// One core node for each region, in the order of the regions; `None` while a
-/// region is empty.
-fn voters(membership: &Membership, regions: &[Name]) -> Option<Vec<Member>> {
+/// One core node for each region; `None` while a region is empty.
+fn voters(membership: &Membership, regions: &[Name]) -> Option<BTreeSet<NodeId>> {
     let first = |region| {
-        membership
-            .cores(Some(region))
-            .min_by(|a, b| a.name.cmp(&b.name))
+        let cores = membership.cores(Some(region));
+        cores.min_by(|a, b| a.name.cmp(&b.name)).map(|m| m.node)
     };
-    regions
-        .iter()
-        .map(|region| first(region).cloned())
-        .collect()
+    regions.iter().map(first).collect()
 }
 
 /// A wiped disk must not found a second world: every core node is asked, and
@@ -90,51 +165,18 @@ async fn nobody_knows(backbone: &Backbone, membership: &Membership) -> bool {
     answers.into_iter().all(|knows_none| knows_none)
 }
 
-async fn found_here(
-    founding: &Founding,
-    directory: &dyn Consensus,
-    membership: &Membership,
-    voters: &[Member],
-) {
-    let nodes: BTreeSet<NodeId> = voters.iter().map(|m| m.node).collect();
-    if let Err(error) = directory.found(nodes).await {
-        tracing::error!(%error, "the directory was not founded");
-        return;
-    }
-    let mut leadership = directory.leadership();
-    if leadership.wait_for(|l| l.ready).await.is_err() {
-        return;
-    }
-    let own = own_cell(voters);
-    let mut placement = Placement::new(membership.cores(None).cloned(), [&own]);
-    let cells = match placement.spread(1, founding.cells, founding.survive) {
-        Ok(cells) => cells,
-        Err(error) => {
-            tracing::error!(%error, "no cells were created");
-            Vec::new()
-        }
-    };
-    let cells = std::iter::once(own).chain(cells).collect();
-    match place_cells(directory, PlaceCells { cells }).await {
-        Ok(()) => tracing::info!("a new world was founded"),
-        Err(error) => tracing::error!(%error, "no cells were created"),
-    }
-}
-
-/// The directory's own record.
-fn own_cell(voters: &[Member]) -> Cell {
-    let replica = |member: &Member| Replica {
+/// The directory's own record; its home is the first region.
+fn own_cell(founding: &Founding, voters: &[&Member]) -> Cell {
+    let replica = |member: &&Member| Replica {
         node_id: member.node.0,
         region: member.place.to_string(),
         zone: member.zone.to_string(),
         learner: false,
     };
+    let home = founding.regions.first();
     Cell {
         id: CellId::DIRECTORY.0,
-        home_region: voters
-            .first()
-            .map(|m| m.place.to_string())
-            .unwrap_or_default(),
+        home_region: home.map(Name::to_string).unwrap_or_default(),
         survive: Survive::Region.into(),
         replicas: voters.iter().map(replica).collect(),
         epoch: 1,

@@ -22,7 +22,7 @@ use crate::consensus::{Consensus, Outcome};
 use crate::state_records::{PlaceCells, command::Body};
 
 pub use book::Book;
-pub use founding::{Founding, found};
+pub use founding::{Founder, Founding};
 pub use machine::DirectoryMachine;
 pub use placement::{Placement, PlacementError};
 

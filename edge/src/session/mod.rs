@@ -76,7 +76,7 @@ impl Sessions {
         let user = claims
             .map_err(|e| ApiError::new(e.code(), e.to_string()))?
             .user;
-        let cell = self.upstream.cell_of(user.workspace())?;
+        let cell = self.upstream.cell_of(user.workspace()).await?;
         // Not older than what the client has seen at another PoP.
         let boot = client::Request {
             min_position,

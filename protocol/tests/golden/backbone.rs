@@ -140,7 +140,7 @@ pub fn cells() -> Vec<Example> {
     vec![
         Example::new(
             "api_call",
-            "0801 108180808010 1a0c 08b009 920206 088580808010",
+            "0801 108180808010 1a0c 08b009 920206 088580808010 2001",
             ApiCall {
                 cell: 1,
                 user: ANN,
@@ -148,6 +148,7 @@ pub fn cells() -> Vec<Example> {
                     min_position: 1_200,
                     body: Some(request::Body::GetChannel(GetChannel { channel: GENERAL })),
                 }),
+                latest: true,
             },
         ),
         Example::new(
