@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use causeway_protocol::backbone::{MemberRecord, NodeStatus, Role};
-use causeway_protocol::{Name, NodeId, UserId, WorkspaceId};
+use causeway_protocol::{Name, UserId, WorkspaceId};
 use clap::{Args, Subcommand};
 
 use crate::operator::Operator;
 use crate::output::say;
+use crate::status;
 use crate::world::World;
 
 /// A world that runs answers by then.
@@ -109,8 +109,8 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
     match args.what {
         Admin::Status => {
-            let status = operator.status().await?;
-            say(&render(&status).context("the node does not know itself yet")?);
+            let statuses = operator.statuses().await;
+            say(&status::render(&statuses).context("no core node tells its status")?);
         }
         Admin::Workspace(WorkspaceCommand::Create { name, home }) => {
             let workspace = operator.near(&home).create_workspace(&name, &home).await?;
@@ -143,48 +143,4 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The world as a node sees it, for people.
-fn render(status: &NodeStatus) -> Option<String> {
-    let seen_by = &status.self_.as_ref()?.name;
-    let mut text = format!("as {seen_by} sees it\n\nnodes\n");
-    let mut members: Vec<&MemberRecord> = status.members.iter().collect();
-    members.sort_by_key(|m| (m.role, m.name.clone()));
-    for member in &members {
-        let role = match member.role() {
-            Role::Core => "core",
-            Role::Edge => "edge",
-            Role::Unspecified => "?",
-        };
-        text += &format!(
-            "  {:18} {role}  {:14} {:16} {:22} {}\n",
-            member.name, member.place, member.zone, member.backbone_address, member.version
-        );
-    }
-    let name = |node: u64| {
-        let known = members.iter().find(|m| m.node_id == node);
-        known.map_or_else(|| NodeId(node).to_string(), |m| m.name.clone())
-    };
-    text += "\ncells\n  cell  home           leader             term  epoch  applied  replicas\n";
-    for cell in &status.cells {
-        let replicas = cell.replicas.iter().map(|r| {
-            let learner = if r.learner { " (learner)" } else { "" };
-            format!("{}{learner}", name(r.node_id))
-        });
-        let leader = match cell.leader {
-            0 => "nobody".to_owned(),
-            node => name(node),
-        };
-        text += &format!(
-            "  {:<4}  {:13}  {leader:17}  {:<4}  {:<5}  {:<7}  {}\n",
-            cell.cell,
-            cell.home_region,
-            cell.term,
-            cell.epoch,
-            cell.applied,
-            replicas.collect::<Vec<_>>().join(" ")
-        );
-    }
-    Some(text)
 }

@@ -11,4 +11,5 @@ pub mod node;
 pub mod operator;
 mod output;
 pub mod replay;
+mod status;
 pub mod world;

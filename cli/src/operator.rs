@@ -15,6 +15,7 @@ use causeway_protocol::client;
 use causeway_protocol::{ApiError, Method, Name, NodeId, UserId, WorkspaceId};
 use causeway_transport::backbone::{Backbone, BackboneConfig, CallError};
 use causeway_transport::endpoint::Liveness;
+use futures::future::join_all;
 use parking_lot::Mutex;
 use prost::Message;
 
@@ -22,6 +23,8 @@ use crate::world::World;
 
 /// A call is answered by then.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// A node that does not tell its status by then is left out.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Between tries to reach a core node.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -167,12 +170,23 @@ impl Operator {
         }
     }
 
-    /// The world as a core node sees it.
-    ///
-    /// # Errors
-    /// When none answers.
-    pub async fn status(&self) -> anyhow::Result<NodeStatus> {
-        match self.call(admin_call::Body::Status(Status {})).await? {
+    /// The world as each core node sees it that answers, in the order of the
+    /// world's file.
+    pub async fn statuses(&self) -> Vec<NodeStatus> {
+        let asked = self.cores.iter().map(|(_, address)| {
+            let status = self.status_at(*address);
+            tokio::time::timeout(STATUS_TIMEOUT, status)
+        });
+        let answers = join_all(asked).await;
+        answers.into_iter().flatten().flatten().collect()
+    }
+
+    async fn status_at(&self, address: SocketAddr) -> anyhow::Result<NodeStatus> {
+        let node = self.reach_at(address).await?;
+        match self
+            .call_node(node, admin_call::Body::Status(Status {}))
+            .await?
+        {
             admin_reply::Body::Status(status) => Ok(status),
             _ => bail!("an unexpected answer"),
         }
@@ -182,15 +196,8 @@ impl Operator {
     async fn reach(&self) -> anyhow::Result<NodeId> {
         let mut last = None;
         for (_, address) in self.cores.iter() {
-            if let Some(node) = self.known.lock().get(address) {
-                return Ok(*node);
-            }
-            match self.backbone.connect(*address).await {
-                Ok(peer) => {
-                    self.backbone.set_address(peer.node, *address);
-                    self.known.lock().insert(*address, peer.node);
-                    return Ok(peer.node);
-                }
+            match self.reach_at(*address).await {
+                Ok(node) => return Ok(node),
                 Err(error) => last = Some(error),
             }
         }
@@ -200,8 +207,26 @@ impl Operator {
         }
     }
 
+    async fn reach_at(&self, address: SocketAddr) -> Result<NodeId, CallError> {
+        if let Some(node) = self.known.lock().get(&address) {
+            return Ok(*node);
+        }
+        let peer = self.backbone.connect(address).await?;
+        self.backbone.set_address(peer.node, address);
+        self.known.lock().insert(address, peer.node);
+        Ok(peer.node)
+    }
+
     async fn call(&self, body: admin_call::Body) -> anyhow::Result<admin_reply::Body> {
         let node = self.reach().await?;
+        self.call_node(node, body).await
+    }
+
+    async fn call_node(
+        &self,
+        node: NodeId,
+        body: admin_call::Body,
+    ) -> anyhow::Result<admin_reply::Body> {
         let call = AdminCall { body: Some(body) };
         let call = call.encode_to_vec().into();
         let answer = self

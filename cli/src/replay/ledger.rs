@@ -327,16 +327,16 @@ fn signed_ms(time: Duration, floor: Duration) -> f64 {
 fn quantiles(values: impl Iterator<Item = f64>) -> Quantiles {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let index = (share * values.len() as f64).ceil() as usize;
-        let value = values.get(index.saturating_sub(1)).copied();
+    let at = |percent: usize| {
+        let rank = (percent * values.len()).div_ceil(100);
+        let value = values.get(rank.saturating_sub(1)).copied();
         // Microseconds are enough.
         (value.unwrap_or_default() * 1e3).round() / 1e3
     };
     Quantiles {
-        p50: at(0.5),
-        p99: at(0.99),
-        max: at(1.0),
+        p50: at(50),
+        p99: at(99),
+        max: at(100),
     }
 }
 

@@ -15,9 +15,13 @@ use super::{World, demo, probe};
 use crate::config::SurviveName;
 use crate::operator::Operator;
 use crate::output::say;
+use crate::status;
 
 /// A world that is not ready by then has failed.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long replicas may take to learn what has been created.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Flags of `causeway dev`.
 #[derive(Debug, Args)]
@@ -113,7 +117,7 @@ fn open_or_create(folder: &Path, args: &DevArgs) -> anyhow::Result<World> {
     }
     let mut world = World::load(Some(&file))?;
     ensure!(
-        world.nodes.iter().all(|node| is_free(node)),
+        world.nodes.iter().all(is_free),
         "the world in {} seems to run already: its addresses are in use",
         folder.display()
     );
@@ -139,9 +143,11 @@ async fn bring_up(world: &mut World) -> anyhow::Result<()> {
         .map(|node| probe::ready(node, &roots, READY_TIMEOUT));
     let all_ready = try_join_all(ready);
     if world.workspaces.is_empty() {
-        let populate = populate(world);
+        let operator = Operator::connect(world, READY_TIMEOUT).await?;
+        let populate = populate(world, &operator);
         let (_, workspaces) = tokio::try_join!(all_ready, populate)?;
         world.workspaces = workspaces;
+        settle(&operator).await;
     } else {
         all_ready.await?;
     }
@@ -149,17 +155,31 @@ async fn bring_up(world: &mut World) -> anyhow::Result<()> {
 }
 
 /// Creates the demonstration workspaces as soon as the cells can be asked.
-async fn populate(world: &World) -> anyhow::Result<Vec<super::WorldWorkspace>> {
-    let operator = Operator::connect(world, READY_TIMEOUT).await?;
+async fn populate(
+    world: &World,
+    operator: &Operator,
+) -> anyhow::Result<Vec<super::WorldWorkspace>> {
     let deadline = Instant::now() + READY_TIMEOUT;
     loop {
-        match demo::create(world, &operator).await {
+        match demo::create(world, operator).await {
             Ok(workspaces) => return Ok(workspaces),
             Err(error) if Instant::now() > deadline => return Err(error),
             // The world is being founded: creating again changes nothing.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
+}
+
+/// Waits until every replica knows what has been created, so that it can be
+/// used at every PoP.
+async fn settle(operator: &Operator) {
+    let settled = async {
+        while !status::is_settled(&operator.statuses().await) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // A replica may be slow; the world can be used without it.
+    let _ = tokio::time::timeout(SETTLE_TIMEOUT, settled).await;
 }
 
 /// Lets the other commands find this world without being told.
@@ -207,8 +227,21 @@ fn announce(world: &World, file: &Path, took: Duration, temporary: bool) {
     text += "  ./x causeway chat --workspace harbor --user ada --at nyc\n";
     text += "  ./x causeway chat --workspace harbor --user chen --at nrt\n";
     text += "  ./x causeway admin status\n";
+    text += &web_call(world).unwrap_or_default();
     text += "\nCtrl-C stops everything.\n";
     say(&text);
+}
+
+/// A call to the Web API, to paste.
+fn web_call(world: &World) -> Option<String> {
+    let edge = world.nodes.iter().find(|node| node.client.is_some())?;
+    let user = world.workspaces.first()?.users.first()?;
+    Some(format!(
+        "  curl --cacert {} https://{}/api/users.list \\\n    -H \"Authorization: Bearer $(./x causeway admin token issue {})\"\n",
+        world.ca.display(),
+        edge.http,
+        user.id,
+    ))
 }
 
 fn tell_end(world: &World, name: &causeway_protocol::Name, status: &str) {

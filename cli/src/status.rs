@@ -1,0 +1,160 @@
+//! A world at a glance, put together from what each core node tells of itself.
+
+use std::collections::HashMap;
+
+use causeway_protocol::NodeId;
+use causeway_protocol::backbone::{CellStatus, MemberRecord, NodeStatus, Replica, Role};
+
+/// How far each node's replica of each cell has applied the cell's log.
+struct Progress(HashMap<(u32, u64), u64>);
+
+impl Progress {
+    fn of(statuses: &[NodeStatus]) -> Self {
+        let mut applied = HashMap::new();
+        for status in statuses {
+            let node = status.self_.as_ref().map_or(0, |me| me.node_id);
+            for cell in &status.cells {
+                if cell.replicas.iter().any(|replica| replica.node_id == node) {
+                    applied.insert((cell.cell, node), cell.applied);
+                }
+            }
+        }
+        Self(applied)
+    }
+
+    fn furthest(&self, cell: u32) -> u64 {
+        let of_cell = self.0.iter().filter(|((id, _), _)| *id == cell);
+        of_cell.map(|(_, applied)| *applied).max().unwrap_or(0)
+    }
+
+    /// Entries that a replica has yet to apply; `None` when its node is silent.
+    fn lag(&self, cell: u32, node: u64) -> Option<u64> {
+        let applied = self.0.get(&(cell, node))?;
+        Some(self.furthest(cell) - applied)
+    }
+}
+
+/// Whether every replica is there and has applied all there is.
+pub fn is_settled(statuses: &[NodeStatus]) -> bool {
+    let progress = Progress::of(statuses);
+    let mut cells = statuses.iter().flat_map(|status| &status.cells);
+    cells.all(|cell| {
+        let mut replicas = cell.replicas.iter();
+        replicas.all(|replica| progress.lag(cell.cell, replica.node_id) == Some(0))
+    })
+}
+
+/// The world for people; `None` when no node tells anything.
+pub fn render(statuses: &[NodeStatus]) -> Option<String> {
+    // Whoever knows most speaks for all.
+    let best = statuses.iter().max_by_key(|status| status.members.len())?;
+    let progress = Progress::of(statuses);
+    let mut members: Vec<&MemberRecord> = best.members.iter().collect();
+    members.sort_by_key(|m| (m.role, m.name.clone()));
+    let seen_by = &best.self_.as_ref()?.name;
+    let mut text = format!("as {seen_by} sees it\n\nnodes\n");
+    for member in &members {
+        text += &node_line(member);
+    }
+    text += "\ncells\n  cell  home           leader             term  epoch  applied  replicas (entries behind)\n";
+    for cell in &best.cells {
+        text += &cell_line(&newest(statuses, cell), &members, &progress);
+    }
+    Some(text)
+}
+
+fn node_line(member: &MemberRecord) -> String {
+    let role = match member.role() {
+        Role::Core => "core",
+        Role::Edge => "edge",
+        Role::Unspecified => "?",
+    };
+    format!(
+        "  {:18} {role}  {:14} {:16} {:22} {}\n",
+        member.name, member.place, member.zone, member.backbone_address, member.version
+    )
+}
+
+/// What the nodes tell of a cell, as of the latest term.
+fn newest(statuses: &[NodeStatus], cell: &CellStatus) -> CellStatus {
+    let told = statuses.iter().flat_map(|status| &status.cells);
+    let told = told.filter(|told| told.cell == cell.cell);
+    let newest = told.max_by_key(|told| (told.term, told.leader != 0));
+    newest.unwrap_or(cell).clone()
+}
+
+fn cell_line(cell: &CellStatus, members: &[&MemberRecord], progress: &Progress) -> String {
+    let name = |node: u64| {
+        let known = members.iter().find(|m| m.node_id == node);
+        known.map_or_else(|| NodeId(node).to_string(), |m| m.name.clone())
+    };
+    let replica = |replica: &Replica| {
+        let learner = if replica.learner { " (learner)" } else { "" };
+        let lag = match progress.lag(cell.cell, replica.node_id) {
+            Some(0) => String::new(),
+            Some(behind) => format!(" -{behind}"),
+            None => " silent".to_owned(),
+        };
+        format!("{}{learner}{lag}", name(replica.node_id))
+    };
+    let replicas: Vec<String> = cell.replicas.iter().map(replica).collect();
+    let leader = match cell.leader {
+        0 => "nobody".to_owned(),
+        node => name(node),
+    };
+    format!(
+        "  {:<4}  {:13}  {leader:17}  {:<4}  {:<5}  {:<7}  {}\n",
+        cell.cell,
+        cell.home_region,
+        cell.term,
+        cell.epoch,
+        progress.furthest(cell.cell),
+        replicas.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(node: u64, applied: u64, leader: u64, term: u64) -> NodeStatus {
+        let me = MemberRecord {
+            node_id: node,
+            name: format!("node-{node}"),
+            ..MemberRecord::default()
+        };
+        let replicas = [1, 2].map(|node_id| Replica {
+            node_id,
+            ..Replica::default()
+        });
+        let cell = CellStatus {
+            cell: 7,
+            term,
+            leader,
+            applied,
+            replicas: replicas.into(),
+            ..CellStatus::default()
+        };
+        NodeStatus {
+            self_: Some(me.clone()),
+            members: vec![me],
+            cells: vec![cell],
+        }
+    }
+
+    #[test]
+    fn a_world_is_settled_once_every_replica_has_everything() {
+        assert!(is_settled(&[status(1, 9, 1, 1), status(2, 9, 1, 1)]));
+        assert!(!is_settled(&[status(1, 9, 1, 1), status(2, 8, 1, 1)]));
+        assert!(!is_settled(&[status(1, 9, 1, 1)]), "one is silent");
+    }
+
+    #[test]
+    fn the_newest_term_tells_the_leader_and_replicas_tell_their_lag() {
+        let text = render(&[status(1, 9, 1, 1), status(2, 12, 2, 2)]).expect("a status");
+        let cell = text.lines().last().expect("a cell");
+        assert!(cell.contains("2  "), "{text}");
+        assert!(cell.contains(" -3"), "{text}");
+        assert!(render(&[]).is_none());
+    }
+}
