@@ -33,7 +33,7 @@ const EVENTS_MAX: usize = 4_096;
 /// Commands of the application that wait for the client.
 const COMMANDS_MAX: usize = 1_024;
 /// A request is answered by then, connection or not.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A PoP as it is offered to clients.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -306,6 +306,10 @@ pub(crate) mod tests {
         })
     }
 
+    fn index(node: u64) -> usize {
+        usize::try_from(node).expect("a small world")
+    }
+
     /// Nodes on a virtual clock, every packet 130 ms under way (Tokyo to São
     /// Paulo).
     struct World {
@@ -338,7 +342,7 @@ pub(crate) mod tests {
             let mut swim = Swim::new(life(n, incarnation), Timings::default(), rng);
             let seed_node = u64::from(n == 0);
             let packets = swim.announce(life(seed_node, 0), self.now);
-            self.nodes[n as usize] = Some(swim);
+            self.nodes[index(n)] = Some(swim);
             self.post(packets);
         }
 
@@ -353,7 +357,7 @@ pub(crate) mod tests {
             let now = self.now;
             let due: Vec<_> = self.wire.extract_if(.., |(at, ..)| *at <= now).collect();
             for (_, to, bytes) in due {
-                if let Some(swim) = &mut self.nodes[to as usize] {
+                if let Some(swim) = &mut self.nodes[index(to)] {
                     let packets = swim.receive(&bytes, now);
                     self.post(packets);
                 }
@@ -400,7 +404,7 @@ pub(crate) mod tests {
     /// Everyone knows everyone.
     fn settled(count: u64, seed: u64) -> World {
         let mut world = World::new(count, seed);
-        let full = move |swim: &Swim| swim.membership().len() == count as usize;
+        let full = move |swim: &Swim| swim.membership().len() == index(count);
         world.until(Duration::from_secs(5), full);
         world.run(Duration::from_secs(1));
         world

@@ -19,20 +19,23 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let authority = Authority::new("test", 1).unwrap();
+        let authority = Authority::new("test", 1).expect("an authority");
         Self { authority }
     }
 
     fn start(&self, id: u64, role: Role, incarnation: u64, listen: &str) -> Backbone {
         let identity = PeerIdentity {
             role,
-            name: format!("node-{id}").parse().unwrap(),
+            name: format!("node-{id}").parse().expect("valid"),
         };
-        let pem = self.authority.issue_node(&identity, 1).unwrap();
+        let pem = self
+            .authority
+            .issue_node(&identity, 1)
+            .expect("a certificate");
         let config = BackboneConfig {
-            listen: listen.parse().unwrap(),
-            credentials: Credentials::from_pem(&pem).unwrap(),
-            roots: Roots::from_pem(&self.authority.pem().public).unwrap(),
+            listen: listen.parse().expect("valid"),
+            credentials: Credentials::from_pem(&pem).expect("PEM"),
+            roots: Roots::from_pem(&self.authority.pem().public).expect("PEM"),
             liveness: Liveness::BACKBONE,
             wan: None,
         };
@@ -51,7 +54,7 @@ impl World {
                 Ok(Bytes::from(text))
             },
         );
-        let backbone = Backbone::bind(&config, hello).unwrap();
+        let backbone = Backbone::bind(&config, hello).expect("bound");
         backbone.serve(services);
         backbone
     }
@@ -65,12 +68,12 @@ async fn call(from: &Backbone, to: NodeId) -> Result<String, CallError> {
     let answer = from
         .call(to, Method::Api, Bytes::from_static(b"hi"), TIMEOUT)
         .await?;
-    Ok(String::from_utf8(answer.to_vec()).unwrap())
+    Ok(String::from_utf8(answer.to_vec()).expect("UTF-8"))
 }
 
 async fn next_stopped(events: &mut Receiver<PeerEvent>) -> NodeId {
     loop {
-        if let PeerEvent::Down { peer, stopping } = events.recv().await.unwrap() {
+        if let PeerEvent::Down { peer, stopping } = events.recv().await.expect("open") {
             assert!(stopping);
             return peer.node;
         }
@@ -78,8 +81,8 @@ async fn next_stopped(events: &mut Receiver<PeerEvent>) -> NodeId {
 }
 
 fn introduce(a: &Backbone, b: &Backbone) {
-    a.set_address(b.node(), b.address().unwrap());
-    b.set_address(a.node(), a.address().unwrap());
+    a.set_address(b.node(), b.address().expect("an address"));
+    b.set_address(a.node(), a.address().expect("an address"));
 }
 
 #[tokio::test]
@@ -88,8 +91,8 @@ async fn two_nodes_call_each_other_over_one_connection() {
     let (a, b) = (world.core(1), world.core(2));
     introduce(&a, &b);
     let (there, back) = tokio::join!(call(&a, NodeId(2)), call(&b, NodeId(1)));
-    assert_eq!(there.unwrap(), "1→2: hi");
-    assert_eq!(back.unwrap(), "2→1: hi");
+    assert_eq!(there.expect("an answer"), "1→2: hi");
+    assert_eq!(back.expect("an answer"), "2→1: hi");
     assert_eq!((a.peers().len(), b.peers().len()), (1, 1));
     assert!(a.round_trip(NodeId(2)).is_some());
     a.close().await;
@@ -100,12 +103,15 @@ async fn two_nodes_call_each_other_over_one_connection() {
 async fn a_node_is_found_by_its_address_alone() {
     let world = World::new();
     let (a, b) = (world.core(1), world.core(2));
-    let peer = a.connect(b.address().unwrap()).await.unwrap();
+    let peer = a
+        .connect(b.address().expect("an address"))
+        .await
+        .expect("connected");
     assert_eq!(peer.node, NodeId(2));
     assert_eq!(peer.identity.to_string(), "causeway://core/node-2");
-    assert_eq!(call(&a, NodeId(2)).await.unwrap(), "1→2: hi");
+    assert_eq!(call(&a, NodeId(2)).await.expect("an answer"), "1→2: hi");
     // The connection serves the other direction, too.
-    assert_eq!(call(&b, NodeId(1)).await.unwrap(), "2→1: hi");
+    assert_eq!(call(&b, NodeId(1)).await.expect("an answer"), "2→1: hi");
 }
 
 #[tokio::test]
@@ -113,15 +119,18 @@ async fn roles_and_unknown_methods_are_refused() {
     let world = World::new();
     let core = world.core(1);
     let edge = world.start(2, Role::Edge, 1, "127.0.0.1:0");
-    edge.set_address(NodeId(1), core.address().unwrap());
+    edge.set_address(NodeId(1), core.address().expect("an address"));
     let Err(CallError::Refused(error)) = call(&edge, NodeId(1)).await else {
         panic!("an edge has called what only cores may");
     };
     assert_eq!(error.code, ErrorCode::UnknownMethod);
 
     let operator = world.start(3, Role::Operator, 1, "127.0.0.1:0");
-    operator.set_address(NodeId(1), core.address().unwrap());
-    assert_eq!(call(&operator, NodeId(1)).await.unwrap(), "3→1: hi");
+    operator.set_address(NodeId(1), core.address().expect("an address"));
+    assert_eq!(
+        call(&operator, NodeId(1)).await.expect("an answer"),
+        "3→1: hi"
+    );
     // An operator's tool is no node: it does not show among the peers.
     assert!(core.peers().iter().all(|peer| peer.node != NodeId(3)));
 }
@@ -130,7 +139,7 @@ async fn roles_and_unknown_methods_are_refused() {
 async fn a_stranger_gets_no_connection() {
     let (world, other) = (World::new(), World::new());
     let (a, stranger) = (world.core(1), other.core(2));
-    stranger.set_address(NodeId(1), a.address().unwrap());
+    stranger.set_address(NodeId(1), a.address().expect("an address"));
     assert!(matches!(
         call(&stranger, NodeId(1)).await,
         Err(CallError::Unreachable { .. })
@@ -144,14 +153,17 @@ async fn a_stopped_peer_is_reported_at_once_and_known_again_after_its_restart() 
     let (a, b) = (world.core(1), world.core(2));
     introduce(&a, &b);
     let mut events = a.events();
-    call(&a, NodeId(2)).await.unwrap();
+    call(&a, NodeId(2)).await.expect("an answer");
     b.close().await;
     assert_eq!(next_stopped(&mut events).await, NodeId(2));
 
     let b = world.start(2, Role::Core, 2, "127.0.0.1:0");
-    let peer = b.connect(a.address().unwrap()).await.unwrap();
+    let peer = b
+        .connect(a.address().expect("an address"))
+        .await
+        .expect("connected");
     assert_eq!(peer.node, NodeId(1));
-    assert_eq!(call(&a, NodeId(2)).await.unwrap(), "1→2: hi");
+    assert_eq!(call(&a, NodeId(2)).await.expect("an answer"), "1→2: hi");
     assert_eq!(a.peers()[0].incarnation, 2);
 }
 

@@ -29,12 +29,15 @@ network = "127.66.2.0/24"
 fn start(authority: &Authority, id: u64, listen: &str, wan: &Wan) -> Backbone {
     let identity = PeerIdentity {
         role: Role::Core,
-        name: format!("node-{id}").parse().unwrap(),
+        name: format!("node-{id}").parse().expect("valid"),
     };
     let config = BackboneConfig {
-        listen: listen.parse::<SocketAddr>().unwrap(),
-        credentials: Credentials::from_pem(&authority.issue_node(&identity, 1).unwrap()).unwrap(),
-        roots: Roots::from_pem(&authority.pem().public).unwrap(),
+        listen: listen.parse::<SocketAddr>().expect("valid"),
+        credentials: Credentials::from_pem(
+            &authority.issue_node(&identity, 1).expect("a certificate"),
+        )
+        .expect("PEM"),
+        roots: Roots::from_pem(&authority.pem().public).expect("PEM"),
         liveness: Liveness::BACKBONE,
         wan: Some(wan.clone()),
     };
@@ -44,7 +47,7 @@ fn start(authority: &Authority, id: u64, listen: &str, wan: &Wan) -> Backbone {
         ..PeerHello::default()
     };
     let echo = Services::default().call(Method::Api, &[Role::Core], |_, body| async { Ok(body) });
-    let backbone = Backbone::bind(&config, hello).unwrap();
+    let backbone = Backbone::bind(&config, hello).expect("bound");
     backbone.serve(echo);
     backbone
 }
@@ -58,42 +61,45 @@ async fn ping(from: &Backbone, timeout: Duration) -> Result<Duration, CallError>
 
 #[tokio::test]
 async fn calls_take_the_round_trip_and_a_cut_file_takes_effect_while_running() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("wan.toml");
-    std::fs::write(&path, NETWORK).unwrap();
-    let wan = Wan::load(&path).unwrap();
+    std::fs::write(&path, NETWORK).expect("writable");
+    let wan = Wan::load(&path).expect("readable");
     let stop = CancellationToken::new();
     let watcher = tokio::spawn(wan.clone().watch(path.clone(), stop.clone()));
 
-    let authority = Authority::new("test", 1).unwrap();
+    let authority = Authority::new("test", 1).expect("an authority");
     let here = start(&authority, 1, "127.66.1.1:0", &wan);
     let there = start(&authority, 2, "127.66.2.1:0", &wan);
-    here.set_address(NodeId(2), there.address().unwrap());
+    here.set_address(NodeId(2), there.address().expect("an address"));
     let timeout = Duration::from_secs(10);
-    ping(&here, timeout).await.unwrap();
+    ping(&here, timeout).await.expect("an answer");
 
     // 2,001 km: 28 ms and 1 ms. Never less; how much more is the machine's load.
-    let round_trip = ping(&here, timeout).await.unwrap();
+    let round_trip = ping(&here, timeout).await.expect("an answer");
     assert!(round_trip >= Duration::from_millis(29), "{round_trip:?}");
 
-    let mut config = wan::read(&path).unwrap().config().clone();
-    let (a, b) = ("here".parse().unwrap(), "there".parse().unwrap());
+    let mut config = wan::read(&path).expect("readable").config().clone();
+    let (a, b) = (
+        "here".parse().expect("valid"),
+        "there".parse().expect("valid"),
+    );
     let link = config.links.entry(a).or_default().entry(b).or_default();
     link.cut = Some(true);
-    wan::write(&path, &config).unwrap();
+    wan::write(&path, &config).expect("writable");
     // Until the change is seen, calls go on; after it, none gets through.
     while ping(&here, Duration::from_secs(1)).await.is_ok() {}
     assert!(ping(&here, Duration::from_secs(1)).await.is_err());
 
     stop.cancel();
-    watcher.await.unwrap();
+    watcher.await.expect("no panic");
 }
 
 #[tokio::test]
 async fn a_bad_file_is_named_with_line_and_key() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("wan.toml");
-    std::fs::write(&path, "[every_link]\njiter_ms = 3\n").unwrap();
+    std::fs::write(&path, "[every_link]\njiter_ms = 3\n").expect("writable");
     let error = Wan::load(&path).unwrap_err().to_string();
     for part in ["wan.toml", "line 2", "jiter_ms"] {
         assert!(error.contains(part), "{part} is missing in: {error}");

@@ -125,7 +125,9 @@ async fn garbage_datagrams(world: &Running) {
     for node in &world.world.nodes {
         for address in [Some(node.backbone), node.client].into_iter().flatten() {
             for n in 0..500usize {
-                let garbage: Vec<u8> = (0..n * 2).map(|i| (i * 31 + n * 7) as u8).collect();
+                let garbage: Vec<u8> = (0..n * 2)
+                    .map(|i| (i * 31 + n * 7).to_le_bytes()[0])
+                    .collect();
                 // The kernel may refuse some: nobody promised otherwise.
                 let _ = socket.send_to(&garbage, address).await;
             }
