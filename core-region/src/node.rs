@@ -214,6 +214,7 @@ impl CoreNode {
             Box::pin(follow_directory(
                 backbone.clone(),
                 gossip.clone(),
+                routes.clone(),
                 move || have.get().version(),
                 move |directory| take.apply(directory),
                 stop.clone(),

@@ -150,10 +150,11 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let tls = tls::https_server(&config.server)?;
     let https = tokio::spawn(https::serve(listener, tls, app, front.clone()));
     let hub = tokio::spawn(hub_tasks.run(upstream, gossip.clone(), middle.clone()));
-    let (have, take) = (routes.clone(), routes);
+    let (have, take) = (routes.clone(), routes.clone());
     let directory = tokio::spawn(follow_directory(
         backbone.clone(),
         gossip.clone(),
+        routes,
         move || have.get().version(),
         move |directory| take.apply_directory(directory),
         middle.clone(),

@@ -1,11 +1,11 @@
 //! Keeps a node's [`Routes`] up to date: follows the directory through the
-//! nearest core node, and takes in what leaders announce.
+//! nearest of its replicas, and takes in what leaders announce.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_protocol::backbone::{Directory, DirectoryPoll, LeaderHint, LeaderHints};
-use causeway_protocol::{Method, NodeId};
+use causeway_protocol::{CellId, Method, NodeId};
 use causeway_transport::backbone::{Backbone, Services};
 use causeway_transport::tls::Role as PeerRole;
 use prost::Message;
@@ -82,19 +82,25 @@ impl SharedRoutes {
     }
 }
 
-/// Follows the directory until `stop`, by way of whichever other core node is
-/// nearest at the time. `have` is the version that this node has; `apply` takes
-/// what is new.
+/// Follows the directory until `stop`, by way of the nearest of its replicas, as
+/// far as `routes` tell; of any core node as long as they do not. `have` is the
+/// version that this node has; `apply` takes what is new.
 pub async fn follow_directory(
     backbone: Backbone,
     gossip: Gossip,
+    routes: SharedRoutes,
     have: impl Fn() -> u64,
     apply: impl Fn(&Directory),
     stop: CancellationToken,
 ) {
     let mut avoid = None;
     loop {
-        let polling = poll(&backbone, &gossip, have(), avoid);
+        let polling = async {
+            let source = source(&backbone, &gossip, &routes, avoid).ok_or(None)?;
+            poll(&backbone, source, have())
+                .await
+                .map_err(|()| Some(source))
+        };
         match stop.run_until_cancelled(polling).await {
             None => return,
             Some(Ok(directory)) => {
@@ -109,29 +115,30 @@ pub async fn follow_directory(
     }
 }
 
-/// One poll; the error is the node that did not answer.
-async fn poll(
-    backbone: &Backbone,
-    gossip: &Gossip,
-    have_version: u64,
-    avoid: Option<NodeId>,
-) -> Result<Directory, Option<NodeId>> {
-    let node = nearest_core(backbone, gossip, avoid).ok_or(None)?;
+async fn poll(backbone: &Backbone, node: NodeId, have_version: u64) -> Result<Directory, ()> {
     let poll = DirectoryPoll {
         have_version,
         at_once: false,
     };
     let body = poll.encode_to_vec().into();
-    let answer = backbone
-        .call(node, Method::Directory, body, POLL_TIMEOUT)
-        .await;
-    Directory::decode(answer.map_err(|_| Some(node))?).map_err(|_| Some(node))
+    let answer = backbone.call(node, Method::Directory, body, POLL_TIMEOUT);
+    Directory::decode(answer.await.map_err(drop)?).map_err(drop)
 }
 
-/// The core node with the shortest round trip; those without a connection come
-/// last, and `avoid` only if there is no other.
-fn nearest_core(backbone: &Backbone, gossip: &Gossip, avoid: Option<NodeId>) -> Option<NodeId> {
-    let membership = gossip.membership();
+/// Whom to ask: the nearest replica of the directory. Others only follow it, and
+/// two that followed each other would hear nothing; they are asked by a node
+/// that knows no replica, or instead of the one to `avoid`.
+fn source(
+    backbone: &Backbone,
+    gossip: &Gossip,
+    routes: &SharedRoutes,
+    avoid: Option<NodeId>,
+) -> Option<NodeId> {
+    let (membership, routes) = (gossip.membership(), routes.get());
+    let directory = routes.cell(CellId::DIRECTORY);
+    let follows = |node: NodeId| {
+        !directory.is_some_and(|route| route.replicas.iter().any(|r| r.node == node))
+    };
     membership
         .cores(None)
         .map(|member| member.node)
@@ -139,6 +146,6 @@ fn nearest_core(backbone: &Backbone, gossip: &Gossip, avoid: Option<NodeId>) -> 
         .min_by_key(|node| {
             let unknown = Duration::from_secs(3_600);
             let round_trip = backbone.round_trip(*node).unwrap_or(unknown);
-            (Some(*node) == avoid, round_trip)
+            (Some(*node) == avoid, follows(*node), round_trip)
         })
 }

@@ -342,18 +342,24 @@ async fn follow_leadership(
 }
 
 /// Waits until an entry of `term`, and so all of earlier terms, is applied, and
-/// a quorum has granted the lease.
+/// a quorum has granted the lease. These metrics are told later than those that
+/// told of the leadership: a candidate of `term` has yet to be told as leader.
 async fn becomes_ready(raft: &Raft<TypeConfig, StateAdapter>, term: u64) -> bool {
     let waiting = raft.wait(None);
     let ready = waiting.metrics(
         move |metrics| {
             let applied = metrics.last_applied.map_or(0, |id| id.leader_id.term);
             let leased = metrics.last_quorum_acked.is_some();
-            (applied >= term && leased) || metrics.state != ServerState::Leader
+            let leads = metrics.state == ServerState::Leader;
+            let over = metrics.current_term > term
+                || (metrics.current_term == term && !leads && !metrics.state.is_candidate());
+            over || (leads && applied >= term && leased)
         },
         "the first entry of its own term is applied, under a lease",
     );
-    ready.await.is_ok_and(|m| m.state == ServerState::Leader)
+    ready
+        .await
+        .is_ok_and(|m| m.state == ServerState::Leader && m.current_term == term)
 }
 
 fn config(cell: CellId, timings: RaftTimings) -> openraft::Config {
