@@ -151,10 +151,15 @@ impl Hubs {
 
     /// Takes a session out; it names its topics, so that none is searched for.
     pub async fn leave(&self, session: SessionId, topics: impl IntoIterator<Item = Topic>) {
-        self.0.sessions.write().remove(&session);
+        self.forget(session);
         for topic in topics {
             self.detach(session, topic).await;
         }
+    }
+
+    /// Takes out a session that has no topics yet, or has left.
+    pub fn forget(&self, session: SessionId) {
+        self.0.sessions.write().remove(&session);
     }
 
     /// A session wants what comes after `cursor`.

@@ -3,6 +3,8 @@
 
 pub mod native;
 pub mod queue;
+#[cfg(test)]
+mod tests;
 pub mod topics;
 
 use std::sync::Arc;
@@ -239,6 +241,13 @@ impl Session {
                 });
             }
         }
+    }
+}
+
+impl Drop for Session {
+    /// One that is given up before it runs must not stay in the hub.
+    fn drop(&mut self) {
+        self.shared.hubs.forget(self.id);
     }
 }
 

@@ -10,12 +10,15 @@ use causeway_protocol::limits::CLIENT_FRAME_BYTES_MAX;
 use causeway_protocol::{ApiError, ErrorCode, UserId, frame};
 use causeway_transport::stream::{FrameReader, StreamError};
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream, VarInt};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Sessions;
 use super::queue::PushQueue;
+use super::{Session, Sessions};
 
+/// A handshake must be done by then.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection that has not said hello by then is closed.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 /// A request's frame must be whole by then.
@@ -44,34 +47,48 @@ pub async fn serve(endpoint: Endpoint, sessions: Arc<Sessions>, stop: Cancellati
 }
 
 async fn serve_client(sessions: Arc<Sessions>, incoming: Incoming, stop: CancellationToken) {
-    let remote = incoming.remote_address();
-    let Ok(connection) = incoming.await else {
+    let handshake = timeout(HANDSHAKE_TIMEOUT, incoming);
+    let Some(Ok(Ok(connection))) = stop.run_until_cancelled(handshake).await else {
         return;
     };
-    let hello = tokio::time::timeout(HELLO_TIMEOUT, greet(&sessions, &connection));
-    let session = match hello.await {
-        Ok(Ok(session)) => session,
+    let admitting = admit(&sessions, &connection);
+    match stop.run_until_cancelled(admitting).await {
+        Some(Some(session)) => attend(&sessions, &connection, session, &stop).await,
+        Some(None) => {}
+        None => go_away(&connection),
+    }
+}
+
+/// Lets the client in, or closes the connection.
+async fn admit(sessions: &Arc<Sessions>, connection: &Connection) -> Option<Session> {
+    let refused = VarInt::from_u32(close::REFUSED);
+    match timeout(HELLO_TIMEOUT, greet(sessions, connection)).await {
+        Ok(Ok(session)) => return Some(session),
         Ok(Err(code)) => {
-            tracing::debug!(%remote, %code, "a client was refused");
+            tracing::debug!(remote = %connection.remote_address(), %code, "a client was refused");
             // The client reads the answer, and closes; this is for one that does not.
-            let _ = tokio::time::timeout(HELLO_TIMEOUT, connection.closed()).await;
-            connection.close(VarInt::from_u32(close::REFUSED), b"refused");
-            return;
+            let _ = timeout(HELLO_TIMEOUT, connection.closed()).await;
+            connection.close(refused, b"refused");
         }
-        Err(_) => {
-            connection.close(VarInt::from_u32(close::REFUSED), b"no hello in time");
-            return;
-        }
-    };
+        Err(_) => connection.close(refused, b"no hello in time"),
+    }
+    None
+}
+
+/// Runs a session until either side ends it.
+async fn attend(
+    sessions: &Arc<Sessions>,
+    connection: &Connection,
+    session: Session,
+    stop: &CancellationToken,
+) {
     let gone = CancellationToken::new();
     let (user, queue, cut) = (session.user(), session.queue(), session.cut());
     let running = tokio::spawn(session.run(gone.clone()));
     let writing = tokio::spawn(write_pushes(connection.clone(), queue));
     tokio::select! {
-        () = serve_requests(&sessions, &connection, user) => {}
-        () = stop.cancelled() => {
-            connection.close(VarInt::from_u32(close::GOING_AWAY), b"the edge node is stopping");
-        }
+        () = serve_requests(sessions, connection, user) => {}
+        () = stop.cancelled() => go_away(connection),
         () = cut.cancelled() => {
             connection.close(VarInt::from_u32(close::TOO_SLOW), b"too slow");
         }
@@ -79,16 +96,18 @@ async fn serve_client(sessions: Arc<Sessions>, incoming: Incoming, stop: Cancell
     gone.cancel();
     for task in [running, writing] {
         if task.await.is_err() {
-            tracing::error!(%remote, "a session has panicked");
+            tracing::error!(remote = %connection.remote_address(), "a session has panicked");
         }
     }
 }
 
+fn go_away(connection: &Connection) {
+    let code = VarInt::from_u32(close::GOING_AWAY);
+    connection.close(code, b"the edge node is stopping");
+}
+
 /// Reads the first request, which must be a hello.
-async fn greet(
-    sessions: &Arc<Sessions>,
-    connection: &Connection,
-) -> Result<super::Session, ErrorCode> {
+async fn greet(sessions: &Arc<Sessions>, connection: &Connection) -> Result<Session, ErrorCode> {
     let lost = |_| ErrorCode::Malformed;
     let (mut send, recv) = connection.accept_bi().await.map_err(lost)?;
     let welcomed = match read_request(recv).await {
@@ -137,7 +156,7 @@ async fn serve_request(
 
 async fn read_request(recv: RecvStream) -> Result<client::Request, ApiError> {
     let mut reader = FrameReader::new(recv, CLIENT_FRAME_BYTES_MAX);
-    let reading = tokio::time::timeout(REQUEST_TIMEOUT, reader.message());
+    let reading = timeout(REQUEST_TIMEOUT, reader.message());
     let malformed = |text: String| ApiError::new(ErrorCode::Malformed, text);
     let error = match reading.await {
         Ok(Ok(Some(request))) => return Ok(request),

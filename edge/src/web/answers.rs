@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::methods::{Call, Step};
 use super::objects;
-use super::requests::ChannelTypes;
+use super::requests::{self, ChannelTypes};
 
 type Next = Result<Step, ApiError>;
 
@@ -25,25 +25,62 @@ pub fn identity(call: &Call, _: &Body, answer: Answer) -> Next {
     }))
 }
 
-/// `chat.postMessage`
+/// `chat.postMessage`. What was sent before stores nothing: then the answer is
+/// what has become of the first.
 pub fn posted(call: &Call, asked: &Body, answer: Answer) -> Next {
-    let (Body::SendMessage(send), Answer::Sent(sent)) = (asked, &answer) else {
-        return other(answer);
-    };
-    let message = client::Message {
-        ts: sent.ts,
-        user: call.user.0,
-        text: send.text.clone(),
-        thread_ts: send.thread_ts,
-        client_msg_id: send.client_msg_id.clone(),
-        ..client::Message::default()
-    };
-    reply(json!({
+    match (asked, answer) {
+        (Body::SendMessage(send), Answer::Sent(sent)) if sent.duplicate => {
+            Ok(Step::Ask(requests::message(send.channel, sent.ts)))
+        }
+        (Body::SendMessage(send), Answer::Sent(sent)) => {
+            let message = client::Message {
+                ts: sent.ts,
+                user: call.user.0,
+                text: send.text.clone(),
+                thread_ts: send.thread_ts,
+                client_msg_id: send.client_msg_id.clone(),
+                ..client::Message::default()
+            };
+            reply(post(send.channel, &message))
+        }
+        (Body::ReadHistory(read), Answer::Messages(page)) => {
+            let message = page.messages.into_iter().next();
+            let message = message.map_or_else(|| taken_back(call, read.latest_ts), Ok)?;
+            reply(post(read.channel, &message))
+        }
+        // Sent, but to a private channel that the caller has left since.
+        (Body::ReadHistory(read), Answer::Error(e))
+            if e.code == ErrorCode::ChannelNotFound.as_str() =>
+        {
+            reply(json!({
+                "ok": true,
+                "channel": ChannelId(read.channel).to_string(),
+                "ts": objects::ts(read.latest_ts),
+            }))
+        }
+        (_, answer) => other(answer),
+    }
+}
+
+fn post(channel: u64, message: &client::Message) -> Value {
+    json!({
         "ok": true,
-        "channel": ChannelId(send.channel).to_string(),
-        "ts": objects::ts(sent.ts),
-        "message": objects::message(&message),
-    }))
+        "channel": ChannelId(channel).to_string(),
+        "ts": objects::ts(message.ts),
+        "message": objects::message(message),
+    })
+}
+
+/// A message of the caller's that history no longer has.
+fn taken_back(call: &Call, ts: u64) -> Result<client::Message, ApiError> {
+    let id = call.args.text("client_msg_id")?.unwrap_or_default();
+    Ok(client::Message {
+        ts,
+        user: call.user.0,
+        client_msg_id: id.to_owned().into(),
+        deleted: true,
+        ..client::Message::default()
+    })
 }
 
 /// `chat.update`

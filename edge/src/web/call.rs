@@ -65,12 +65,15 @@ async fn carry_out(state: &WebState, name: &str, request: Request) -> Result<Val
 /// Asks until there is a reply.
 async fn converse(state: &WebState, method: &Method, call: &Call) -> Result<Value, ApiError> {
     let mut body = (method.begin)(call)?;
+    let mut min_position = 0;
     loop {
         let request = client::Request {
-            min_position: 0,
+            min_position,
             body: Some(body.clone()),
         };
         let response = state.ask.ask(call.user, request).await?;
+        // The next answer must know what this one knows.
+        min_position = response.position;
         let answer = response.result.ok_or_else(|| {
             let text = "a cell's answer was empty";
             ApiError::new(ErrorCode::InternalError, text)

@@ -25,6 +25,10 @@ pub fn message(message: &client::Message) -> Value {
         object["reply_count"] = message.reply_count.into();
         object["latest_reply"] = ts(message.latest_reply_ts).into();
     }
+    if message.deleted {
+        object["subtype"] = "tombstone".into();
+        object["hidden"] = true.into();
+    }
     if message.edited_ts > 0 {
         // Only its author edits a message.
         object["edited"] = json!({ "user": user.to_string(), "ts": ts(message.edited_ts) });

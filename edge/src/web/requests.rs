@@ -101,6 +101,19 @@ pub fn history(call: &Call) -> Asked {
     }))
 }
 
+/// One message, if it has not been deleted.
+pub fn message(channel: u64, ts: u64) -> Body {
+    Body::ReadHistory(client::ReadHistory {
+        channel,
+        oldest_ts: ts,
+        latest_ts: ts,
+        inclusive: true,
+        with_replies: true,
+        limit: 1,
+        ..client::ReadHistory::default()
+    })
+}
+
 /// `conversations.replies`
 pub fn replies(call: &Call) -> Asked {
     Ok(Body::ReadReplies(client::ReadReplies {

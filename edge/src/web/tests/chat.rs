@@ -1,10 +1,10 @@
 //! Posting, changing and deleting.
 
-use causeway_protocol::ErrorCode;
 use causeway_protocol::client::{self, request::Body, response::Result as Answer};
-use serde_json::json;
+use causeway_protocol::{ApiError, ErrorCode};
+use serde_json::{Value, json};
 
-use super::{World, channel};
+use super::{POSITION, World, channel, me};
 
 fn sent(ts: u64) -> World {
     World::answering([Answer::Sent(client::Sent {
@@ -64,6 +64,93 @@ async fn a_message_without_an_id_is_given_one_that_differs() {
         ids.push(id);
     }
     assert_ne!(ids[0], ids[1]);
+}
+
+/// Sends `other` under an id that was used before; `found` is what the cells
+/// answer to the question after that message.
+async fn send_again(found: Answer) -> (World, Value) {
+    let duplicate = Answer::Sent(client::Sent {
+        seq: 9,
+        ts: 17_000_100,
+        duplicate: true,
+    });
+    let world = World::answering([duplicate, found]);
+    let args = json!({ "channel": "C04000005", "text": "other", "client_msg_id": "id-1" });
+    let reply = world.call("chat.postMessage", args).await;
+    (world, reply)
+}
+
+fn page(messages: Vec<client::Message>) -> Answer {
+    Answer::Messages(client::MessagePage {
+        messages,
+        next_cursor: String::new(),
+    })
+}
+
+#[tokio::test]
+async fn a_resend_answers_with_what_is_stored() {
+    let stored = client::Message {
+        channel: channel().0,
+        seq: 9,
+        ts: 17_000_100,
+        user: me().0,
+        text: "first, corrected".into(),
+        thread_ts: 16_000_000,
+        client_msg_id: "id-1".into(),
+        edited_ts: 18_000_000,
+        ..client::Message::default()
+    };
+    let (world, reply) = send_again(page(vec![stored])).await;
+    let message = json!({
+        "type": "message", "user": "U04000007", "team": "T00000001",
+        "text": "first, corrected", "ts": "17.000100", "thread_ts": "16.000000",
+        "client_msg_id": "id-1", "edited": { "user": "U04000007", "ts": "18.000000" },
+    });
+    let wanted = json!({
+        "ok": true, "channel": "C04000005", "ts": "17.000100", "message": message,
+    });
+    assert_eq!(reply, wanted);
+
+    let wanted = Body::ReadHistory(client::ReadHistory {
+        channel: channel().0,
+        oldest_ts: 17_000_100,
+        latest_ts: 17_000_100,
+        inclusive: true,
+        with_replies: true,
+        limit: 1,
+        ..client::ReadHistory::default()
+    });
+    assert_eq!(world.asked()[1..], [wanted]);
+    // A replica that does not know the message yet would seem to have lost it.
+    assert_eq!(*world.cells.min_positions.lock(), [0, POSITION]);
+}
+
+#[tokio::test]
+async fn a_resend_of_what_was_deleted_since_answers_without_a_text() {
+    let (_, reply) = send_again(page(vec![])).await;
+    let message = json!({
+        "type": "message", "subtype": "tombstone", "hidden": true, "user": "U04000007",
+        "team": "T00000001", "text": "", "ts": "17.000100", "client_msg_id": "id-1",
+    });
+    let wanted = json!({
+        "ok": true, "channel": "C04000005", "ts": "17.000100", "message": message,
+    });
+    assert_eq!(reply, wanted);
+}
+
+#[tokio::test]
+async fn a_resend_from_outside_says_only_that_it_was_sent() {
+    let refusal = ApiError::from(ErrorCode::ChannelNotFound).to_wire();
+    let (_, reply) = send_again(Answer::Error(refusal)).await;
+    let wanted = json!({ "ok": true, "channel": "C04000005", "ts": "17.000100" });
+    assert_eq!(reply, wanted);
+}
+
+#[tokio::test]
+async fn a_resend_whose_message_cannot_be_read_now_is_refused() {
+    let refusal = ApiError::from(ErrorCode::Unavailable).to_wire();
+    let (_, reply) = send_again(Answer::Error(refusal)).await;
+    assert_eq!(reply["error"], "unavailable");
 }
 
 #[tokio::test]
@@ -160,7 +247,7 @@ async fn refusals_of_the_cells_keep_their_codes_and_are_counted() {
         if code == ErrorCode::Ratelimited {
             continue;
         }
-        let error = causeway_protocol::ApiError::new(code, "why");
+        let error = ApiError::new(code, "why");
         let refusals = [Ok(Answer::Error(error.to_wire())), Err(error)];
         for refused in refusals {
             let world = World::hearing([refused]);

@@ -7,10 +7,12 @@ use causeway_protocol::{ApiError, ErrorCode};
 use futures::stream;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::BODY_BYTES_MAX;
 use super::super::methods::METHODS;
 use super::World;
+use crate::https::loopback::Loopback;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -28,6 +30,36 @@ async fn a_body_has_up_to_a_mebibyte() {
         let body = HttpBody::from_stream(stream::iter(chunks));
         let heard = world.post("chat.postMessage", kind, body).await;
         assert_eq!(heard.error(), "too_large");
+    }
+}
+
+#[tokio::test]
+async fn who_sends_far_too_much_hears_so() {
+    let world = World::answering([]);
+    let site = Loopback::serve(world.app.clone()).await;
+    let body = vec![b'x'; 5 * BODY_BYTES_MAX];
+    for method in ["api.test", "users.list", "users.nothing"] {
+        let head = format!(
+            "POST /api/{method} HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut client = site.connect().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        // All of it is taken from a client that does not listen meanwhile.
+        client.write_all(&body).await.unwrap();
+        client.flush().await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        let (_, json) = answer.split_once("\r\n\r\n").unwrap();
+        let json: Value = serde_json::from_str(json).unwrap();
+        let unknown = method == "users.nothing";
+        let code = if unknown {
+            "unknown_method"
+        } else {
+            "too_large"
+        };
+        assert_eq!(json["error"], code);
     }
 }
 

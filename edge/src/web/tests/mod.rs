@@ -30,6 +30,9 @@ use crate::upstream::Ask;
 /// The end of the year 9999: a test's token does not expire.
 const FAR_S: u64 = 253_402_300_799;
 
+/// Of every answer of the cells.
+const POSITION: u64 = 9;
+
 fn me() -> UserId {
     UserId::new(WorkspaceId(1), 7)
 }
@@ -43,6 +46,8 @@ fn channel() -> ChannelId {
 #[derive(Default)]
 struct Cells {
     asked: Mutex<Vec<(UserId, Body)>>,
+    /// What was asked with it.
+    min_positions: Mutex<Vec<u64>>,
     answers: Mutex<VecDeque<Result<Answer, ApiError>>>,
 }
 
@@ -53,11 +58,12 @@ impl Ask for Cells {
         request: client::Request,
     ) -> BoxFuture<'_, Result<client::Response, ApiError>> {
         self.asked.lock().push((user, request.body.unwrap()));
+        self.min_positions.lock().push(request.min_position);
         match self.answers.lock().pop_front() {
             None => future::pending().boxed(),
             Some(answer) => {
                 let response = answer.map(|answer| client::Response {
-                    position: 1,
+                    position: POSITION,
                     result: Some(answer),
                 });
                 future::ready(response).boxed()
@@ -112,6 +118,7 @@ impl World {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let cells = Arc::new(Cells {
             asked: Mutex::default(),
+            min_positions: Mutex::default(),
             answers: Mutex::new(answers.into_iter().collect()),
         });
         let refusals = Arc::<Refusals>::default();
