@@ -34,6 +34,7 @@ pub struct NodeArgs {
 pub async fn core(args: NodeArgs) -> anyhow::Result<()> {
     let loaded = config::load_core(&args.config, &overrides(&args)?)?;
     start_log(&loaded.log)?;
+    warn_of_ignored(&loaded.ignored);
     let wan = loaded.config.backbone.wan.clone();
     let run = |stop| causeway_core_region::run(loaded.config, stop);
     until_stopped(run, wan.zip(loaded.wan_file), args.stop_with_stdin).await
@@ -46,13 +47,20 @@ pub async fn core(args: NodeArgs) -> anyhow::Result<()> {
 pub async fn edge(args: NodeArgs) -> anyhow::Result<()> {
     let loaded = config::load_edge(&args.config, &overrides(&args)?)?;
     start_log(&loaded.log)?;
+    warn_of_ignored(&loaded.ignored);
     let wan = loaded.config.backbone.wan.clone();
     let run = |stop| causeway_edge::run(loaded.config, stop);
     until_stopped(run, wan.zip(loaded.wan_file), args.stop_with_stdin).await
 }
 
 fn overrides(args: &NodeArgs) -> Result<Overrides, config::ConfigError> {
-    Overrides::new(std::env::vars(), &args.overrides)
+    Overrides::new(std::env::vars_os(), &args.overrides)
+}
+
+fn warn_of_ignored(variables: &[String]) {
+    for variable in variables {
+        tracing::warn!(variable, "ignored: this kind of node has no such section");
+    }
 }
 
 async fn until_stopped<F, E>(

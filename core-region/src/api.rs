@@ -58,10 +58,14 @@ impl Api {
     pub fn register(&self, services: Services) -> Services {
         let (api, admin) = (self.clone(), self.clone());
         services
-            .call(Method::Api, &[Role::Edge, Role::Core], move |_, body| {
-                let api = api.clone();
-                async move { api.api_call(body).await }
-            })
+            .call(
+                Method::Api,
+                &[Role::Edge, Role::Core, Role::Operator],
+                move |_, body| {
+                    let api = api.clone();
+                    async move { api.api_call(body).await }
+                },
+            )
             .call(
                 Method::Admin,
                 &[Role::Operator, Role::Core],
@@ -150,17 +154,31 @@ impl Api {
         let directory = self.cell(CellId::DIRECTORY)?;
         let home = region(&create.home_region)?;
         let placed = place_workspace(directory.consensus().as_ref(), &create.name, &home).await;
-        let reply = placed.map(|workspace| {
-            let workspace = client::Workspace {
-                id: workspace.0,
-                name: create.name,
-                // That of the one that was there, if one was.
-                home_region: self.home_of(workspace).unwrap_or(create.home_region),
-            };
+        let reply = match placed {
+            Ok(workspace) => self.placed(workspace, create.name).await,
+            Err(error) => Err(error),
+        };
+        let reply = reply.map(|workspace| {
             let body = Some(admin_reply::Body::Workspace(workspace));
             AdminReply { body }.encode_to_vec()
         });
         Ok(self.routed(CellId::DIRECTORY, reply))
+    }
+
+    /// A workspace as it is, which may have been there before, with another home.
+    async fn placed(
+        &self,
+        workspace: WorkspaceId,
+        name: String,
+    ) -> Result<client::Workspace, ApiError> {
+        let cell = self.cell_of(workspace).await?;
+        let book = self.book();
+        let record = book.cell(cell).ok_or(ErrorCode::WorkspaceNotFound)?;
+        Ok(client::Workspace {
+            id: workspace.0,
+            name,
+            home_region: record.home_region.clone(),
+        })
     }
 
     async fn command(&self, workspace: WorkspaceId, body: Body) -> Result<Bytes, ApiError> {
@@ -273,12 +291,6 @@ impl Api {
         let cell = known.ok().and_then(Result::ok);
         let cell = cell.and_then(|book| book.cell_of(workspace));
         Ok(cell.ok_or(ErrorCode::WorkspaceNotFound)?)
-    }
-
-    fn home_of(&self, workspace: WorkspaceId) -> Option<String> {
-        let book = self.book();
-        let cell = book.cell(book.cell_of(workspace)?)?;
-        Some(cell.home_region.clone())
     }
 
     fn cell(&self, cell: CellId) -> Result<Arc<crate::cell::Cell>, ApiError> {

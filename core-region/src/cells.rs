@@ -9,7 +9,7 @@ use causeway_gossip::{Gossip, Membership};
 use causeway_protocol::backbone::{Cell as CellRecord, LeaderHint};
 use causeway_protocol::{CellId, Name, NodeId};
 use causeway_transport::backbone::{Backbone, PeerEvent};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,12 @@ const HOMECOMING_EVERY: Duration = Duration::from_secs(1);
 /// the ordinary election timeout takes over.
 const CAMPAIGNS: usize = 16;
 /// Between two of them.
-const CAMPAIGN_PAUSE: Duration = Duration::from_millis(250);
+const CAMPAIGN_PAUSE: Duration = Duration::from_millis(150);
+/// The epoch in which a cell is founded; later ones find it there.
+const FIRST_EPOCH: u64 = 1;
+/// A change of replicas waits for the new ones to catch up, and is taken up
+/// again after this long.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The cells of this node; clones share them.
 #[derive(Clone, Default)]
@@ -79,6 +84,10 @@ impl Cells {
         self.0.cells.write().insert(cell.id(), cell);
     }
 
+    fn remove(&self, cell: CellId) -> Option<Arc<Cell>> {
+        self.0.cells.write().remove(&cell)
+    }
+
     fn election(&self) {
         self.0.elections.send_modify(|count| *count += 1);
     }
@@ -89,6 +98,20 @@ impl Cells {
         let stopping = stopping.iter().map(|cell| cell.consensus().stop());
         futures::future::join_all(stopping).await;
         self.0.cells.write().clear();
+    }
+}
+
+/// Groups whose members are being changed, one change at a time.
+#[derive(Debug, Clone, Default)]
+struct Changes(Arc<Mutex<BTreeSet<CellId>>>);
+
+impl Changes {
+    fn begin(&self, cell: CellId) -> bool {
+        self.0.lock().insert(cell)
+    }
+
+    fn end(&self, cell: CellId) {
+        self.0.lock().remove(&cell);
     }
 }
 
@@ -168,11 +191,13 @@ impl CellHost {
         let mut events = self.backbone.events();
         let mut homecoming = tokio::time::interval(HOMECOMING_EVERY);
         let mut present = homecoming::Presence::default();
+        let mut changing = Changes::default();
         loop {
             let records: Vec<CellRecord> = {
                 let book = changed.borrow_and_update();
                 book.cells().cloned().collect()
             };
+            self.stop_surplus(&records).await;
             self.start_missing(&records, &publish).await?;
             loop {
                 tokio::select! {
@@ -184,6 +209,7 @@ impl CellHost {
                     _ = homecoming.tick() => {
                         let members = self.gossip.membership();
                         self.send_home(&records, &members, &mut present).await;
+                        self.change_members(&records, &mut changing);
                     }
                     event = events.recv() => {
                         if let Ok(PeerEvent::Down { peer, .. }) = event {
@@ -210,7 +236,7 @@ impl CellHost {
             let machine = Arc::new(CellMachine::new(id, Arc::clone(publish)));
             let cell = self.start(state, machine).await?;
             tracing::info!(cell = %id, "a replica has started");
-            if founder(record) == Some(self.node) {
+            if record.epoch == FIRST_EPOCH && founder(record) == Some(self.node) {
                 self.found(Arc::clone(&cell), record);
             }
             self.lead_if_nobody_does(cell, record);
@@ -218,26 +244,56 @@ impl CellHost {
         Ok(())
     }
 
+    /// A replica that the directory has given to another node is stopped. Its log
+    /// stays on the disk: a node that gets the cell back goes on from there.
+    async fn stop_surplus(&self, records: &[CellRecord]) {
+        for record in records {
+            let held_here = record.replicas.iter().any(|r| r.node_id == self.node.0);
+            // Every core node has a replica of the directory, in use or not.
+            if held_here || CellId(record.id) == CellId::DIRECTORY {
+                continue;
+            }
+            if let Some(cell) = self.cells.remove(CellId(record.id)) {
+                tracing::info!(cell = %cell.id(), "the replica is another node's now");
+                cell.consensus().stop().await;
+            }
+        }
+    }
+
     fn found(&self, cell: Arc<Cell>, record: &CellRecord) {
         let voters: BTreeSet<NodeId> = voters(record).collect();
-        let learners: BTreeSet<NodeId> = learners(record).collect();
         tokio::spawn(async move {
-            let consensus = cell.consensus();
-            let founded = consensus.found(voters.clone()).await;
-            if let Err(error) = founded {
+            if let Err(error) = cell.consensus().found(voters).await {
                 tracing::error!(cell = %cell.id(), %error, "the cell was not founded");
-                return;
-            }
-            if learners.is_empty() {
-                return;
-            }
-            let mut leadership = consensus.leadership();
-            if leadership.wait_for(|l| l.ready).await.is_ok()
-                && let Err(error) = consensus.set_members(voters, learners).await
-            {
-                tracing::warn!(cell = %cell.id(), %error, "learners were not added");
             }
         });
+    }
+
+    /// Leaders have their groups changed to what the directory says.
+    fn change_members(&self, records: &[CellRecord], changing: &mut Changes) {
+        for record in records {
+            let id = CellId(record.id);
+            let Some(cell) = self.cells.get(id) else {
+                continue;
+            };
+            let status = cell.consensus().status();
+            let wanted_voters: BTreeSet<NodeId> = voters(record).collect();
+            let wanted_learners: BTreeSet<NodeId> = learners(record).collect();
+            let as_wanted = status.voters == wanted_voters && status.learners == wanted_learners;
+            if !status.leadership.ready || as_wanted || !changing.begin(id) {
+                continue;
+            }
+            let changing = changing.clone();
+            tokio::spawn(async move {
+                let change = cell.consensus().set_members(wanted_voters, wanted_learners);
+                match tokio::time::timeout(CHANGE_TIMEOUT, change).await {
+                    Ok(Ok(())) => tracing::info!(cell = %id, "the replicas have changed"),
+                    Ok(Err(error)) => tracing::warn!(cell = %id, %error, "will be tried again"),
+                    Err(_) => tracing::warn!(cell = %id, "changing replicas takes long"),
+                }
+                changing.end(id);
+            });
+        }
     }
 
     /// After a start, a replica at home that hears of no leader asks for an

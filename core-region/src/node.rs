@@ -23,7 +23,7 @@ use crate::cell::now_us;
 use crate::cells::{CellHost, Cells};
 use crate::channel_server::ChannelServer;
 use crate::consensus::{GroupError, Groups, RaftTimings};
-use crate::directory::{DirectoryMachine, Founder, Founding, SharedBook};
+use crate::directory::{DirectoryMachine, Founder, Founding, Keeper, SharedBook};
 use crate::http::{self, Health};
 use crate::leaders;
 use crate::state::CellState;
@@ -55,6 +55,9 @@ pub struct CoreConfig {
     pub raft: RaftTimings,
     /// What a new world looks like; `None` = this node waits for one.
     pub founding: Option<Founding>,
+    /// A node that has been away for so long is replaced by another of its
+    /// region, if there is one.
+    pub replace_after: Duration,
     /// Where health checks and metrics are served.
     pub http: SocketAddr,
     /// Signs tokens.
@@ -208,6 +211,13 @@ impl CoreNode {
             };
             tokio::spawn(founder.run(stop.clone()));
         }
+        let keeper = Keeper {
+            directory: Arc::clone(directory.consensus()),
+            book: book.clone(),
+            gossip: gossip.clone(),
+            replace_after: config.replace_after,
+        };
+        task("placement", Box::pin(keeper.run(stop.clone())));
         let (have, take) = (book.clone(), book.clone());
         task(
             "following the directory",

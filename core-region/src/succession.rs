@@ -8,7 +8,7 @@ use causeway_protocol::{CellId, NodeId};
 
 /// The next in line waits this much longer: an election across an ocean is over
 /// by then.
-const STEP: Duration = Duration::from_millis(600);
+const STEP: Duration = Duration::from_millis(450);
 
 /// How long `me` waits before its campaign against `lost`. The order differs
 /// from cell to cell, so that the cells of a lost node are spread over the rest.

@@ -12,11 +12,14 @@ use causeway_transport::backbone::{Backbone, CallError};
 use futures::future::BoxFuture;
 use prost::Message;
 
-use crate::routes::Routes;
+use crate::routes::{Leader, Routes};
 use crate::sync::SharedRoutes;
 
 /// One try at one node. A quorum across an ocean takes a fraction of this.
 const TRY_TIMEOUT: Duration = Duration::from_secs(2);
+/// A node without a connection is given this long: a handshake across the world
+/// and the answer. It is probably dead.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(800);
 /// After every replica has been tried in vain.
 const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
@@ -91,8 +94,15 @@ impl Router {
     ) -> Result<Bytes, ApiError> {
         let deadline = Instant::now() + budget;
         let mut tried = HashSet::new();
+        let mut hinted = self.hinted(cell);
         let mut last = format!("cell {cell} is not known");
         loop {
+            let now = self.hinted(cell);
+            if now != hinted {
+                // Whoever did not lead a moment ago may do so now.
+                tried.clear();
+                hinted = now;
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(ApiError::new(ErrorCode::Unavailable, last));
@@ -102,7 +112,10 @@ impl Router {
                 tokio::time::sleep(ROUND_PAUSE.min(left)).await;
                 continue;
             };
-            let timeout = left.min(TRY_TIMEOUT);
+            let timeout = match self.is_connected(node) {
+                true => left.min(TRY_TIMEOUT),
+                false => left.min(DIAL_TIMEOUT),
+            };
             let trying = self.call_once(node, method, body.clone(), timeout);
             let tried_this = match repeat {
                 Repeat::Unsafe => trying.await,
@@ -110,9 +123,8 @@ impl Router {
                 // whoever was waited for, it is not worth waiting any longer.
                 Repeat::Safe => tokio::select! {
                     tried = trying => tried,
-                    () = self.led_by_another(cell, node) => {
+                    () = self.led_by_another(cell, node, hinted) => {
                         tracing::debug!(%cell, %node, "given up for a new leader");
-                        tried.clear();
                         continue;
                     }
                 },
@@ -158,14 +170,18 @@ impl Router {
         Err(last)
     }
 
-    /// Ends when another leader of the cell becomes known than there was.
-    async fn led_by_another(&self, cell: CellId, tried: NodeId) {
+    /// The leader of a cell, as far as is known.
+    fn hinted(&self, cell: CellId) -> Option<Leader> {
+        self.routes.get().cell(cell)?.leader
+    }
+
+    /// Ends when another leader of the cell is known than was `hinted`.
+    async fn led_by_another(&self, cell: CellId, tried: NodeId, hinted: Option<Leader>) {
         let leader = |routes: &Routes| routes.cell(cell).and_then(|route| route.leader);
         let mut routes = self.routes.watch();
-        let known = leader(&routes.borrow_and_update());
         let changed = routes.wait_for(|routes| {
             let now = leader(routes);
-            now != known && now.is_some_and(|leader| leader.node != tried)
+            now != hinted && now.is_some_and(|leader| leader.node != tried)
         });
         if changed.await.is_err() {
             std::future::pending().await

@@ -28,10 +28,11 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Node to node: a dead peer is noticed well within two seconds.
+    /// Node to node: a dead peer is noticed as soon as QUIC allows for round
+    /// trips of 200 ms, which is after three probe timeouts.
     pub const BACKBONE: Self = Self {
-        idle_timeout: Duration::from_millis(1_500),
-        keep_alive: Duration::from_millis(400),
+        idle_timeout: Duration::from_millis(600),
+        keep_alive: Duration::from_millis(150),
     };
     /// Client to edge, as the edge offers it; a client may ask for less.
     pub const CLIENT_PLANE: Self = Self {
@@ -43,7 +44,8 @@ impl Liveness {
 /// Settings that all planes share.
 fn transport(liveness: Liveness) -> TransportConfig {
     let mut config = TransportConfig::default();
-    let idle = IdleTimeout::try_from(liveness.idle_timeout).expect("far below 2^62 ms");
+    // What QUIC cannot express is longer than any connection lives.
+    let idle = IdleTimeout::try_from(liveness.idle_timeout).unwrap_or(VarInt::MAX.into());
     config.max_idle_timeout(Some(idle));
     config.keep_alive_interval(Some(liveness.keep_alive));
     config
@@ -139,4 +141,19 @@ fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_beyond_what_quic_can_express_is_cut() {
+        let config = backbone_transport(Liveness {
+            idle_timeout: Duration::MAX,
+            ..Liveness::BACKBONE
+        });
+        let longest = VarInt::MAX.to_string();
+        assert!(format!("{config:?}").contains(&longest), "{config:?}");
+    }
 }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use causeway_protocol::Name;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
 use thiserror::Error;
 use x509_parser::extensions::GeneralName;
 
@@ -103,6 +105,14 @@ pub enum TlsError {
         /// What is wrong.
         reason: String,
     },
+    /// Certificate and key belong to different pairs.
+    #[error("{key}: not the key of the certificate {certificate}")]
+    Pair {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
     /// Certificate and key do not make a usable pair.
     #[error("certificate or key: {0}")]
     Rustls(#[from] rustls::Error),
@@ -131,11 +141,29 @@ impl Credentials {
     /// Reads PEM files.
     ///
     /// # Errors
-    /// [`TlsError::File`] names the one that cannot be used.
+    /// [`TlsError::File`] names the one that cannot be used, [`TlsError::Pair`]
+    /// both when they do not belong together.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let chain = load_certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|e| file_error(key, &e))?;
-        Ok(Self { chain, key })
+        let der = PrivateKeyDer::from_pem_file(key).map_err(|e| file_error(key, &e))?;
+        let signing = any_supported_type(&der).map_err(|e| file_error(key, &e))?;
+        match CertifiedKey::new(chain.clone(), signing).keys_match() {
+            // Of some kinds of keys the public half is not known here.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                return Err(TlsError::Pair {
+                    certificate: certificate.into(),
+                    key: key.into(),
+                });
+            }
+            Err(error) => return Err(file_error(certificate, &error)),
+        }
+        Ok(Self { chain, key: der })
+    }
+
+    /// The node that the certificate names, if it names one.
+    pub fn identity(&self) -> Option<PeerIdentity> {
+        PeerIdentity::from_certificate(self.chain.first()?)
     }
 
     /// Takes what [`crate::ca`] has made.
@@ -302,6 +330,45 @@ fn quic_client(config: ClientConfig) -> Result<QuicClientConfig, TlsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ca::{Authority, Pem};
+
+    fn identity() -> PeerIdentity {
+        PeerIdentity {
+            role: Role::Edge,
+            name: "nyc-1".parse().unwrap(),
+        }
+    }
+
+    fn load(public: &Pem, private: &Pem) -> Result<Credentials, TlsError> {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("a.pem"), folder.path().join("b.key"));
+        std::fs::write(&certificate, &public.public).unwrap();
+        std::fs::write(&key, &private.private).unwrap();
+        Credentials::load(&certificate, &key)
+    }
+
+    #[test]
+    fn a_certificate_names_its_node() {
+        let authority = Authority::new("test", 1).unwrap();
+        let node = authority.issue_node(&identity(), 1).unwrap();
+        assert_eq!(load(&node, &node).unwrap().identity(), Some(identity()));
+        let server = authority.issue_server(&["localhost"], &[], 1).unwrap();
+        assert_eq!(load(&server, &server).unwrap().identity(), None);
+    }
+
+    #[test]
+    fn a_key_that_belongs_to_another_certificate_is_named_with_it() {
+        let authority = Authority::new("test", 1).unwrap();
+        let one = authority.issue_node(&identity(), 1).unwrap();
+        let other = authority.issue_node(&identity(), 1).unwrap();
+        let error = load(&one, &other).unwrap_err();
+        assert!(matches!(error, TlsError::Pair { .. }), "{error}");
+        let error = error.to_string();
+        assert!(
+            error.contains("a.pem") && error.contains("b.key"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn identities_round_trip_and_strangers_are_refused() {

@@ -2,8 +2,10 @@
 //!
 //! `CAUSEWAY_BACKBONE_LISTEN` and `--set backbone.listen=…` both stand for the
 //! key `listen` in `[backbone]`. An unknown key is an error that names file,
-//! line and key.
+//! line and key; a variable of an unknown section is none of ours. Values are
+//! checked before anything starts.
 
+mod checks;
 mod layers;
 mod sections;
 
@@ -13,10 +15,12 @@ use causeway_core_region::CoreConfig;
 use causeway_edge::EdgeConfig;
 use causeway_protocol::NameError;
 use causeway_protocol::token::TokenError;
-use causeway_transport::tls::TlsError;
+use causeway_transport::tls::{PeerIdentity, TlsError};
 use causeway_transport::wan::WanFileError;
 use thiserror::Error;
 
+pub use checks::WrongValue;
+use layers::ConfigFile;
 pub use layers::Overrides;
 pub use sections::{
     BackboneSection, ClientsSection, CoreFile, EdgeFile, FoundingSection, GossipSection,
@@ -51,6 +55,34 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
     },
+    /// A value that cannot be.
+    #[error("{path}: {wrong}{}", set_by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Key, value, and what is allowed.
+        wrong: Box<WrongValue>,
+        /// The variable or flag that has set it.
+        set_by: Option<String>,
+    },
+    /// The node's certificate is another node's.
+    #[error("{path}: the certificate of {found}, but [node] says that this is {wanted}")]
+    Identity {
+        /// The certificate.
+        path: PathBuf,
+        /// Whose it is.
+        found: PeerIdentity,
+        /// Whose it must be.
+        wanted: PeerIdentity,
+    },
+    /// The node's certificate is nobody's.
+    #[error("{path}: the certificate names no node; it must name {wanted}")]
+    NoIdentity {
+        /// The certificate.
+        path: PathBuf,
+        /// Whose it must be.
+        wanted: PeerIdentity,
+    },
     /// A certificate, key or CA.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -79,6 +111,8 @@ pub struct Loaded<T> {
     pub log: LogSection,
     /// The emulated network's file, when there is one.
     pub wan_file: Option<PathBuf>,
+    /// Variables that look as if they were meant for a node and have no effect.
+    pub ignored: Vec<String>,
 }
 
 /// Loads the configuration of a core node.
@@ -87,7 +121,10 @@ pub struct Loaded<T> {
 /// [`ConfigError`], with file, line and key where there are such.
 pub fn load_core(path: &Path, overrides: &Overrides) -> Result<Loaded<CoreConfig>, ConfigError> {
     let file: CoreFile = layers::load(path, overrides)?;
-    file.resolve(base(path))
+    Ok(Loaded {
+        ignored: overrides.ignored(CoreFile::SECTIONS),
+        ..file.resolve(base(path))?
+    })
 }
 
 /// Loads the configuration of an edge node.
@@ -96,7 +133,10 @@ pub fn load_core(path: &Path, overrides: &Overrides) -> Result<Loaded<CoreConfig
 /// [`ConfigError`], with file, line and key where there are such.
 pub fn load_edge(path: &Path, overrides: &Overrides) -> Result<Loaded<EdgeConfig>, ConfigError> {
     let file: EdgeFile = layers::load(path, overrides)?;
-    file.resolve(base(path))
+    Ok(Loaded {
+        ignored: overrides.ignored(EdgeFile::SECTIONS),
+        ..file.resolve(base(path))?
+    })
 }
 
 /// Relative paths in a file are relative to the file.

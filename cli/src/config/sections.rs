@@ -12,7 +12,7 @@ use causeway_protocol::backbone::Survive;
 use causeway_protocol::token::{Signer, Verifier};
 use causeway_transport::backbone::BackboneConfig;
 use causeway_transport::endpoint::Liveness;
-use causeway_transport::tls::{Credentials, Roots};
+use causeway_transport::tls::{Credentials, PeerIdentity, Role, Roots};
 use causeway_transport::wan::Wan;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,9 @@ pub struct CoreFile {
     /// What a new world looks like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub founding: Option<FoundingSection>,
+    /// Where replicas go.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub placement: PlacementSection,
     /// The emulated network.
     #[serde(default, skip_serializing_if = "is_default")]
     pub wan: WanSection,
@@ -119,14 +122,18 @@ fn is_default<T: Default + PartialEq>(section: &T) -> bool {
     *section == T::default()
 }
 
-fn liveness(default: Liveness, idle_ms: Option<u64>, keep_alive_ms: Option<u64>) -> Liveness {
+pub(super) fn liveness(
+    default: Liveness,
+    idle_ms: Option<u64>,
+    keep_alive_ms: Option<u64>,
+) -> Liveness {
     Liveness {
         idle_timeout: idle_ms.map_or(default.idle_timeout, Duration::from_millis),
         keep_alive: keep_alive_ms.map_or(default.keep_alive, Duration::from_millis),
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -205,6 +212,23 @@ pub struct TokensSection {
 pub struct VerifySection {
     /// Public Ed25519 keys (PEM), all that are valid at a time.
     pub verify_keys: Vec<PathBuf>,
+}
+
+/// `[placement]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PlacementSection {
+    /// A core node that has been away for so long gives its replicas to another
+    /// node of its region, if there is one.
+    pub replace_after_ms: u64,
+}
+
+impl Default for PlacementSection {
+    fn default() -> Self {
+        Self {
+            replace_after_ms: 300_000,
+        }
+    }
 }
 
 /// `[founding]`
@@ -303,13 +327,28 @@ impl NodeSection {
     fn zone(&self) -> Name {
         self.zone.clone().unwrap_or_else(|| self.place.clone())
     }
+
+    fn identity(&self, role: Role) -> PeerIdentity {
+        PeerIdentity {
+            role,
+            name: self.name.clone(),
+        }
+    }
 }
 
 impl BackboneSection {
-    fn resolve(&self, base: &Path, wan: Option<Wan>) -> Result<BackboneConfig, ConfigError> {
+    fn resolve(
+        &self,
+        base: &Path,
+        node: PeerIdentity,
+        wan: Option<Wan>,
+    ) -> Result<BackboneConfig, ConfigError> {
+        let certificate = base.join(&self.certificate);
+        let credentials = Credentials::load(&certificate, &base.join(&self.key))?;
+        must_name(certificate, credentials.identity(), node)?;
         Ok(BackboneConfig {
             listen: self.listen,
-            credentials: Credentials::load(&base.join(&self.certificate), &base.join(&self.key))?,
+            credentials,
             roots: Roots::load(&base.join(&self.ca))?,
             liveness: liveness(Liveness::BACKBONE, self.idle_timeout_ms, self.keep_alive_ms),
             wan,
@@ -340,6 +379,22 @@ impl RaftSection {
             propose_timeout: Duration::from_millis(self.propose_timeout_ms),
             snapshot_every: self.snapshot_every,
         }
+    }
+}
+
+impl VerifySection {
+    fn resolve(&self, base: &Path) -> Result<Verifier, ConfigError> {
+        let mut pems = Vec::new();
+        for key in &self.verify_keys {
+            let path = base.join(key);
+            let pem = read(&path)?;
+            // Each by itself, so that the error names the one that is wrong.
+            Verifier::from_pems([&pem]).map_err(|source| ConfigError::Token { path, source })?;
+            pems.push(pem);
+        }
+        let path = self.verify_keys.first().map(|key| base.join(key));
+        let path = path.unwrap_or_default();
+        Verifier::from_pems(pems).map_err(|source| ConfigError::Token { path, source })
     }
 }
 
@@ -383,12 +438,13 @@ impl CoreFile {
             region: self.node.place.clone(),
             zone: self.node.zone(),
             data_dir: base.join(&self.node.data_dir),
-            backbone: self.backbone.resolve(base, wan)?,
+            backbone: (self.backbone).resolve(base, self.node.identity(Role::Core), wan)?,
             advertise: self.backbone.advertise(),
             seeds: self.backbone.seeds,
             gossip: self.gossip.resolve(),
             raft: self.raft.resolve(),
             founding: self.founding.as_ref().map(FoundingSection::resolve),
+            replace_after: Duration::from_millis(self.placement.replace_after_ms),
             http: self.http.listen,
             signer: signer.transpose()?,
         };
@@ -396,6 +452,7 @@ impl CoreFile {
             config,
             log: self.log,
             wan_file,
+            ignored: Vec::new(),
         })
     }
 }
@@ -403,22 +460,13 @@ impl CoreFile {
 impl EdgeFile {
     pub(super) fn resolve(self, base: &Path) -> Result<Loaded<EdgeConfig>, ConfigError> {
         let (wan, wan_file) = self.wan.resolve(base)?;
-        let keys = self.tokens.verify_keys.iter().map(|key| base.join(key));
-        let keys: Vec<PathBuf> = keys.collect();
-        let pems = keys
-            .iter()
-            .map(|path| read(path))
-            .collect::<Result<Vec<_>, _>>()?;
-        let verifier = Verifier::from_pems(pems).map_err(|source| ConfigError::Token {
-            path: keys.first().cloned().unwrap_or_default(),
-            source,
-        })?;
+        let verifier = self.tokens.resolve(base)?;
         let clients = &self.clients;
         let (certificate, key) = (base.join(&clients.certificate), base.join(&clients.key));
         let config = EdgeConfig {
             name: self.node.name.clone(),
             pop: self.node.place.clone(),
-            backbone: self.backbone.resolve(base, wan)?,
+            backbone: (self.backbone).resolve(base, self.node.identity(Role::Edge), wan)?,
             advertise: self.backbone.advertise(),
             seeds: self.backbone.seeds,
             gossip: self.gossip.resolve(),
@@ -437,7 +485,25 @@ impl EdgeFile {
             config,
             log: self.log,
             wan_file,
+            ignored: Vec::new(),
         })
+    }
+}
+
+/// A node with another's certificate would be taken for the other by all.
+fn must_name(
+    path: PathBuf,
+    found: Option<PeerIdentity>,
+    wanted: PeerIdentity,
+) -> Result<(), ConfigError> {
+    match found {
+        Some(found) if found == wanted => Ok(()),
+        Some(found) => Err(ConfigError::Identity {
+            path,
+            found,
+            wanted,
+        }),
+        None => Err(ConfigError::NoIdentity { path, wanted }),
     }
 }
 

@@ -180,6 +180,7 @@ fn core_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> CoreFil
             signing_key: Some("../tokens.key".into()),
         },
         founding: founding(all, new),
+        placement: Default::default(),
         wan: wan_section(new),
         log: LogSection::default(),
     }

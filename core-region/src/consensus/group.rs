@@ -50,9 +50,9 @@ pub struct RaftTimings {
 impl Default for RaftTimings {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(300),
-            election_min: Duration::from_millis(1_000),
-            election_max: Duration::from_millis(1_600),
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_millis(500),
+            election_max: Duration::from_millis(700),
             propose_timeout: Duration::from_secs(4),
             snapshot_every: 20_000,
         }

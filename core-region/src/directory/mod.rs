@@ -3,8 +3,10 @@
 
 mod book;
 mod founding;
+mod keeper;
 mod machine;
 mod placement;
+mod replacement;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::state_records::{PlaceCells, command::Body};
 
 pub use book::Book;
 pub use founding::{Founder, Founding};
+pub use keeper::Keeper;
 pub use machine::DirectoryMachine;
 pub use placement::{Placement, PlacementError};
 
@@ -63,7 +66,7 @@ impl SharedBook {
     #[must_use]
     pub fn register(&self, services: Services) -> Services {
         let book = self.clone();
-        let roles = &[Role::Core, Role::Edge];
+        let roles = &[Role::Core, Role::Edge, Role::Operator];
         services.call(Method::Directory, roles, move |_, body: Bytes| {
             let mut book = book.watch();
             async move {

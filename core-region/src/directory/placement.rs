@@ -18,6 +18,14 @@ pub enum PlacementError {
     /// No core node is in the region.
     #[error("region {0} has no core node")]
     EmptyRegion(Name),
+    /// More cells than there are ids.
+    #[error("there are no ids for {count} more cells from {first_id} on")]
+    TooManyCells {
+        /// The first new one's id.
+        first_id: u32,
+        /// How many were asked for.
+        count: u32,
+    },
     /// `survive = "region"` has too few regions.
     #[error("surviving a region takes core nodes in {REGIONS} regions; there are {0}")]
     TooFewRegions(usize),
@@ -82,8 +90,10 @@ impl Placement {
         if regions.is_empty() {
             return Err(PlacementError::TooFewRegions(0));
         }
+        let end = first_id.checked_add(count);
+        let end = end.ok_or(PlacementError::TooManyCells { first_id, count })?;
         let homes = regions.iter().cycle();
-        (first_id..first_id + count)
+        (first_id..end)
             .zip(homes)
             .map(|(id, home)| self.cell(id, home, survive))
             .collect()
@@ -144,6 +154,26 @@ impl Placement {
             }));
         }
         Ok(replicas)
+    }
+
+    /// A replica in the place of `away`: in its region, on a node without one of
+    /// the cell, in its zone if there is one.
+    pub fn substitute(&mut self, cell: &Cell, away: &Replica) -> Option<Replica> {
+        let holds = |node: NodeId| cell.replicas.iter().any(|r| r.node_id == node.0);
+        let fits = |m: &Member| m.place.as_str() == away.region && !holds(m.node);
+        let (member, load) = (self.nodes.iter_mut())
+            .filter(|(member, _)| fits(member))
+            .min_by_key(|(member, load)| {
+                let elsewhere = member.zone.as_str() != away.zone;
+                (elsewhere, *load, member.name.clone())
+            })?;
+        *load += 1;
+        Some(Replica {
+            node_id: member.node.0,
+            region: member.place.to_string(),
+            zone: member.zone.to_string(),
+            learner: away.learner,
+        })
     }
 
     /// Gives a replica to the node with the fewest, in a region or a zone of it.
@@ -244,6 +274,18 @@ mod tests {
         assert!(matches!(
             one_zone.cell(1, &nowhere, Survive::Region),
             Err(PlacementError::EmptyRegion(_))
+        ));
+    }
+
+    #[test]
+    fn more_cells_than_ids_are_refused() {
+        let mut placement = Placement::new(three_regions(), []);
+        assert!(matches!(
+            placement.spread(1, u32::MAX, Survive::Region),
+            Err(PlacementError::TooManyCells {
+                count: u32::MAX,
+                ..
+            })
         ));
     }
 
