@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
-use causeway_protocol::{Name, UserId, WorkspaceId};
+use anyhow::{Context, bail, ensure};
+use causeway_protocol::client::{Channel, User, Workspace};
+use causeway_protocol::{ChannelId, Name, UserId, WorkspaceId};
 use clap::{Args, Subcommand};
 
 use crate::operator::Operator;
@@ -103,7 +104,8 @@ enum TokenCommand {
 /// Carries out an operator's command.
 ///
 /// # Errors
-/// The world's refusal, or that no core node answers.
+/// The world's refusal, that no core node answers, or that there is one with the
+/// name already, and it is not what was asked for.
 pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let world = World::load(args.world.as_deref())?;
     let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
@@ -114,6 +116,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         }
         Admin::Workspace(WorkspaceCommand::Create { name, home }) => {
             let workspace = operator.near(&home).create_workspace(&name, &home).await?;
+            as_asked_workspace(&workspace, &home)?;
             say(&WorkspaceId(workspace.id).to_string());
         }
         Admin::User(UserCommand::Create {
@@ -125,6 +128,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             let user = operator
                 .ensure_user(workspace, &name, &real_name, admin)
                 .await?;
+            as_asked_user(&user, &real_name, admin)?;
             say(&UserId(user.id).to_string());
         }
         Admin::Channel(ChannelCommand::Create {
@@ -133,14 +137,134 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
             private,
             members,
         }) => {
-            let channel = operator
-                .ensure_channel(workspace, &name, private, &members)
-                .await?;
-            say(&causeway_protocol::ChannelId(channel.id).to_string());
+            let channel = create_channel(&operator, workspace, &name, private, &members).await?;
+            say(&channel.to_string());
         }
         Admin::Token(TokenCommand::Issue { user }) => {
             say(&operator.issue_token(user).await?);
         }
     }
     Ok(())
+}
+
+/// Members are added once it is sure that this is the channel that was meant:
+/// whoever is added to a private channel reads all of it.
+async fn create_channel(
+    operator: &Operator,
+    workspace: WorkspaceId,
+    name: &str,
+    private: bool,
+    members: &[UserId],
+) -> anyhow::Result<ChannelId> {
+    let channel = operator
+        .ensure_channel(workspace, name, private, &[])
+        .await?;
+    as_asked_channel(&channel, private)?;
+    if !members.is_empty() {
+        operator
+            .ensure_channel(workspace, name, private, members)
+            .await?;
+    }
+    Ok(ChannelId(channel.id))
+}
+
+fn as_asked_workspace(found: &Workspace, home: &Name) -> anyhow::Result<()> {
+    ensure!(
+        found.home_region == home.as_str(),
+        "{} exists already, as workspace {} with its home in {}, not in {home}",
+        found.name,
+        WorkspaceId(found.id),
+        found.home_region,
+    );
+    Ok(())
+}
+
+fn as_asked_user(found: &User, real_name: &str, admin: bool) -> anyhow::Result<()> {
+    let (name, id) = (&found.name, UserId(found.id));
+    match (found.admin, admin) {
+        (false, true) => bail!("{name} exists already, as user {id}, who is no admin"),
+        (true, false) => bail!("{name} exists already, as user {id}, who is an admin"),
+        _ => {}
+    }
+    ensure!(
+        real_name.is_empty() || found.real_name == real_name,
+        "{name} exists already, as user {id} with the real name `{}`",
+        found.real_name,
+    );
+    Ok(())
+}
+
+fn as_asked_channel(found: &Channel, private: bool) -> anyhow::Result<()> {
+    let kind = match found.private {
+        true => "private",
+        false => "public",
+    };
+    ensure!(
+        found.private == private,
+        "{} exists already, as the {kind} channel {}",
+        found.name,
+        ChannelId(found.id),
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(result: anyhow::Result<()>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_workspace_with_another_home_is_told() {
+        let found = Workspace {
+            id: 7,
+            name: "acme".into(),
+            home_region: "eu-west".into(),
+        };
+        as_asked_workspace(&found, &"eu-west".parse().unwrap()).unwrap();
+        let told = told(as_asked_workspace(&found, &"us-east".parse().unwrap()));
+        for part in ["acme exists already", "in eu-west", "not in us-east"] {
+            assert!(told.contains(part), "`{part}` is missing in: {told}");
+        }
+    }
+
+    #[test]
+    fn a_user_with_other_rights_or_another_real_name_is_told() {
+        let user = |admin| User {
+            name: "ivy".into(),
+            real_name: "Ivy Lee".into(),
+            admin,
+            ..User::default()
+        };
+        as_asked_user(&user(false), "", false).unwrap();
+        as_asked_user(&user(true), "Ivy Lee", true).unwrap();
+        for (result, part) in [
+            (as_asked_user(&user(false), "", true), "is no admin"),
+            (as_asked_user(&user(true), "", false), "is an admin"),
+            (as_asked_user(&user(true), "Ivy", true), "`Ivy Lee`"),
+        ] {
+            let told = told(result);
+            assert!(told.starts_with("ivy exists already, as"), "{told}");
+            assert!(told.contains(part), "`{part}` is missing in: {told}");
+        }
+    }
+
+    #[test]
+    fn a_channel_of_the_other_kind_is_told() {
+        let channel = |private| Channel {
+            name: "secret".into(),
+            private,
+            ..Channel::default()
+        };
+        as_asked_channel(&channel(true), true).unwrap();
+        let told_public = told(as_asked_channel(&channel(false), true));
+        assert!(
+            told_public.contains("as the public channel"),
+            "{told_public}"
+        );
+        let told_private = told(as_asked_channel(&channel(true), false));
+        assert!(told_private.contains("as the private"), "{told_private}");
+    }
 }

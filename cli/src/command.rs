@@ -42,7 +42,7 @@ pub async fn main() -> ExitCode {
         Command::Admin(args) => admin::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Chat(args) => chat_command::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Replay(args) => replay::run(args).await,
-        Command::Chaos(args) => chaos::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Chaos(args) => chaos::run(args).await,
     };
     match result {
         Ok(code) => code,

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use causeway_protocol::backbone::{
-    AdminCall, AdminReply, CreateWorkspace, EnsureChannel, EnsureUser, IssueToken, NodeStatus,
-    PeerHello, RoutedReply, Status, admin_call, admin_reply, routed_reply,
+    AdminCall, AdminReply, ApiCall, CreateWorkspace, Directory, DirectoryPoll, EnsureChannel,
+    EnsureUser, IssueToken, NodeStatus, PeerHello, RoutedReply, Status, admin_call, admin_reply,
+    routed_reply,
 };
 use causeway_protocol::client;
-use causeway_protocol::{ApiError, Method, Name, NodeId, UserId, WorkspaceId};
+use causeway_protocol::{ApiError, CellId, Method, Name, NodeId, UserId, WorkspaceId};
 use causeway_transport::backbone::{Backbone, BackboneConfig, CallError};
 use causeway_transport::endpoint::Liveness;
 use futures::future::join_all;
@@ -25,6 +26,8 @@ use crate::world::World;
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
 /// A node that does not tell its status by then is left out.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
+/// A node of the same machine or site answers by then.
+const AT_ONCE: Duration = Duration::from_millis(50);
 /// Between tries to reach a core node.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -173,12 +176,74 @@ impl Operator {
     /// The world as each core node sees it that answers, in the order of the
     /// world's file.
     pub async fn statuses(&self) -> Vec<NodeStatus> {
+        self.statuses_within(STATUS_TIMEOUT).await
+    }
+
+    /// The same, leaving out who does not answer at once.
+    pub async fn statuses_now(&self) -> Vec<NodeStatus> {
+        self.statuses_within(AT_ONCE).await
+    }
+
+    async fn statuses_within(&self, limit: Duration) -> Vec<NodeStatus> {
         let asked = self.cores.iter().map(|(_, address)| {
             let status = self.status_at(*address);
-            tokio::time::timeout(STATUS_TIMEOUT, status)
+            tokio::time::timeout(limit, status)
         });
         let answers = join_all(asked).await;
         answers.into_iter().flatten().flatten().collect()
+    }
+
+    /// The directory: all cells and shards.
+    ///
+    /// # Errors
+    /// When no core node answers.
+    pub async fn directory(&self) -> anyhow::Result<Directory> {
+        let node = self.reach().await?;
+        let poll = DirectoryPoll {
+            have_version: 0,
+            at_once: true,
+        };
+        let body = poll.encode_to_vec().into();
+        let answer = self
+            .backbone
+            .call(node, Method::Directory, body, CALL_TIMEOUT);
+        Ok(Directory::decode(answer.await?)?)
+    }
+
+    /// Asks one replica of `cell`, and no other, on behalf of `user`.
+    ///
+    /// # Errors
+    /// The refusal, or that the node does not answer.
+    pub async fn ask_replica(
+        &self,
+        address: SocketAddr,
+        cell: CellId,
+        user: UserId,
+        body: client::request::Body,
+    ) -> anyhow::Result<client::response::Result> {
+        let node = self.reach_at(address).await?;
+        let call = ApiCall {
+            cell: cell.0,
+            user: user.0,
+            request: Some(client::Request {
+                min_position: 0,
+                body: Some(body),
+            }),
+            latest: false,
+        };
+        let call = call.encode_to_vec().into();
+        let answer = self.backbone.call(node, Method::Api, call, CALL_TIMEOUT);
+        let answer = match RoutedReply::decode(answer.await?)?.result {
+            Some(routed_reply::Result::Body(body)) => client::Response::decode(body)?,
+            Some(routed_reply::Result::Error(error)) => {
+                return Err(ApiError::from_wire(error).into());
+            }
+            None => bail!("an empty answer"),
+        };
+        match answer.result.context("an empty answer")? {
+            client::response::Result::Error(error) => Err(ApiError::from_wire(error).into()),
+            result => Ok(result),
+        }
     }
 
     async fn status_at(&self, address: SocketAddr) -> anyhow::Result<NodeStatus> {

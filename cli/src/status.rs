@@ -36,11 +36,17 @@ impl Progress {
 
 /// Whether every replica is there and has applied all there is.
 pub fn is_settled(statuses: &[NodeStatus]) -> bool {
+    have_caught_up(statuses, |_| true)
+}
+
+/// Whether the replicas on these nodes are there and have applied all there is.
+pub fn have_caught_up(statuses: &[NodeStatus], counts: impl Fn(u64) -> bool) -> bool {
     let progress = Progress::of(statuses);
     let mut cells = statuses.iter().flat_map(|status| &status.cells);
     cells.all(|cell| {
-        let mut replicas = cell.replicas.iter();
-        replicas.all(|replica| progress.lag(cell.cell, replica.node_id) == Some(0))
+        let replicas = cell.replicas.iter().map(|replica| replica.node_id);
+        let mut replicas = replicas.filter(|node| counts(*node));
+        replicas.all(|node| progress.lag(cell.cell, node) == Some(0))
     })
 }
 

@@ -1,6 +1,8 @@
 //! The ledger: what was sent, acknowledged and delivered, and what of it went
 //! wrong. Knows nothing of how clients work; it believes only what they saw.
 
+mod floor;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,8 @@ use bytes::Bytes;
 use causeway_protocol::{ChannelId, Name};
 use serde::Serialize;
 
-use super::floor::Floor;
+pub use self::floor::Floor;
+use crate::quantiles::{Quantiles, quantiles};
 
 /// A client, by its number.
 pub type ClientNumber = usize;
@@ -55,19 +58,8 @@ pub struct Scene<'a> {
     pub places: &'a [Name],
     /// The clients that are members of each channel.
     pub members: &'a HashMap<ChannelId, Vec<ClientNumber>>,
-    /// What distance alone costs.
-    pub floor: Floor<'a>,
-}
-
-/// 50th and 99th percentile and maximum, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Quantiles {
-    /// Half are below.
-    pub p50: f64,
-    /// All but one in a hundred are below.
-    pub p99: f64,
-    /// The largest.
-    pub max: f64,
+    /// What distance alone costs the messages of a channel.
+    pub floor: &'a dyn Fn(ChannelId) -> Floor<'a>,
 }
 
 /// Deliveries from one place to another.
@@ -81,7 +73,7 @@ pub struct Pair {
     pub deliveries: usize,
     /// From sending to delivery.
     pub latency_ms: Quantiles,
-    /// What distance alone costs.
+    /// What distance alone costs; the median, where homes differ.
     pub floor_ms: f64,
 }
 
@@ -201,23 +193,29 @@ impl Ledger {
         };
         let acknowledged = |sent: &Sent| matches!(sent.outcome, Some(Outcome::Acknowledged { .. }));
         let already = |sent: &Sent| matches!(sent.outcome, Some(Outcome::Acknowledged { earlier, .. }) if earlier);
-        let mut latencies = BTreeMap::<(Name, Name), Vec<Duration>>::new();
+        let mut pairs = BTreeMap::<(Name, Name), Vec<(Duration, Duration)>>::new();
         let mut added = Vec::new();
         self.each_delivery(scene, |sent, client, delivery| {
             let (from, to) = (&scene.places[sent.sender], &scene.places[client]);
             let latency = delivery.at.saturating_duration_since(sent.at);
-            added.push(signed_ms(latency, scene.floor.delivery(from, to)));
-            latencies
+            let floor = (scene.floor)(sent.channel).delivery(from, to);
+            added.push(signed_ms(latency, floor));
+            pairs
                 .entry((from.clone(), to.clone()))
                 .or_default()
-                .push(latency);
+                .push((latency, floor));
         });
-        let pairs = latencies.into_iter().map(|((from, to), latencies)| Pair {
-            deliveries: latencies.len(),
-            latency_ms: quantiles(latencies.iter().map(|l| signed_ms(*l, Duration::ZERO))),
-            floor_ms: signed_ms(scene.floor.delivery(&from, &to), Duration::ZERO),
-            from,
-            to,
+        let pairs = pairs.into_iter().map(|((from, to), times)| {
+            let quantiles_of = |part: fn(&(Duration, Duration)) -> Duration| {
+                quantiles(times.iter().map(|t| signed_ms(part(t), Duration::ZERO)))
+            };
+            Pair {
+                deliveries: times.len(),
+                latency_ms: quantiles_of(|(latency, _)| *latency),
+                floor_ms: quantiles_of(|(_, floor)| *floor).p50,
+                from,
+                to,
+            }
         });
         let pairs = pairs.collect();
         Report {
@@ -311,7 +309,7 @@ impl Ledger {
             };
             let from = &scene.places[sent.sender];
             let waited = at.saturating_duration_since(sent.at);
-            let pause = signed_ms(waited, scene.floor.acknowledgement(from));
+            let pause = signed_ms(waited, (scene.floor)(sent.channel).acknowledgement(from));
             let known = longest.entry(sent.channel).or_insert(pause);
             *known = known.max(pause);
         }
@@ -322,22 +320,6 @@ impl Ledger {
 /// `time` less `floor`, in milliseconds.
 fn signed_ms(time: Duration, floor: Duration) -> f64 {
     (time.as_secs_f64() - floor.as_secs_f64()) * 1e3
-}
-
-fn quantiles(values: impl Iterator<Item = f64>) -> Quantiles {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let at = |percent: usize| {
-        let rank = (percent * values.len()).div_ceil(100);
-        let value = values.get(rank.saturating_sub(1)).copied();
-        // Microseconds are enough.
-        (value.unwrap_or_default() * 1e3).round() / 1e3
-    };
-    Quantiles {
-        p50: at(50),
-        p99: at(99),
-        max: at(100),
-    }
 }
 
 #[cfg(test)]
@@ -384,7 +366,7 @@ mod tests {
             self.ledger.report(&Scene {
                 places: &places,
                 members: &members,
-                floor: Floor {
+                floor: &|_| Floor {
                     wan: None,
                     regions: &[],
                     home: &here,

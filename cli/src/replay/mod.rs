@@ -2,9 +2,8 @@
 //! what became of every message.
 
 mod export;
-mod floor;
-mod ledger;
 mod play;
+mod problem;
 mod stage;
 
 use std::path::PathBuf;
@@ -14,11 +13,11 @@ use std::time::{Duration, Instant};
 use causeway_protocol::Name;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use self::export::Export;
-use self::floor::Floor;
-use self::ledger::{Report, Scene};
+use crate::ledger::{Floor, Report, Scene};
 use crate::operator::Operator;
 use crate::output::say;
 use crate::world::World;
@@ -40,8 +39,9 @@ pub struct ReplayArgs {
     /// Its home region
     #[arg(long, default_value = "us-east")]
     home: Name,
-    /// Times as fast as it once happened [default: as fast as acknowledgements allow]
-    #[arg(long)]
+    /// Times as fast as it once happened, 0.001 to 1000000 [default: as fast as
+    /// acknowledgements allow]
+    #[arg(long, value_parser = speed)]
     speed: Option<f64>,
     /// Print one JSON object instead of the ledger for people
     #[arg(long)]
@@ -54,12 +54,6 @@ pub struct ReplayArgs {
 /// # Errors
 /// No such export or world, or a stage that cannot be set.
 pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    if args
-        .speed
-        .is_some_and(|speed| !(speed > 0.0 && speed.is_finite()))
-    {
-        anyhow::bail!("--speed is a number above 0");
-    }
     let export = Export::read(&args.path)?;
     let world = World::load(args.world.as_deref())?;
     let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
@@ -91,21 +85,44 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let report = ledger.report(&Scene {
         places: &places,
         members: &members,
-        floor: Floor {
+        floor: &|_| Floor {
             wan: model.as_ref(),
             regions: &world.regions,
             home: &args.home,
         },
     });
+    let told = Told {
+        report: &report,
+        skipped: export.skipped,
+        unknown_members: export.unknown_members,
+    };
     if args.json {
-        say(&serde_json::to_string(&report)?);
+        say(&serde_json::to_string(&told)?);
     } else {
-        say(&render(&report, &args, places.len(), took));
+        say(&render(&told, &args, places.len(), took));
     }
     Ok(match report.is_clean() && report.errors == 0 {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+/// The ledger, and what of the export never came into it.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// Messages without a text.
+    skipped: usize,
+    /// Members of channels whom the export does not know.
+    unknown_members: usize,
+}
+
+/// Beyond these bounds, either nothing would happen or everything at once.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok();
+    let speed = speed.filter(|speed| (0.001..=1_000_000.0).contains(speed));
+    speed.ok_or_else(|| "a speed is a number from 0.001 to 1000000".into())
 }
 
 fn progress_bar(args: &ReplayArgs) -> anyhow::Result<ProgressBar> {
@@ -119,7 +136,8 @@ fn progress_bar(args: &ReplayArgs) -> anyhow::Result<ProgressBar> {
 }
 
 /// The ledger, for people.
-fn render(report: &Report, args: &ReplayArgs, clients: usize, took: Duration) -> String {
+fn render(told: &Told<'_>, args: &ReplayArgs, clients: usize, took: Duration) -> String {
+    let report = told.report;
     let seconds = took.as_secs_f64();
     let mut text = format!(
         "{} into {} (home {}), {clients} clients, {seconds:.1} s\n\n",
@@ -138,6 +156,8 @@ fn render(report: &Report, args: &ReplayArgs, clients: usize, took: Duration) ->
         ("refused", report.refused),
         ("errors", report.errors),
         ("disconnects", report.disconnects),
+        ("without a text", told.skipped as u64),
+        ("unknown members", told.unknown_members as u64),
     ] {
         text += &format!("{name:>16}  {value}\n");
     }
@@ -169,4 +189,19 @@ fn render(report: &Report, args: &ReplayArgs, clients: usize, took: Duration) ->
         false => "\n\nTHE LEDGER DOES NOT ADD UP",
     };
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speeds_have_bounds() {
+        for (text, value) in [("0.001", 0.001), ("2", 2.0), ("1e6", 1e6)] {
+            assert_eq!(speed(text), Ok(value));
+        }
+        for text in ["1e-300", "0", "-1", "1e7", "inf", "NaN", "fast", ""] {
+            assert!(speed(text).is_err(), "{text}");
+        }
+    }
 }

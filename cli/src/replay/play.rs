@@ -12,8 +12,8 @@ use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
 use super::export::{Export, ExportMessage};
-use super::ledger::{ClientNumber, Ledger};
 use super::stage::Stage;
+use crate::ledger::{ClientNumber, Ledger};
 
 /// What clients have seen and the ledger has not taken in.
 const SIGHTS_MAX: usize = 64 * 1024;

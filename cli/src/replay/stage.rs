@@ -2,20 +2,16 @@
 //! connected client for every user, spread over all PoPs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use causeway_client::{Client, ClientConfig, Event, endpoint};
 use causeway_protocol::{ChannelId, Name, UserId, WorkspaceId};
 use causeway_transport::wan::Wan;
 use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
-use quinn::Endpoint;
-use tokio::sync::mpsc;
 
 use super::export::Export;
-use super::ledger::ClientNumber;
-use crate::chat_command::LIVELY;
+use crate::actors::{Actor, connect, endpoints};
+use crate::ledger::ClientNumber;
 use crate::operator::Operator;
 use crate::world::World;
 
@@ -23,16 +19,6 @@ use crate::world::World;
 const CALLS: usize = 16;
 /// Clients that connect at a time.
 const CONNECTS: usize = 16;
-/// A client is connected by then.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A connected user.
-pub struct Actor {
-    /// The client.
-    pub client: Client,
-    /// What it is told.
-    pub events: mpsc::Receiver<Event>,
-}
 
 /// Everything a replay plays with.
 pub struct Stage {
@@ -64,7 +50,8 @@ pub async fn set(
 ) -> anyhow::Result<Stage> {
     let operator = operator.near(home);
     progress.set_message("workspace");
-    let created = operator.create_workspace(workspace, home).await?;
+    let created = operator.create_workspace(workspace, home).await;
+    let created = created.with_context(|| format!("workspace `{workspace}`"))?;
     if created.home_region != home.as_str() {
         bail!(
             "{workspace} is at home in {}, not in {home}",
@@ -78,7 +65,9 @@ pub async fn set(
             let operator = operator.clone();
             async move {
                 let created = operator.ensure_user(id, &user.name, &user.real_name, false);
-                let user = UserId(created.await?.id);
+                let created = created.await;
+                let created = created.with_context(|| format!("user {key} `{}`", user.name))?;
+                let user = UserId(created.id);
                 let token = operator.issue_token(user).await?;
                 anyhow::Ok((key.clone(), user, token))
             }
@@ -96,7 +85,8 @@ pub async fn set(
             async move {
                 let created = operator
                     .ensure_channel(id, &channel.name, false, &members)
-                    .await?;
+                    .await;
+                let created = created.with_context(|| format!("channel `{}`", channel.name))?;
                 anyhow::Ok(ChannelId(created.id))
             }
         })
@@ -117,7 +107,11 @@ pub async fn set(
     let actors = futures::stream::iter(users.iter().zip(&places))
         .map(|((name, _, token), place)| {
             let endpoint = endpoints.get(place).cloned();
-            connect(world, endpoint, token, name, progress)
+            async move {
+                let actor = connect(world, endpoint, token, name).await?;
+                progress.inc(1);
+                anyhow::Ok(actor)
+            }
         })
         .buffered(CONNECTS)
         .try_collect()
@@ -141,46 +135,4 @@ pub async fn set(
         by_user,
         channels,
     })
-}
-
-/// One endpoint for all clients of a place.
-fn endpoints(world: &World, wan: Option<&Wan>) -> anyhow::Result<HashMap<Name, Endpoint>> {
-    let bound = world.pops.iter().map(|pop| {
-        let address = world.client_address(pop)?;
-        let endpoint = endpoint(address, wan)
-            .with_context(|| format!("cannot bind a client's address {address}"))?;
-        anyhow::Ok((pop.clone(), endpoint))
-    });
-    bound.collect()
-}
-
-async fn connect(
-    world: &World,
-    endpoint: Option<Endpoint>,
-    token: &str,
-    name: &str,
-    progress: &ProgressBar,
-) -> anyhow::Result<Actor> {
-    let (client, mut events) = Client::start(ClientConfig {
-        pops: world.offered_pops(),
-        roots: world.roots()?,
-        token: token.to_owned(),
-        client: concat!("causeway-replay/", env!("CARGO_PKG_VERSION")).into(),
-        endpoint: endpoint.context("a place has no endpoint")?,
-        liveness: LIVELY,
-    });
-    let connected = async {
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::Connected { .. } => return Ok(()),
-                Event::Stopped(error) => bail!("{name}: {error}"),
-                _ => {}
-            }
-        }
-        bail!("{name}: the client has stopped")
-    };
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, connected).await;
-    connected.with_context(|| format!("{name} could not connect in time"))??;
-    progress.inc(1);
-    Ok(Actor { client, events })
 }

@@ -24,7 +24,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Flags of `causeway dev`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DevArgs {
     /// Keep the world in this folder, and go on where it stopped
     #[arg(long, value_name = "FOLDER")]
@@ -46,6 +46,19 @@ pub struct DevArgs {
     no_wan: bool,
 }
 
+impl Default for DevArgs {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            zones: 1,
+            nodes: 1,
+            cells: 12,
+            survive_zone: false,
+            no_wan: false,
+        }
+    }
+}
+
 /// Starts a world, and runs it until Ctrl-C.
 ///
 /// # Errors
@@ -54,30 +67,23 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     let start = Instant::now();
     let temporary = match args.data_dir {
         Some(_) => None,
-        None => Some(TemporaryFolder::new()?),
+        None => Some(tempfile::Builder::new().prefix("causeway-dev-").tempdir()?),
     };
     let folder = match (&args.data_dir, &temporary) {
         (Some(folder), _) => std::path::absolute(folder)?,
-        (None, Some(temporary)) => temporary.0.clone(),
+        (None, Some(temporary)) => temporary.path().to_owned(),
         (None, None) => bail!("no folder for the world"),
     };
     let mut stop = Stop::new()?;
-    let mut world = open_or_create(&folder, &args)?;
-    let mut processes = Processes::start(&mut world.nodes)?;
-    let starting = bring_up(&mut world);
-    tokio::select! {
-        ready = starting => ready?,
-        () = stop.asked() => {
-            processes.stop().await;
-            return Ok(());
-        }
-        Some(ended) = processes.next_end() => {
-            processes.stop().await;
-            let log = world.node(ended.name.as_str())?.log.display().to_string();
-            bail!("{} has ended ({}) while the world started; see {log}", ended.name, ended.status);
-        }
-    }
-    let file = world.save()?;
+    let started = tokio::select! {
+        started = start_world(&folder, &args) => Some(started?),
+        () = stop.asked() => None,
+    };
+    let Some((world, mut processes)) = started else {
+        // Processes stop with their standard input.
+        return Ok(());
+    };
+    let file = world.file();
     link_default(&file)?;
     announce(&world, &file, start.elapsed(), temporary.is_some());
     loop {
@@ -94,6 +100,37 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
     processes.stop().await;
     say("stopped");
     Ok(())
+}
+
+/// Starts the world in `folder`, created where there is none, and waits until it
+/// is ready and described in its file.
+///
+/// # Errors
+/// What kept the world from starting.
+pub async fn start_world(folder: &Path, args: &DevArgs) -> anyhow::Result<(World, Processes)> {
+    let mut world = open_or_create(folder, args)?;
+    let mut processes = Processes::start(&mut world.nodes)?;
+    let ended = tokio::select! {
+        ready = bring_up(&mut world) => match ready {
+            Ok(()) => None,
+            Err(error) => {
+                processes.stop().await;
+                return Err(error);
+            }
+        },
+        ended = processes.next_end() => ended,
+    };
+    if let Some(ended) = ended {
+        processes.stop().await;
+        let log = world.node(ended.name.as_str())?.log.display().to_string();
+        bail!(
+            "{} has ended ({}) while the world started; see {log}",
+            ended.name,
+            ended.status
+        );
+    }
+    world.save()?;
+    Ok((world, processes))
 }
 
 fn open_or_create(folder: &Path, args: &DevArgs) -> anyhow::Result<World> {
@@ -271,25 +308,5 @@ impl Stop {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
-    }
-}
-
-/// A folder that goes with this command.
-struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    fn new() -> anyhow::Result<Self> {
-        let name = format!("causeway-dev-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // Left behind, it is only a temporary folder.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

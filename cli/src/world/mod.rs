@@ -114,12 +114,17 @@ impl World {
         serde_json::from_str(&text).with_context(|| format!("{} is no world", path.display()))
     }
 
+    /// Where it is described.
+    pub fn file(&self) -> PathBuf {
+        self.data_dir.join("world.json")
+    }
+
     /// Writes the file in one step.
     ///
     /// # Errors
     /// The system's.
     pub fn save(&self) -> anyhow::Result<PathBuf> {
-        let path = self.data_dir.join("world.json");
+        let path = self.file();
         let fresh = path.with_extension("json.new");
         std::fs::write(&fresh, serde_json::to_string_pretty(self)?)
             .and_then(|()| std::fs::rename(&fresh, &path))

@@ -2,9 +2,9 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use causeway_protocol::Name;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,6 +16,12 @@ use super::WorldNode;
 
 /// A node that has not stopped by then is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+/// The system has taken a killed node apart by then.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+/// What cannot run at all ends this soon.
+const FIRST_MOMENT: Duration = Duration::from_millis(300);
+/// Between looks at a process.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A process has ended.
 #[derive(Debug, Clone)]
@@ -84,20 +90,105 @@ impl Processes {
     }
 }
 
-/// Kills a node's process at once.
+/// Kills a node's process at once, and waits until it holds nothing any more:
+/// neither the lock of its data nor its addresses.
 ///
 /// # Errors
-/// When it does not run.
+/// When it does not run, or does not go.
 pub fn kill_node(node: &WorldNode) -> anyhow::Result<()> {
-    ensure!(runs(node), "{} does not run", node.name);
-    kill(pid(node)?, Signal::SIGKILL).with_context(|| format!("cannot kill {}", node.name))
+    end(node, Signal::SIGKILL, KILL_TIMEOUT)
+}
+
+/// Asks a node's process to stop, and waits until it has.
+///
+/// # Errors
+/// When it does not run, or does not stop in time.
+pub fn stop_node(node: &WorldNode) -> anyhow::Result<()> {
+    end(node, Signal::SIGTERM, STOP_TIMEOUT)
+}
+
+fn end(node: &WorldNode, signal: Signal, limit: Duration) -> anyhow::Result<()> {
+    let process = Process::find(node.pid);
+    let process = process.filter(|_| runs(node));
+    let process = process.with_context(|| format!("{} does not run", node.name))?;
+    kill(pid(node)?, signal).with_context(|| format!("cannot stop {}", node.name))?;
+    let gone = within(limit, || Ok(process.is_gone().then_some(())))?;
+    gone.with_context(|| format!("{} does not stop: process {}", node.name, node.pid))
+}
+
+/// Looks again and again until there is something, or the time is over.
+fn within<T>(
+    limit: Duration,
+    mut look: impl FnMut() -> std::io::Result<Option<T>>,
+) -> std::io::Result<Option<T>> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let seen = look()?;
+        if seen.is_some() || Instant::now() >= deadline {
+            return Ok(seen);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// A process, told apart from a later one with its id.
+struct Process {
+    pid: u32,
+    /// In the system's clock ticks.
+    started: String,
+}
+
+impl Process {
+    fn find(pid: u32) -> Option<Self> {
+        let started = Stat::read(pid)?.started;
+        Some(Self { pid, started })
+    }
+
+    /// Whether it holds nothing any more. It may still be a name for which its
+    /// parent, such as `causeway dev`, has not asked yet.
+    fn is_gone(&self) -> bool {
+        let Some(stat) = Stat::read(self.pid) else {
+            return true;
+        };
+        // Files are closed by the last thread, and the first may end before it.
+        let is_ended = || stat.is_zombie && threads(self.pid) <= 1;
+        stat.started != self.started || is_ended()
+    }
+}
+
+/// What `/proc/PID/stat` tells.
+struct Stat {
+    is_zombie: bool,
+    started: String,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Option<Self> {
+        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // The program's name stands in brackets and may have any in it.
+        let (_, fields) = text.rsplit_once(')')?;
+        let mut fields = fields.split_whitespace();
+        let state = fields.next()?;
+        Some(Self {
+            is_zombie: matches!(state, "Z" | "X"),
+            // The 22nd field, of which the state is the third.
+            started: fields.nth(18)?.to_owned(),
+        })
+    }
+}
+
+fn threads(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// Starts a node that does not run, detached from this process, and notes its
-/// process id.
+/// process id once it has outlived its first moment.
 ///
 /// # Errors
-/// When it runs, or the system's.
+/// When it runs, or ends at once, or the system's.
 pub fn start_again(node: &mut WorldNode) -> anyhow::Result<u32> {
     ensure!(
         !runs(node),
@@ -110,7 +201,7 @@ pub fn start_again(node: &mut WorldNode) -> anyhow::Result<u32> {
         .command
         .split_first()
         .context("a node has no command")?;
-    let child = std::process::Command::new(program)
+    let mut child = std::process::Command::new(program)
         .args(words)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -118,6 +209,13 @@ pub fn start_again(node: &mut WorldNode) -> anyhow::Result<u32> {
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {}", node.name))?;
+    if let Some(status) = within(FIRST_MOMENT, || child.try_wait())? {
+        bail!(
+            "{} has ended at once ({status}); see {}",
+            node.name,
+            node.log.display()
+        );
+    }
     node.pid = child.id();
     Ok(node.pid)
 }
@@ -177,4 +275,73 @@ async fn watch(name: Name, mut child: Child, ended: mpsc::Sender<Ended>) {
     };
     // Nobody listens any more while the world stops.
     let _ = ended.try_send(Ended { name, status });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::world::NodeRole;
+
+    /// A node whose process is `script`, run by a shell.
+    fn node(folder: &Path, script: &str) -> WorldNode {
+        let config = folder.join("core.toml");
+        let words = ["sh", "-c", script, "sh"].map(str::to_owned);
+        let command = words.into_iter().chain([config.display().to_string()]);
+        WorldNode {
+            name: "one".parse().unwrap(),
+            role: NodeRole::Core,
+            place: "here".parse().unwrap(),
+            zone: "here".parse().unwrap(),
+            pid: 0,
+            backbone: ([127, 0, 0, 1], 1).into(),
+            client: None,
+            http: ([127, 0, 0, 1], 2).into(),
+            data_dir: folder.join("data"),
+            log: folder.join("node.log"),
+            config,
+            command: command.collect(),
+        }
+    }
+
+    /// Is there until it is killed, and does nothing.
+    const STAYS: &str = "while :; do kill -STOP $$; done";
+
+    #[test]
+    fn a_killed_node_is_gone_and_can_be_started_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut node = node(folder.path(), STAYS);
+        for _ in 0..3 {
+            let pid = start_again(&mut node).unwrap();
+            assert!(start_again(&mut node).is_err(), "it runs already");
+            let process = Process::find(pid).unwrap();
+            assert!(!process.is_gone());
+            kill_node(&node).unwrap();
+            // Nobody has asked for it, and it is gone all the same.
+            assert!(process.is_gone());
+            assert!(kill_node(&node).is_err(), "it does not run any more");
+        }
+    }
+
+    #[test]
+    fn a_node_that_ends_at_once_is_told_with_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut node = node(folder.path(), "echo no lock; exit 3");
+        let error = start_again(&mut node).unwrap_err().to_string();
+        for part in ["one", "exit status: 3", "node.log"] {
+            assert!(error.contains(part), "`{part}` is missing in: {error}");
+        }
+        assert_eq!(node.pid, 0);
+        assert_eq!(std::fs::read_to_string(&node.log).unwrap(), "no lock\n");
+    }
+
+    #[test]
+    fn the_state_of_a_process_is_read_whatever_its_name_is() {
+        let text = "7 (a) R (b) Z 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0";
+        let stat = Stat::parse(text).unwrap();
+        assert!(stat.is_zombie);
+        assert_eq!(stat.started, "12345");
+        assert!(Stat::parse("7 (a) Z").is_none());
+    }
 }

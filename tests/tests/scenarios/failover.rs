@@ -1,4 +1,4 @@
-//! The home region dies in the middle of a conversation.
+//! A region dies, or loses its disk, in the middle of a conversation.
 
 use crate::export;
 use crate::world::{Site, assert_clean, until};
@@ -38,7 +38,41 @@ fn a_killed_home_region_loses_nothing_and_clients_stay_connected() {
     // Leadership goes home again.
     until("home leads its cells", || {
         let status = world.run(&["admin", "status"]);
-        let mut cells = status.lines().filter(|line| line.contains(" us-east "));
-        cells.all(|line| line.contains("us-east-1")).then_some(())
+        let mut leaders = leaders_of(&status, "us-east");
+        leaders.all(|leader| leader == "us-east-1").then_some(())
     });
+}
+
+/// The leaders of the cells at home in a region.
+fn leaders_of<'a>(status: &'a str, home: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = status.lines().skip_while(|line| *line != "cells");
+    let cells = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let cells = cells.filter(move |words| words.get(1) == Some(&home));
+    cells.filter_map(|words| words.get(2).copied())
+}
+
+#[test]
+fn a_node_whose_disk_was_wiped_is_given_replicas_anew() {
+    let site = Site::new();
+    let path = site.path("export");
+    export::write(&path, 6, 2, 20);
+    let world = site.start_with(&[], &[("CAUSEWAY_PLACEMENT_REPLACE_AFTER_MS", "1000")]);
+    assert_clean(&world.replay(&path, &["--home", "ap-northeast"]));
+
+    let wiped = world.node("ap-northeast-1").data_dir.clone();
+    world.run(&["chaos", "kill", "ap-northeast-1"]);
+    std::fs::remove_dir_all(wiped).expect("removable");
+    world.run(&["chaos", "start", "ap-northeast-1"]);
+    until("it leads its cells again, under a new id", || {
+        let status = world.run(&["admin", "status"]);
+        let mut leaders = leaders_of(&status, "ap-northeast");
+        let home = leaders.all(|leader| leader == "ap-northeast-1");
+        (home && !status.contains("silent") && !status.contains(" -")).then_some(())
+    });
+
+    // Its replicas are as good as the others.
+    world.run(&["chaos", "kill", "us-east-1"]);
+    let ledger = world.replay(&path, &["--home", "ap-northeast"]);
+    assert_clean(&ledger);
+    assert_eq!(ledger["already_there"], ledger["sent"]);
 }

@@ -4,6 +4,7 @@
 //! Worlds run one at a time: a machine with two cores has enough to do with one.
 
 mod bad_input;
+mod chaos;
 mod durability;
 mod export;
 mod failover;

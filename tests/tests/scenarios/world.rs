@@ -46,11 +46,17 @@ impl Site {
 
     /// Starts the world in this folder, new or as it was left.
     pub fn start(&self, flags: &[&str]) -> Running {
+        self.start_with(flags, &[])
+    }
+
+    /// The same, with variables in the environment of every node.
+    pub fn start_with(&self, flags: &[&str], variables: &[(&str, &str)]) -> Running {
         let data_dir = self.path("world");
         let mut child = causeway()
             .args(["dev", "--data-dir"])
             .arg(&data_dir)
             .args(flags)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -1,0 +1,79 @@
+//! Does to a world what a schedule says.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use causeway_protocol::Name;
+use causeway_transport::wan::{self, LinkConfig};
+use tokio::task::spawn_blocking;
+
+use super::scenario::{Act, Layout};
+use crate::world::{NodeRole, World, processes};
+
+/// Changed links, by where a datagram comes from and where it goes.
+type Links = BTreeMap<Name, BTreeMap<Name, LinkConfig>>;
+
+/// Where the world's nodes are.
+pub fn layout(world: &World) -> Layout {
+    let nodes = |place, role| {
+        let here = world.nodes.iter();
+        let here = here.filter(move |node| node.place == place && node.role == role);
+        here.map(|node| node.name.clone()).collect()
+    };
+    let places = |places: &[Name], role: NodeRole| {
+        let places = places.iter();
+        places
+            .map(|p| (p.clone(), nodes(p.clone(), role)))
+            .collect()
+    };
+    Layout {
+        regions: places(&world.regions, NodeRole::Core),
+        pops: places(&world.pops, NodeRole::Edge),
+    }
+}
+
+/// Carries an act out. The world's file tells afterwards which processes there
+/// are.
+///
+/// # Errors
+/// A node that is not as it should be, or a network that is not emulated.
+pub async fn carry_out(world: World, act: Act) -> anyhow::Result<World> {
+    spawn_blocking(move || carry_out_now(world, act)).await?
+}
+
+fn carry_out_now(mut world: World, act: Act) -> anyhow::Result<World> {
+    match act {
+        Act::Kill(node) => processes::kill_node(world.node(node.as_str())?)?,
+        Act::Stop(node) => processes::stop_node(world.node(node.as_str())?)?,
+        Act::Start(node) => {
+            processes::start_again(world.node_mut(node.as_str())?)?;
+            world.save()?;
+        }
+        Act::Cut(cuts) => change_links(&world, |links| {
+            for (from, to) in cuts {
+                let link = links.entry(from).or_default().entry(to).or_default();
+                link.cut = Some(true);
+            }
+        })?,
+        Act::Heal => change_links(&world, |links| {
+            for link in links.values_mut().flat_map(|links| links.values_mut()) {
+                link.cut = None;
+            }
+            for links in links.values_mut() {
+                links.retain(|_, link| *link != LinkConfig::default());
+            }
+            links.retain(|_, links| !links.is_empty());
+        })?,
+    }
+    Ok(world)
+}
+
+fn change_links(world: &World, change: impl FnOnce(&mut Links)) -> anyhow::Result<()> {
+    let file = world
+        .wan
+        .as_ref()
+        .context("cuts take an emulated network, and this world has none")?;
+    let mut config = wan::read(file)?.config().clone();
+    change(&mut config.links);
+    Ok(wan::write(file, &config)?)
+}

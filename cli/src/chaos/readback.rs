@@ -1,0 +1,139 @@
+//! What is stored at the end: every channel's log, read from every replica of its
+//! cell.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use causeway_protocol::backbone::Directory;
+use causeway_protocol::client::{self, request, response};
+use causeway_protocol::{CellId, ChannelId, UserId};
+use futures::{StreamExt, TryStreamExt};
+
+use super::history::ReplicaLog;
+use super::play::log_entry;
+use crate::operator::Operator;
+use crate::status;
+use crate::world::World;
+
+/// Replicas that came back may have a lot to catch up with.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Logs read at a time.
+const AT_ONCE: usize = 16;
+
+/// A replica to read.
+struct Source {
+    node: String,
+    address: SocketAddr,
+    cell: CellId,
+    channel: ChannelId,
+    reader: UserId,
+}
+
+/// Waits until the replicas have caught up, and reads the log of each channel,
+/// as the member that comes with it, from each replica on a node that is not in
+/// `gone`.
+///
+/// # Errors
+/// A replica that does not catch up, or does not answer.
+pub async fn read(
+    world: &World,
+    operator: &Operator,
+    channels: &BTreeMap<ChannelId, UserId>,
+    gone: &[causeway_protocol::Name],
+) -> anyhow::Result<Vec<ReplicaLog>> {
+    let directory = operator.directory().await?;
+    let names = settle(world, operator, gone).await?;
+    let mut sources = Vec::new();
+    for (channel, reader) in channels {
+        let (cell, replicas) = home(&directory, *channel).context("a channel without a cell")?;
+        for node in replicas {
+            // A replica of a node that is gone cannot be asked.
+            let Some(name) = names.get(&node) else {
+                continue;
+            };
+            sources.push(Source {
+                node: name.clone(),
+                address: world.node(name)?.backbone,
+                cell,
+                channel: *channel,
+                reader: *reader,
+            });
+        }
+    }
+    futures::stream::iter(sources)
+        .map(|source| read_log(operator, source))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// Waits until all nodes that should be there are, and have applied everything;
+/// returns their names by their ids.
+async fn settle(
+    world: &World,
+    operator: &Operator,
+    gone: &[causeway_protocol::Name],
+) -> anyhow::Result<BTreeMap<u64, String>> {
+    let expected = world
+        .cores()
+        .filter(|node| !gone.contains(&node.name))
+        .count();
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
+    loop {
+        let statuses = operator.statuses().await;
+        let names: BTreeMap<u64, String> = statuses
+            .iter()
+            .filter_map(|status| status.self_.as_ref())
+            .map(|me| (me.node_id, me.name.clone()))
+            .collect();
+        let there = |node: u64| names.contains_key(&node);
+        if statuses.len() == expected && status::have_caught_up(&statuses, there) {
+            return Ok(names);
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "replicas have not caught up after {} s:\n{}",
+                SETTLE_TIMEOUT.as_secs(),
+                status::render(&statuses).unwrap_or_default()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn home(directory: &Directory, channel: ChannelId) -> Option<(CellId, Vec<u64>)> {
+    let workspace = channel.workspace().0;
+    let shard = directory.shards.iter().find(|s| s.workspace == workspace)?;
+    let cell = directory.cells.iter().find(|cell| cell.id == shard.cell)?;
+    let replicas = cell.replicas.iter().map(|replica| replica.node_id);
+    Some((CellId(cell.id), replicas.collect()))
+}
+
+async fn read_log(operator: &Operator, source: Source) -> anyhow::Result<ReplicaLog> {
+    let mut entries = Vec::new();
+    loop {
+        let from_seq = entries.len() as u64 + 1;
+        let body = request::Body::ReadLog(client::ReadLog {
+            topic: Some(causeway_protocol::Topic::Channel(source.channel).to_wire()),
+            from_seq,
+            to_seq: 0,
+        });
+        let answer = operator.ask_replica(source.address, source.cell, source.reader, body);
+        let page = match answer.await {
+            Ok(response::Result::Log(page)) => page,
+            Ok(_) => bail!("{}: an unexpected answer", source.node),
+            Err(error) => return Err(error.context(format!("{} does not answer", source.node))),
+        };
+        let count = page.entries.len();
+        entries.extend(page.entries.into_iter().map(log_entry));
+        if count == 0 || entries.len() as u64 >= page.last_seq {
+            return Ok(ReplicaLog {
+                node: source.node,
+                channel: source.channel,
+                entries,
+            });
+        }
+    }
+}

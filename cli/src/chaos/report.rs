@@ -1,0 +1,267 @@
+//! What a run comes to: one object for programs, a page for people.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use causeway_protocol::{ChannelId, Name};
+use serde::Serialize;
+
+use super::checker::Verdict;
+use super::history::{At, Call, ClientNumber, History, Operation, Outcome, What};
+use super::milestones::Milestones;
+use crate::ledger::{Ledger, Pair, Report};
+use crate::quantiles::Quantiles;
+
+/// Columns of the timeline.
+const COLUMNS: usize = 72;
+
+/// A run, added up. Field names are a contract: those of `replay`, and what
+/// chaos adds.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChaosReport {
+    /// Which.
+    pub scenario: &'static str,
+    /// From which seed.
+    pub seed: u64,
+    /// Clients that took part.
+    pub clients: usize,
+    /// Messages given to clients to send, resends not counted.
+    pub sent: u64,
+    /// Of these: acknowledged.
+    pub acknowledged: u64,
+    /// Entries given to applications.
+    pub deliveries: u64,
+    /// What an acknowledged message owes and did not come, or is in no log.
+    pub lost: u64,
+    /// What came or is stored more than once.
+    pub duplicated: u64,
+    /// What came after a later one of its channel.
+    pub out_of_order: u64,
+    /// Refused for good.
+    pub refused: u64,
+    /// Without any answer.
+    pub errors: u64,
+    /// Connections that broke.
+    pub disconnects: u64,
+    /// Time from sending to delivery, less the floor.
+    pub added_ms: Quantiles,
+    /// From the strike to the first election.
+    pub detect_ms: Option<f64>,
+    /// From then to the last leader.
+    pub elect_ms: Option<f64>,
+    /// From then to the first acknowledgement in the last channel.
+    pub reroute_ms: Option<f64>,
+    /// The longest wait of each client whose home or PoP was struck.
+    pub pause_ms: Quantiles,
+    /// The longest wait of each other client.
+    pub other_pause_ms: Quantiles,
+    /// By place of sender and receiver.
+    pub pairs: Vec<Pair>,
+    /// What the checker found.
+    pub violations: Vec<String>,
+}
+
+impl ChaosReport {
+    /// Adds up.
+    pub fn new(
+        run: (&'static str, u64, usize),
+        report: Report,
+        verdict: &Verdict,
+        milestones: Milestones,
+        pauses: (Quantiles, Quantiles),
+    ) -> Self {
+        let violations = verdict.violations.iter();
+        let violations = violations.map(|v| format!("{}: {}", v.rule.name(), v.text));
+        Self {
+            scenario: run.0,
+            seed: run.1,
+            clients: run.2,
+            sent: report.sent,
+            acknowledged: report.acknowledged,
+            deliveries: report.deliveries,
+            lost: report.lost.max(verdict.lost),
+            duplicated: report.duplicated.max(verdict.duplicated),
+            out_of_order: report.out_of_order.max(verdict.out_of_order),
+            refused: report.refused,
+            errors: report.errors,
+            disconnects: report.disconnects,
+            added_ms: report.added_ms,
+            detect_ms: milestones.detect_ms,
+            elect_ms: milestones.elect_ms,
+            reroute_ms: milestones.reroute_ms,
+            pause_ms: pauses.0,
+            other_pause_ms: pauses.1,
+            pairs: report.pairs,
+            violations: violations.collect(),
+        }
+    }
+
+    /// Whether the promise was kept.
+    pub fn is_clean(&self) -> bool {
+        self.lost == 0
+            && self.duplicated == 0
+            && self.out_of_order == 0
+            && self.violations.is_empty()
+    }
+
+    /// For people.
+    pub fn render(&self, history: &History, acts: &[(At, String)]) -> String {
+        let mut text = format!(
+            "chaos {}, seed {}, {} clients\n\n{}\n",
+            self.scenario,
+            self.seed,
+            self.clients,
+            timeline(history, acts)
+        );
+        for (name, value) in [
+            ("sent", self.sent),
+            ("acknowledged", self.acknowledged),
+            ("deliveries", self.deliveries),
+            ("lost", self.lost),
+            ("duplicated", self.duplicated),
+            ("out of order", self.out_of_order),
+            ("refused", self.refused),
+            ("errors", self.errors),
+            ("disconnects", self.disconnects),
+        ] {
+            text += &format!("{name:>16}  {value}\n");
+        }
+        if let (Some(detect), Some(elect)) = (self.detect_ms, self.elect_ms) {
+            text += &format!("\ndetected after {detect:.0} ms, elected after {elect:.0} ms more");
+        }
+        if let Some(reroute) = self.reroute_ms {
+            text += &format!(", served again after {reroute:.0} ms more");
+        }
+        for (name, q) in [
+            ("added to the floor", self.added_ms),
+            ("longest pause, of those struck", self.pause_ms),
+            ("of all others", self.other_pause_ms),
+        ] {
+            text += &format!(
+                "\n{name:>31}  p50 {:.0} ms  p99 {:.0} ms  max {:.0} ms",
+                q.p50, q.p99, q.max
+            );
+        }
+        for violation in &self.violations {
+            text += &format!("\n  VIOLATION {violation}");
+        }
+        text += match self.is_clean() {
+            true => {
+                "\n\nnothing acknowledged is lost, doubled or out of order; all replicas are equal"
+            }
+            false => "\n\nTHE PROMISE IS BROKEN",
+        };
+        text
+    }
+}
+
+/// The history as the ledger takes it.
+pub fn ledger(history: &History, breaks: usize, began: Instant) -> Ledger {
+    let mut ledger = Ledger::default();
+    let mut known = HashSet::new();
+    for operation in &history.operations {
+        let Call::Send { id, .. } = &operation.call else {
+            continue;
+        };
+        if !known.insert(id.clone()) {
+            continue;
+        }
+        let sent = began + operation.began;
+        ledger.sent(id.clone(), operation.channel, operation.client, sent);
+        match &operation.outcome {
+            Outcome::Acknowledged { at, seq, .. } => {
+                ledger.acknowledged(id, *seq, false, began + *at);
+            }
+            Outcome::Refused { .. } => ledger.refused(id),
+            _ => {}
+        }
+    }
+    for delivery in &history.deliveries {
+        if let What::Posted(message) = &delivery.entry.what {
+            let at = began + delivery.at;
+            let (client, channel) = (delivery.client, delivery.channel);
+            ledger.delivered(client, channel, delivery.entry.seq, message.id.clone(), at);
+        }
+    }
+    for _ in 0..breaks {
+        ledger.disconnected();
+    }
+    ledger
+}
+
+/// Who is a member of what during the whole run.
+pub fn members(history: &History) -> HashMap<ChannelId, Vec<ClientNumber>> {
+    let mut members = HashMap::<ChannelId, Vec<ClientNumber>>::new();
+    for membership in &history.memberships {
+        let members = members.entry(membership.channel).or_default();
+        members.push(membership.client);
+    }
+    members
+}
+
+/// Acknowledgements and waits over time, and what was done when.
+fn timeline(history: &History, acts: &[(At, String)]) -> String {
+    let answers = history.operations.iter().filter_map(answered);
+    let end = answers.max().unwrap_or_default();
+    let column = |at: At| {
+        let share = at.as_secs_f64() / end.as_secs_f64().max(1e-9);
+        let column = (0..COLUMNS)
+            .rev()
+            .find(|c| share * COLUMNS as f64 >= *c as f64);
+        column.unwrap_or(0)
+    };
+    let (mut rate, mut waits) = ([0u32; COLUMNS], [0f64; COLUMNS]);
+    for operation in &history.operations {
+        if let Some(at) = answered(operation) {
+            rate[column(at)] += 1;
+            let slot = &mut waits[column(operation.began)];
+            *slot = slot.max(at.saturating_sub(operation.began).as_secs_f64());
+        }
+    }
+    let rate = rate.map(f64::from);
+    let mut marks = vec![' '; COLUMNS];
+    for (n, (at, _)) in acts.iter().enumerate() {
+        let mark = char::from_digit(u32::try_from(n % 9 + 1).unwrap_or(9), 10);
+        marks[column(*at)] = mark.unwrap_or('*');
+    }
+    let mut text = format!(
+        "  acknowledged  {}\n  longest wait  {}  max {:.1} s\n                {}\n",
+        bars(&rate),
+        bars(&waits),
+        waits.iter().copied().fold(0.0, f64::max),
+        marks.iter().collect::<String>()
+    );
+    for (n, (at, act)) in acts.iter().enumerate() {
+        let act: String = act.chars().take(100).collect();
+        text += &format!("  {} {:>6.1} s  {act}\n", n % 9 + 1, at.as_secs_f64());
+    }
+    text
+}
+
+/// When a message was acknowledged.
+fn answered(operation: &Operation) -> Option<At> {
+    match (&operation.call, &operation.outcome) {
+        (Call::Send { .. }, Outcome::Acknowledged { at, .. }) => Some(*at),
+        _ => None,
+    }
+}
+
+fn bars(values: &[f64]) -> String {
+    const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = values.iter().copied().fold(0.0, f64::max).max(1e-9);
+    let bar = |value: &f64| {
+        let level = (0..BARS.len())
+            .rev()
+            .find(|n| value / most * 8.0 >= *n as f64);
+        BARS[level.unwrap_or(0)]
+    };
+    values.iter().map(bar).collect()
+}
+
+/// Regions by name, for the floor of each channel.
+pub fn homes(parts: impl IntoIterator<Item = (Name, Vec<ChannelId>)>) -> HashMap<ChannelId, Name> {
+    let homes = parts.into_iter();
+    homes
+        .flat_map(|(home, channels)| channels.into_iter().map(move |c| (c, home.clone())))
+        .collect()
+}

@@ -1,0 +1,353 @@
+//! The scenarios: which faults come when. A pure decision over the world's layout
+//! and a seed.
+
+use std::time::Duration;
+
+use causeway_protocol::Name;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+/// What the run starts with, undisturbed.
+pub const CALM: Duration = Duration::from_secs(8);
+/// Between the nodes of a rolling restart.
+const ROLL_EVERY: Duration = Duration::from_secs(8);
+/// How long a node of a rolling restart is away.
+const ROLL_AWAY: Duration = Duration::from_secs(2);
+
+/// A named schedule of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// Nothing happens.
+    None,
+    /// One core node is killed.
+    KillNode,
+    /// All core nodes of a region are killed, and started again.
+    KillRegion,
+    /// They stay dead.
+    KillRegionForever,
+    /// A region is cut off from everybody.
+    PartitionRegion,
+    /// A region hears nobody, or is heard by nobody.
+    PartitionOneWay,
+    /// Regions cannot talk to one another; PoPs can to all.
+    PartitionSplit,
+    /// A region is cut off and healed, again and again.
+    Flap,
+    /// The edge nodes of a PoP are killed.
+    KillPop,
+    /// Every node is stopped and started, one after another.
+    RollingRestart,
+    /// One of these after another, as the seed has it.
+    Mixed,
+}
+
+impl Scenario {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::KillNode => "kill-node",
+            Self::KillRegion => "kill-region",
+            Self::KillRegionForever => "kill-region-forever",
+            Self::PartitionRegion => "partition-region",
+            Self::PartitionOneWay => "partition-one-way",
+            Self::PartitionSplit => "partition-split",
+            Self::Flap => "flap",
+            Self::KillPop => "kill-pop",
+            Self::RollingRestart => "rolling-restart",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// Where nodes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Regions and their core nodes.
+    pub regions: Vec<(Name, Vec<Name>)>,
+    /// PoPs and their edge nodes.
+    pub pops: Vec<(Name, Vec<Name>)>,
+}
+
+/// Something that is done to the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// SIGKILL.
+    Kill(Name),
+    /// SIGTERM.
+    Stop(Name),
+    /// Started again.
+    Start(Name),
+    /// Nothing arrives from one place at another.
+    Cut(Vec<(Name, Name)>),
+    /// All cuts are undone.
+    Heal,
+}
+
+/// A schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What is done when, in order.
+    pub acts: Vec<(Duration, Act)>,
+    /// The first fault that takes leaders away comes now; with none, nothing is
+    /// measured.
+    pub strike: Option<Duration>,
+    /// The region whose leaders are lost then.
+    pub region: Option<Name>,
+    /// The PoP whose clients are.
+    pub pop: Option<Name>,
+    /// Nodes that are dead at the end.
+    pub gone: Vec<Name>,
+    /// The workload ends.
+    pub length: Duration,
+}
+
+struct Planner {
+    rng: SmallRng,
+    layout: Layout,
+    plan: Plan,
+}
+
+/// The schedule of `scenario`: the calm, then faults for `duration`, healed two
+/// thirds into it.
+pub fn plan(scenario: Scenario, seed: u64, layout: &Layout, duration: Duration) -> Plan {
+    let mut planner = Planner {
+        rng: SmallRng::seed_from_u64(seed),
+        layout: layout.clone(),
+        plan: Plan {
+            acts: Vec::new(),
+            strike: None,
+            region: None,
+            pop: None,
+            gone: Vec::new(),
+            length: CALM + duration,
+        },
+    };
+    planner.schedule(scenario, CALM, duration * 2 / 3);
+    planner.plan.acts.sort_by_key(|(at, _)| *at);
+    planner.plan
+}
+
+impl Planner {
+    /// From `at`, healed `away` later.
+    fn schedule(&mut self, scenario: Scenario, at: Duration, away: Duration) {
+        let back = at + away;
+        match scenario {
+            Scenario::None => {}
+            Scenario::KillNode => {
+                let (region, nodes) = self.region();
+                if let Some(node) = nodes.choose(&mut self.rng).cloned() {
+                    self.strikes(at, region);
+                    self.kill(at, Some(back), &[node]);
+                }
+            }
+            Scenario::KillRegion => {
+                let (region, nodes) = self.region();
+                self.strikes(at, region);
+                self.kill(at, Some(back), &nodes);
+            }
+            Scenario::KillRegionForever => {
+                let (region, nodes) = self.region();
+                self.strikes(at, region);
+                self.kill(at, None, &nodes);
+            }
+            Scenario::PartitionRegion => {
+                let (region, _) = self.region();
+                let cuts = both(&self.cuts_from(&region));
+                self.strikes(at, region);
+                self.cut(at, back, cuts);
+            }
+            Scenario::PartitionOneWay => {
+                let (region, _) = self.region();
+                let mut cuts = self.cuts_from(&region);
+                if self.rng.random() {
+                    cuts = cuts.into_iter().map(|(from, to)| (to, from)).collect();
+                }
+                self.strikes(at, region);
+                self.cut(at, back, cuts);
+            }
+            Scenario::PartitionSplit => {
+                let cuts = self.cuts_between_regions();
+                self.cut(at, back, cuts);
+            }
+            Scenario::Flap => self.flap(at, back),
+            Scenario::KillPop => {
+                if let Some((pop, nodes)) = self.layout.pops.choose(&mut self.rng).cloned() {
+                    self.plan.pop = Some(pop);
+                    self.plan.strike.get_or_insert(at);
+                    self.kill(at, Some(back), &nodes);
+                }
+            }
+            Scenario::RollingRestart => self.roll(at),
+            Scenario::Mixed => self.mix(at, away),
+        }
+    }
+
+    fn region(&mut self) -> (Name, Vec<Name>) {
+        let region = self.layout.regions.choose(&mut self.rng);
+        region.cloned().expect("a world has regions")
+    }
+
+    fn strikes(&mut self, at: Duration, region: Name) {
+        if self.plan.strike.is_none() {
+            self.plan.strike = Some(at);
+            self.plan.region = Some(region);
+        }
+    }
+
+    fn act(&mut self, at: Duration, act: Act) {
+        self.plan.acts.push((at, act));
+    }
+
+    fn kill(&mut self, at: Duration, back: Option<Duration>, nodes: &[Name]) {
+        for node in nodes {
+            self.act(at, Act::Kill(node.clone()));
+            match back {
+                Some(back) => self.act(back, Act::Start(node.clone())),
+                None => self.plan.gone.push(node.clone()),
+            }
+        }
+    }
+
+    fn cut(&mut self, at: Duration, back: Duration, cuts: Vec<(Name, Name)>) {
+        self.act(at, Act::Cut(cuts));
+        self.act(back, Act::Heal);
+    }
+
+    fn cuts_from(&self, region: &Name) -> Vec<(Name, Name)> {
+        let places = self.layout.regions.iter().chain(&self.layout.pops);
+        let others = places.map(|(place, _)| place).filter(|p| *p != region);
+        others.map(|p| (region.clone(), p.clone())).collect()
+    }
+
+    fn cuts_between_regions(&self) -> Vec<(Name, Name)> {
+        let regions = || self.layout.regions.iter().map(|(region, _)| region);
+        let pairs = regions().flat_map(|a| regions().map(move |b| (a.clone(), b.clone())));
+        pairs.filter(|(a, b)| a != b).collect()
+    }
+
+    fn flap(&mut self, mut at: Duration, end: Duration) {
+        let (region, _) = self.region();
+        let cuts = both(&self.cuts_from(&region));
+        self.strikes(at, region);
+        while at < end {
+            let cut = Duration::from_millis(self.rng.random_range(300..3_000));
+            let whole = Duration::from_millis(self.rng.random_range(300..3_000));
+            self.cut(at, (at + cut).min(end), cuts.clone());
+            at += cut + whole;
+        }
+    }
+
+    fn roll(&mut self, mut at: Duration) {
+        let places = self.layout.regions.iter().chain(&self.layout.pops);
+        let nodes: Vec<Name> = places.flat_map(|(_, nodes)| nodes.clone()).collect();
+        for node in nodes {
+            self.act(at, Act::Stop(node.clone()));
+            self.act(at + ROLL_AWAY, Act::Start(node));
+            at += ROLL_EVERY;
+        }
+        self.plan.length = self.plan.length.max(at);
+    }
+
+    fn mix(&mut self, mut at: Duration, away: Duration) {
+        const FAULTS: [Scenario; 7] = [
+            Scenario::KillNode,
+            Scenario::KillRegion,
+            Scenario::PartitionRegion,
+            Scenario::PartitionOneWay,
+            Scenario::PartitionSplit,
+            Scenario::Flap,
+            Scenario::KillPop,
+        ];
+        let end = at + away;
+        while at < end {
+            let fault = *FAULTS.choose(&mut self.rng).expect("not empty");
+            let lasts = Duration::from_millis(self.rng.random_range(2_000..8_000));
+            self.schedule(fault, at, lasts);
+            // A node that came back has time to find its place.
+            at += lasts + Duration::from_millis(self.rng.random_range(1_500..6_000));
+        }
+        // What is measured is one fault, not their sum.
+        self.plan.strike = None;
+        self.plan.region = None;
+        self.plan.pop = None;
+        self.plan.length = self.plan.length.max(at);
+    }
+}
+
+fn both(cuts: &[(Name, Name)]) -> Vec<(Name, Name)> {
+    let back = cuts.iter().map(|(from, to)| (to.clone(), from.clone()));
+    cuts.iter().cloned().chain(back).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    fn layout() -> Layout {
+        let region = |r: &str| (name(r), vec![name(&format!("{r}-1"))]);
+        Layout {
+            regions: ["us", "eu", "ap"].map(region).into(),
+            pops: ["nyc", "fra"].map(region).into(),
+        }
+    }
+
+    const ALL: [Scenario; 11] = [
+        Scenario::None,
+        Scenario::KillNode,
+        Scenario::KillRegion,
+        Scenario::KillRegionForever,
+        Scenario::PartitionRegion,
+        Scenario::PartitionOneWay,
+        Scenario::PartitionSplit,
+        Scenario::Flap,
+        Scenario::KillPop,
+        Scenario::RollingRestart,
+        Scenario::Mixed,
+    ];
+
+    /// Nodes that are down and whether links are cut, after all acts.
+    fn end(plan: &Plan) -> (HashSet<Name>, bool) {
+        let (mut down, mut cut) = (HashSet::new(), false);
+        for (_, act) in &plan.acts {
+            match act {
+                Act::Kill(node) | Act::Stop(node) => assert!(down.insert(node.clone())),
+                Act::Start(node) => assert!(down.remove(node)),
+                Act::Cut(_) => cut = true,
+                Act::Heal => cut = false,
+            }
+        }
+        (down, cut)
+    }
+
+    #[test]
+    fn everything_is_healed_but_what_is_gone_for_ever() {
+        for scenario in ALL {
+            for seed in 0..200 {
+                let plan = plan(scenario, seed, &layout(), Duration::from_secs(30));
+                let (down, cut) = end(&plan);
+                assert_eq!(down, plan.gone.iter().cloned().collect(), "{scenario:?}");
+                assert!(!cut);
+                assert!(
+                    plan.acts
+                        .iter()
+                        .all(|(at, _)| *at >= CALM && *at <= plan.length)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_seed_has_one_schedule() {
+        let plan = |seed| plan(Scenario::Mixed, seed, &layout(), Duration::from_secs(60));
+        assert_eq!(plan(3), plan(3));
+        assert_ne!(plan(3), plan(4));
+    }
+}

@@ -1,0 +1,56 @@
+//! Short runs of the chaos suite: under faults, every message is accounted for.
+
+use serde_json::Value;
+
+use crate::world::{Site, causeway};
+
+/// Runs a scenario in a world of its own; it fails when the promise is broken.
+fn run(scenario: &str, seed: &str, seconds: &str) -> Value {
+    // Waits for its turn; the suite has its own folder.
+    let _site = Site::new();
+    let run = causeway()
+        .args(["chaos", scenario, "--json", "--seed", seed])
+        .args(["--duration", seconds, "--clients", "16", "--rate", "40"])
+        .output()
+        .expect("the binary runs");
+    let told = String::from_utf8_lossy(&run.stdout);
+    let errors = String::from_utf8_lossy(&run.stderr);
+    assert!(
+        run.status.success(),
+        "{scenario}, seed {seed}: {told}{errors}"
+    );
+    serde_json::from_str(&told).expect("one JSON object")
+}
+
+#[test]
+fn a_region_dies() {
+    let report = run("kill-region", "1", "12");
+    assert_eq!(report["lost"], 0);
+    assert_eq!(report["violations"].as_array().map(Vec::len), Some(0));
+    assert!(report["acknowledged"].as_u64().is_some_and(|n| n > 300));
+    // It was there and was noticed.
+    assert!(report["detect_ms"].as_f64().is_some_and(|ms| ms > 100.0));
+    assert!(report["elect_ms"].is_number() && report["reroute_ms"].is_number());
+    assert_eq!(report["disconnects"], 0);
+}
+
+#[test]
+fn a_region_is_cut_off() {
+    let report = run("partition-region", "2", "12");
+    assert!(report["acknowledged"].as_u64().is_some_and(|n| n > 300));
+}
+
+#[test]
+fn a_pop_dies() {
+    let report = run("kill-pop", "3", "9");
+    assert!(report["disconnects"].as_u64().is_some_and(|n| n > 0));
+}
+
+#[test]
+fn whatever_may_come() {
+    let seed = std::process::id().to_string();
+    println!(
+        "replay with: causeway chaos mixed --seed {seed} --duration 15 --clients 16 --rate 40"
+    );
+    run("mixed", &seed, "15");
+}
