@@ -85,7 +85,7 @@ fn node_line(member: &MemberRecord) -> String {
 fn newest(statuses: &[NodeStatus], cell: &CellStatus) -> CellStatus {
     let told = statuses.iter().flat_map(|status| &status.cells);
     let told = told.filter(|told| told.cell == cell.cell);
-    let newest = told.max_by_key(|told| (told.term, told.leader != 0));
+    let newest = told.max_by_key(|told| (told.term, told.leader != 0, told.applied));
     newest.unwrap_or(cell).clone()
 }
 

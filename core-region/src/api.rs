@@ -335,6 +335,13 @@ impl Api {
         let heard = routes.cell(id).and_then(|route| route.leader);
         let held = self.0.cells.get(id).map(|cell| cell.consensus().status());
         let held = held.filter(|status| status.voters.len() + status.learners.len() > 0);
+        let mut replicas = record.replicas.clone();
+        if let Some(status) = &held {
+            // Until its group has taken it in, a new voter has no vote.
+            for replica in &mut replicas {
+                replica.learner |= !status.voters.contains(&NodeId(replica.node_id));
+            }
+        }
         let (term, leader, applied) = match held {
             Some(status) => {
                 let leadership = status.leadership;
@@ -350,7 +357,7 @@ impl Api {
             term,
             leader: leader.map_or(0, |node| node.0),
             applied,
-            replicas: record.replicas.clone(),
+            replicas,
         }
     }
 }

@@ -186,7 +186,8 @@ fn request(channel: ChannelId, call: Call) -> Result<Outgoing, Box<request::Body
         Call::Join => request::Body::JoinChannel(client::JoinChannel { channel }),
         Call::Read => request::Body::ReadHistory(client::ReadHistory {
             channel,
-            limit: 1,
+            // Replies and deleted messages are passed over.
+            limit: 10,
             ..client::ReadHistory::default()
         }),
     }))
@@ -320,6 +321,9 @@ impl Scribe {
                 self.ends(index, outcome(answer, at), workload);
             }
             Sight::Full(index) => {
+                for waiting in self.sending.values_mut() {
+                    waiting.retain(|sending| *sending != index);
+                }
                 let refused = Outcome::Refused {
                     at: self.began.elapsed(),
                     code: "outbox_full".into(),

@@ -67,7 +67,9 @@ fn a_node_whose_disk_was_wiped_is_given_replicas_anew() {
         let status = world.run(&["admin", "status"]);
         let mut leaders = leaders_of(&status, "ap-northeast");
         let home = leaders.all(|leader| leader == "ap-northeast-1");
-        (home && !status.contains("silent") && !status.contains(" -")).then_some(())
+        // Everywhere with a vote, and nothing left to catch up on.
+        let waits = ["silent", " -", "(learner)"].map(|sign| status.contains(sign));
+        (home && waits == [false; 3]).then_some(())
     });
 
     // Its replicas are as good as the others.

@@ -63,6 +63,8 @@ pub struct Case<'h> {
     pub places: Vec<Place<'h>>,
     /// Every `seq` that was given to more than one.
     pub contested: HashSet<u64>,
+    /// The `ts` of every acknowledged message.
+    pub messages: HashSet<u64>,
     /// Up to here the log may be older than the history.
     pub earlier: u64,
 }
@@ -73,13 +75,16 @@ impl<'h> Case<'h> {
         let pairs = places.windows(2);
         let same = pairs.filter(|pair| pair[0].seq == pair[1].seq);
         let contested = same.map(|pair| pair[0].seq).collect();
+        let is_message = |place: &&Place<'_>| matches!(place.asked, Asked::Message(_));
+        let messages = places.iter().filter(is_message);
         // Whoever acts has connected before, and was told at least so much.
         let earlier = channel.members.iter().map(|member| member.from_seq).min();
         Self {
             log: Log::of(&channel.replicas),
-            places,
+            messages: messages.map(|place| place.ts).collect(),
             contested,
             earlier: earlier.unwrap_or(0),
+            places,
             channel,
         }
     }

@@ -7,7 +7,7 @@ use causeway_protocol::UserId;
 use super::Rule;
 use super::case::Case;
 use super::gather::Fate;
-use super::shown::{Fault, describe};
+use super::shown::{Fault, describe, is_same_message};
 use super::verdict::Findings;
 use crate::chaos::history::{ClientNumber, LogEntry, Shown, What};
 
@@ -145,8 +145,7 @@ fn edited(case: &Case<'_>, entry: &LogEntry, shown: &Shown) -> Option<Fault> {
     if unasked.is_some() {
         return unasked;
     }
-    let of_message = |s: &Shown| (s.seq, s.author, s.id.clone(), s.thread_ts);
-    if of_message(message) != of_message(shown) || message.seq >= entry.seq {
+    if !is_same_message(message, shown) || message.seq >= entry.seq {
         let text = format!("the message with ts {} is seq {}", shown.ts, message.seq);
         return Some((Rule::EntryWrong, text));
     }
@@ -188,8 +187,7 @@ fn deleted(case: &Case<'_>, entry: &LogEntry, ts: u64) -> Option<Fault> {
 
 /// What is said of a message that the log does not have.
 fn no_such_message(case: &Case<'_>, ts: u64) -> Option<Fault> {
-    let mut acknowledged = case.places.iter();
-    // It is reported as missing then.
-    let known = acknowledged.any(|place| place.ts == ts);
+    // One that was acknowledged is reported as missing.
+    let known = case.messages.contains(&ts);
     (!known).then(|| (Rule::Phantom, format!("no message has ts {ts}")))
 }

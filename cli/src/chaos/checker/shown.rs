@@ -45,6 +45,11 @@ pub fn quoted(text: &str) -> String {
     format!("{start:?}{more}")
 }
 
+/// Whether it is the same message, whatever it says.
+pub fn is_same_message(a: &Shown, b: &Shown) -> bool {
+    (a.seq, a.ts, a.author, &a.id, a.thread_ts) == (b.seq, b.ts, b.author, &b.id, b.thread_ts)
+}
+
 /// Whether all of what could explain an entry was refused, or there is nothing.
 pub fn unexplained<'a>(fates: impl Iterator<Item = &'a Fate>, what: &str) -> Option<Fault> {
     let mut refused = 0;

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::Rule;
 use super::case::Case;
-use super::shown::{Fault, describe};
+use super::shown::{Fault, describe, is_same_message};
 use super::verdict::Findings;
-use crate::chaos::history::{Delivery, LogEntry, Membership, Shown, What};
+use crate::chaos::history::{Delivery, LogEntry, Membership, What};
 
 /// What a client has, once its deliveries are through.
 #[derive(Default)]
@@ -116,11 +116,10 @@ fn against_log(case: &Case<'_>, delivery: &Delivery) -> Option<Fault> {
 
 /// Whether it is the same entry; texts aside.
 fn is_same(one: &LogEntry, other: &LogEntry) -> bool {
-    let message = |a: &Shown, b: &Shown| {
-        (a.seq, a.ts, a.author, &a.id, a.thread_ts) == (b.seq, b.ts, b.author, &b.id, b.thread_ts)
-    };
     let what = match (&one.what, &other.what) {
-        (What::Posted(a), What::Posted(b)) | (What::Edited(a), What::Edited(b)) => message(a, b),
+        (What::Posted(a), What::Posted(b)) | (What::Edited(a), What::Edited(b)) => {
+            is_same_message(a, b)
+        }
         (one, other) => one == other,
     };
     what && (one.seq, one.ts) == (other.seq, other.ts)

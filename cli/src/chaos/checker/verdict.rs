@@ -28,7 +28,7 @@ pub struct Verdict {
     /// that a log does not have, for each log.
     pub lost: u64,
     /// Deliveries of an entry or a message beyond the first, for each client, and
-    /// messages that are stored again.
+    /// messages and deletions that are stored again.
     pub duplicated: u64,
     /// Deliveries after one with a higher `seq`.
     pub out_of_order: u64,

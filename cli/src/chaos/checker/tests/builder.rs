@@ -2,7 +2,7 @@
 //! place in the log, who is told. A correct world, from which tests then take
 //! something away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use causeway_protocol::{ChannelId, UserId, WorkspaceId};
@@ -23,12 +23,12 @@ pub type Op = usize;
 
 /// What a client knows.
 #[derive(Debug, Clone, Default)]
-struct Person {
+pub struct Person {
     away: bool,
     /// It is given what follows.
     cursor: u64,
     /// It has seen the log up to here in any way.
-    position: u64,
+    pub position: u64,
 }
 
 /// The story so far.
@@ -39,11 +39,11 @@ pub struct Story {
     /// Where each operation was carried out last.
     places: BTreeMap<Op, (u64, u64)>,
     /// As they were when they were new.
-    log: Vec<LogEntry>,
+    pub log: Vec<LogEntry>,
     /// As they are, by `ts`.
     messages: BTreeMap<u64, Shown>,
     deliveries: Vec<Delivery>,
-    people: Vec<Person>,
+    pub people: Vec<Person>,
     /// The clock of the leader.
     pub clock: u64,
 }
@@ -218,18 +218,6 @@ impl Story {
         self.give(client);
     }
 
-    /// A client reads from a replica that is at least as far as the client, and
-    /// up to `behind` entries behind the log.
-    pub fn read_behind(&mut self, client: ClientNumber, behind: u64) -> Op {
-        let op = self.begin(client, Call::Read);
-        let end = self.end_of_log().saturating_sub(behind);
-        let end = end.max(self.people[client].position);
-        self.people[client].position = end;
-        let last_seq = self.newest(end);
-        self.end(op, |at| Outcome::Seen { at, last_seq });
-        op
-    }
-
     pub fn operations(&self) -> &[Operation] {
         &self.operations
     }
@@ -239,23 +227,8 @@ impl Story {
         self.places.get(&op).copied()
     }
 
-    fn end_of_log(&self) -> u64 {
+    pub fn end_of_log(&self) -> u64 {
         self.log.len() as u64
-    }
-
-    /// The newest message that history showed when the log ended at `end`.
-    fn newest(&self, end: u64) -> u64 {
-        let mut shown = BTreeSet::new();
-        for entry in self.log.iter().take_while(|entry| entry.seq <= end) {
-            match &entry.what {
-                What::Posted(message) if message.thread_ts == 0 => {
-                    shown.insert((entry.seq, entry.ts));
-                }
-                What::Deleted { ts } => shown.retain(|(_, message)| message != ts),
-                _ => {}
-            }
-        }
-        shown.last().map_or(0, |(seq, _)| *seq)
     }
 
     pub fn join(&mut self, client: ClientNumber) {

@@ -3,7 +3,7 @@
 use super::tamper::{every_log, every_shown, shown, without};
 use super::telling::{edit, three_messages};
 use super::{Rule, breaks_only};
-use crate::chaos::history::{Call, Outcome};
+use crate::chaos::history::{Call, History, LogEntry, Outcome, What};
 
 #[test]
 fn a_refused_edit_or_deletion_that_is_stored() {
@@ -107,4 +107,47 @@ fn a_deletion_without_effect() {
         });
         breaks_only(&history, Rule::DeletionIneffective);
     }
+}
+
+/// One more entry, of which nobody is told.
+fn append(history: &mut History, what: What) {
+    every_log(history, |entries| {
+        let last = entries.last().expect("there are messages");
+        entries.push(LogEntry {
+            seq: last.seq + 1,
+            ts: last.ts + 1,
+            what: what.clone(),
+        });
+    });
+    history.memberships.clear();
+}
+
+#[test]
+fn a_deletion_that_is_stored_twice() {
+    let (mut story, [a, ..]) = three_messages();
+    story.deletes(0, a);
+    let mut history = story.history();
+    append(&mut history, What::Deleted { ts: a });
+    let verdict = breaks_only(&history, Rule::StoredTwice);
+    assert_eq!(verdict.duplicated, 1);
+}
+
+#[test]
+fn an_edit_of_what_is_deleted() {
+    let (mut story, [a, ..]) = three_messages();
+    story.deletes(0, a);
+    story.begin(0, edit(a, "too late"));
+    let mut history = story.history();
+    let deleted = shown(&mut history.replicas[0].entries[3]).cloned();
+    append(&mut history, What::Edited(deleted.expect("a message")));
+    breaks_only(&history, Rule::DeletionIneffective);
+}
+
+#[test]
+fn a_change_of_no_message() {
+    let (mut story, _) = three_messages();
+    story.begin(0, Call::Delete { ts: 7 });
+    let mut history = story.history();
+    append(&mut history, What::Deleted { ts: 7 });
+    breaks_only(&history, Rule::Phantom);
 }

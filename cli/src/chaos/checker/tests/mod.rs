@@ -9,6 +9,7 @@ mod faults_order;
 mod faults_replicas;
 mod laws;
 mod planted;
+mod reading;
 mod tamper;
 mod telling;
 mod valid;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::builder::{Op, Story};
+use super::builder::Story;
 use crate::chaos::history::{Call, ClientNumber};
 
 pub fn send(id: &str, thread_ts: u64) -> Call {
@@ -55,9 +55,5 @@ impl Story {
         let (seq, _) = self.commit(op).unwrap();
         self.acknowledge(op);
         seq
-    }
-
-    pub fn reads(&mut self, client: ClientNumber) -> Op {
-        self.read_behind(client, 0)
     }
 }
