@@ -241,10 +241,15 @@ impl Consensus for RaftGroup {
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         let replication = metrics.replication.iter().flatten();
+        // Amid a change of voters, two majorities are needed.
+        let configs = membership.get_joint_config();
+        let votes = |node: u64| configs.iter().all(|voters| voters.contains(&node));
         GroupStatus {
             leadership: *self.leadership.borrow(),
             applied: *self.applied.borrow(),
-            voters: membership.voter_ids().map(NodeId).collect(),
+            voters: (membership.voter_ids().filter(|node| votes(*node)))
+                .map(NodeId)
+                .collect(),
             learners: membership.learner_ids().map(NodeId).collect(),
             matched: replication
                 .filter_map(|(node, matched)| Some((NodeId(*node), matched.as_ref()?.index)))

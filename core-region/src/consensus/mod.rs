@@ -106,7 +106,7 @@ pub struct GroupStatus {
     pub leadership: Leadership,
     /// How far the state is.
     pub applied: Position,
-    /// Those who vote.
+    /// Those who vote, before and after a change that is under way.
     pub voters: BTreeSet<NodeId>,
     /// Those who only follow.
     pub learners: BTreeSet<NodeId>,
