@@ -28,7 +28,9 @@ pub struct Line {
 impl Schema {
     /// Reads the files.
     pub fn compile() -> Self {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/proto");
+        // Asked when it runs: the binary may have been built in another checkout.
+        let folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs this test");
+        let folder = std::path::Path::new(&folder).join("proto");
         let files = protox::compile(["client.proto", "backbone.proto"], [folder]);
         let files = files.expect("the files compile");
         Self(DescriptorPool::from_file_descriptor_set(files).expect("they are complete"))
