@@ -8,6 +8,7 @@ use causeway_protocol::client::{Channel, User, Workspace};
 use causeway_protocol::{ChannelId, Name, UserId, WorkspaceId};
 use clap::{Args, Subcommand};
 
+use crate::drain::{self, DrainArgs, UndrainArgs};
 use crate::operator::Operator;
 use crate::output::say;
 use crate::status;
@@ -28,8 +29,12 @@ pub struct AdminArgs {
 
 #[derive(Debug, Subcommand)]
 enum Admin {
-    /// Regions, nodes and cells at a glance
+    /// Regions, nodes, cells, PoPs and sessions at a glance
     Status,
+    /// Empty a node, zone, region or PoP: leaders and clients go elsewhere
+    Drain(DrainArgs),
+    /// Undo a drain: leaders come home, and clients are let in again
+    Undrain(UndrainArgs),
     /// Workspaces
     #[command(subcommand)]
     Workspace(WorkspaceCommand),
@@ -111,9 +116,11 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
     match args.what {
         Admin::Status => {
-            let statuses = operator.statuses().await;
-            say(&status::render(&statuses).context("no core node tells its status")?);
+            let (statuses, edges) = (operator.statuses().await, operator.edge_statuses().await);
+            say(&status::render(&statuses, &edges).context("no core node tells its status")?);
         }
+        Admin::Drain(args) => drain::drain(&operator, args).await?,
+        Admin::Undrain(args) => drain::undrain(&operator, args).await?,
         Admin::Workspace(WorkspaceCommand::Create { name, home }) => {
             let workspace = operator.near(&home).create_workspace(&name, &home).await?;
             as_asked_workspace(&workspace, &home)?;

@@ -8,6 +8,7 @@ pub mod chat;
 pub mod chat_command;
 pub mod command;
 pub mod config;
+mod drain;
 mod ledger;
 pub mod node;
 pub mod operator;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use causeway_protocol::backbone::{
-    AdminCall, AdminReply, ApiCall, CreateWorkspace, Directory, DirectoryPoll, EnsureChannel,
-    EnsureUser, IssueToken, NodeStatus, PeerHello, RoutedReply, Status, admin_call, admin_reply,
-    routed_reply,
+    AdminCall, AdminReply, ApiCall, CreateWorkspace, Directory, DirectoryPoll, Drain, EdgeStatus,
+    EnsureChannel, EnsureUser, IssueToken, NodeStatus, PeerHello, RoutedReply, Status, admin_call,
+    admin_reply, routed_reply,
 };
 use causeway_protocol::client;
 use causeway_protocol::{ApiError, CellId, Method, Name, NodeId, UserId, WorkspaceId};
@@ -37,6 +37,7 @@ pub struct Operator {
     backbone: Backbone,
     /// Core nodes and their regions, the preferred one first.
     cores: Arc<Vec<(Name, SocketAddr)>>,
+    edges: Arc<Vec<SocketAddr>>,
     /// Those that have answered.
     known: Arc<Mutex<HashMap<SocketAddr, NodeId>>>,
 }
@@ -69,6 +70,7 @@ impl Operator {
         let operator = Self {
             backbone,
             cores: Arc::new(cores),
+            edges: Arc::new(world.edges().map(|n| n.backbone).collect()),
             known: Arc::default(),
         };
         let deadline = Instant::now() + limit;
@@ -88,6 +90,7 @@ impl Operator {
         Self {
             backbone: self.backbone.clone(),
             cores: Arc::new(cores),
+            edges: Arc::clone(&self.edges),
             known: Arc::clone(&self.known),
         }
     }
@@ -191,6 +194,38 @@ impl Operator {
         });
         let answers = join_all(asked).await;
         answers.into_iter().flatten().flatten().collect()
+    }
+
+    /// Every edge node that answers, in the order of the world's file.
+    pub async fn edge_statuses(&self) -> Vec<EdgeStatus> {
+        let asked = self.edges.iter().map(|address| {
+            let status = self.edge_status_at(*address);
+            tokio::time::timeout(STATUS_TIMEOUT, status)
+        });
+        let answers = join_all(asked).await;
+        answers.into_iter().flatten().flatten().collect()
+    }
+
+    async fn edge_status_at(&self, address: SocketAddr) -> anyhow::Result<EdgeStatus> {
+        let node = self.reach_at(address).await?;
+        match self
+            .call_node(node, admin_call::Body::Status(Status {}))
+            .await?
+        {
+            admin_reply::Body::Edge(status) => Ok(status),
+            _ => bail!("an unexpected answer"),
+        }
+    }
+
+    /// Begins or undoes a drain.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn set_drain(&self, drain: Drain) -> anyhow::Result<()> {
+        match self.call(admin_call::Body::Drain(drain)).await? {
+            admin_reply::Body::Drain(_) => Ok(()),
+            _ => bail!("an unexpected answer"),
+        }
     }
 
     /// The directory: all cells and shards.

@@ -1,9 +1,13 @@
 //! A world at a glance, put together from what each core node tells of itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use causeway_gossip::Member;
+use causeway_gossip::drains::covers;
 use causeway_protocol::NodeId;
-use causeway_protocol::backbone::{CellStatus, MemberRecord, NodeStatus, Replica, Role};
+use causeway_protocol::backbone::{
+    CellStatus, Drain, EdgeStatus, MemberRecord, NodeStatus, Replica, Role,
+};
 
 /// How far each node's replica of each cell has applied the cell's log.
 struct Progress(HashMap<(u32, u64), u64>);
@@ -51,7 +55,7 @@ pub fn have_caught_up(statuses: &[NodeStatus], counts: impl Fn(u64) -> bool) -> 
 }
 
 /// The world for people; `None` when no node tells anything.
-pub fn render(statuses: &[NodeStatus]) -> Option<String> {
+pub fn render(statuses: &[NodeStatus], edges: &[EdgeStatus]) -> Option<String> {
     // Whoever knows most speaks for all.
     let best = statuses.iter().max_by_key(|status| status.members.len())?;
     let progress = Progress::of(statuses);
@@ -60,8 +64,9 @@ pub fn render(statuses: &[NodeStatus]) -> Option<String> {
     let seen_by = &best.self_.as_ref()?.name;
     let mut text = format!("as {seen_by} sees it\n\nnodes\n");
     for member in &members {
-        text += &node_line(member);
+        text += &node_line(member, drains(statuses), edges);
     }
+    text += &pops(&members, edges);
     text += "\ncells\n  cell  home           leader             term  epoch  applied  replicas (entries behind)\n";
     for cell in &best.cells {
         text += &cell_line(&newest(statuses, cell), &members, &progress);
@@ -69,14 +74,60 @@ pub fn render(statuses: &[NodeStatus]) -> Option<String> {
     Some(text)
 }
 
-fn node_line(member: &MemberRecord) -> String {
+/// The drains in force, as the nodes tell.
+pub fn drains(statuses: &[NodeStatus]) -> &[Drain] {
+    let newest = statuses.iter().max_by_key(|status| {
+        let versions = status.drains.iter().map(|drain| drain.version);
+        versions.max()
+    });
+    newest.map_or(&[], |status| &status.drains)
+}
+
+/// Sessions by PoP; of an edge node that is silent they are not known.
+fn pops(members: &[&MemberRecord], edges: &[EdgeStatus]) -> String {
+    let mut places = BTreeMap::<&str, (u64, usize)>::new();
+    for member in members.iter().filter(|m| m.role() == Role::Edge) {
+        let (sessions, silent) = places.entry(&member.place).or_default();
+        match sessions_of(member, edges) {
+            Some(here) => *sessions += here,
+            None => *silent += 1,
+        }
+    }
+    let mut text = "\nPoPs\n  PoP             sessions\n".to_owned();
+    for (place, (sessions, silent)) in places {
+        let silent = match silent {
+            0 => String::new(),
+            silent => format!("  and those of {silent} silent edge nodes"),
+        };
+        text += &format!("  {place:14}  {sessions}{silent}\n");
+    }
+    text
+}
+
+fn sessions_of(member: &MemberRecord, edges: &[EdgeStatus]) -> Option<u64> {
+    let is_it = |edge: &&EdgeStatus| {
+        let told = edge.self_.as_ref();
+        told.is_some_and(|me| me.node_id == member.node_id)
+    };
+    edges.iter().find(is_it).map(|edge| edge.sessions)
+}
+
+fn node_line(member: &MemberRecord, drains: &[Drain], edges: &[EdgeStatus]) -> String {
     let role = match member.role() {
         Role::Core => "core",
         Role::Edge => "edge",
         Role::Unspecified => "?",
     };
+    let member_of = Member::from_wire(member);
+    let is_drained = |m: &Member| drains.iter().any(|drain| covers(drain, m));
+    let drained = match member_of.is_some_and(|m| is_drained(&m)) {
+        true => "  draining",
+        false => "",
+    };
+    let sessions = sessions_of(member, edges);
+    let sessions = sessions.map_or_else(String::new, |n| format!("  {n} sessions"));
     format!(
-        "  {:18} {role}  {:14} {:16} {:22} {}\n",
+        "  {:18} {role}  {:14} {:16} {:22} {}{sessions}{drained}\n",
         member.name, member.place, member.zone, member.backbone_address, member.version
     )
 }
@@ -145,6 +196,7 @@ mod tests {
             self_: Some(me.clone()),
             members: vec![me],
             cells: vec![cell],
+            drains: Vec::new(),
         }
     }
 
@@ -157,10 +209,10 @@ mod tests {
 
     #[test]
     fn the_newest_term_tells_the_leader_and_replicas_tell_their_lag() {
-        let text = render(&[status(1, 9, 1, 1), status(2, 12, 2, 2)]).expect("a status");
+        let text = render(&[status(1, 9, 1, 1), status(2, 12, 2, 2)], &[]).expect("a status");
         let cell = text.lines().last().expect("a cell");
         assert!(cell.contains("2  "), "{text}");
         assert!(cell.contains(" -3"), "{text}");
-        assert!(render(&[]).is_none());
+        assert!(render(&[], &[]).is_none());
     }
 }

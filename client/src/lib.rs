@@ -7,6 +7,7 @@
 
 mod connection;
 pub mod inbox;
+mod moving;
 mod nearest;
 pub mod outbox;
 mod supervisor;

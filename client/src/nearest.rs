@@ -16,6 +16,8 @@ use crate::{ClientConfig, Pop};
 
 /// A PoP that does not answer by then is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A PoP that wanted to be left is avoided for so long.
+const AVOID: Duration = Duration::from_secs(60);
 
 /// Binds an endpoint for clients, on an emulated network if there is one.
 ///
@@ -34,14 +36,59 @@ pub(crate) fn quinn_config(config: &ClientConfig) -> Result<quinn::ClientConfig,
     Ok(quinn)
 }
 
+/// Which PoPs not to connect to, as long as others answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Avoid {
+    left: Vec<(SocketAddr, Instant)>,
+}
+
+impl Avoid {
+    /// An edge node wants to be left at `now`; `open` names the PoPs that let
+    /// clients in, if known.
+    pub fn told(&mut self, node: &Pop, open: &[String], all: &[Pop], now: Instant) {
+        self.left.retain(|(_, at)| now.duration_since(*at) < AVOID);
+        let is_closed = |pop: &&Pop| match open.is_empty() {
+            true => pop.name == node.name,
+            false => pop.address == node.address || !open.iter().any(|o| o == pop.name.as_str()),
+        };
+        for pop in all.iter().filter(is_closed) {
+            self.left.push((pop.address, now));
+        }
+    }
+
+    /// The PoPs to try at `now`, and those to try if none of them answers.
+    fn split<'a>(&self, pops: &'a [Pop], now: Instant) -> (Vec<&'a Pop>, Vec<&'a Pop>) {
+        let avoided = |pop: &&Pop| {
+            let mut left = self.left.iter();
+            left.any(|(address, at)| *address == pop.address && now.duration_since(*at) < AVOID)
+        };
+        pops.iter().partition(|pop| !avoided(pop))
+    }
+}
+
 /// Connects to the PoP that answers first: every one is asked at the same time,
-/// and a handshake takes one round trip. The others are let go.
+/// and a handshake takes one round trip. The others are let go. With `elsewhere`,
+/// PoPs that are to be avoided are not even the last resort.
 pub(crate) async fn connect(
     config: &ClientConfig,
     quinn: &quinn::ClientConfig,
+    avoid: &Avoid,
+    elsewhere: bool,
+) -> Result<(Pop, Connection, Duration), String> {
+    let (first, rest) = avoid.split(&config.pops, Instant::now());
+    match race(config, quinn, first).await {
+        Err(_) if !elsewhere && !rest.is_empty() => race(config, quinn, rest).await,
+        raced => raced,
+    }
+}
+
+async fn race(
+    config: &ClientConfig,
+    quinn: &quinn::ClientConfig,
+    pops: Vec<&Pop>,
 ) -> Result<(Pop, Connection, Duration), String> {
     let start = Instant::now();
-    let mut handshakes: FuturesUnordered<_> = (config.pops.iter())
+    let mut handshakes: FuturesUnordered<_> = (pops.into_iter())
         .map(|pop| handshake(config, quinn, pop))
         .collect();
     let mut last = "no PoP was offered".to_owned();
@@ -68,5 +115,44 @@ async fn handshake(
         Ok(Ok(connection)) => Ok((pop.clone(), connection)),
         Ok(Err(error)) => Err(reason(error.to_string())),
         Err(_) => Err(reason(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pop(name: &str, host: u8) -> Pop {
+        Pop {
+            name: name.parse().unwrap(),
+            address: ([127, 0, 0, host], 1).into(),
+            server_name: name.into(),
+        }
+    }
+
+    fn tried(avoid: &Avoid, pops: &[Pop], now: Instant) -> Vec<u8> {
+        let (first, _) = avoid.split(pops, now);
+        let hosts = first.iter().map(|pop| match pop.address {
+            SocketAddr::V4(v4) => v4.ip().octets()[3],
+            SocketAddr::V6(_) => 0,
+        });
+        hosts.collect()
+    }
+
+    #[test]
+    fn what_wants_to_be_left_is_avoided_for_a_while() {
+        let pops = [pop("a", 1), pop("a", 2), pop("b", 3), pop("c", 4)];
+        let now = Instant::now();
+        let told = |open: &[&str]| {
+            let open: Vec<String> = open.iter().map(|o| (*o).to_owned()).collect();
+            let mut avoid = Avoid::default();
+            avoid.told(&pops[0], &open, &pops, now);
+            avoid
+        };
+        assert_eq!(tried(&told(&[]), &pops, now), [3, 4]);
+        // Told where to go, it does not go where nobody is let in either.
+        assert_eq!(tried(&told(&["c"]), &pops, now), [4]);
+        assert_eq!(tried(&told(&["a", "c"]), &pops, now), [2, 4]);
+        assert_eq!(tried(&told(&[]), &pops, now + AVOID), [1, 2, 3, 4]);
     }
 }

@@ -9,21 +9,24 @@ use quinn::{Connection, VarInt};
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::connection::{read_pushes, request, result};
 use crate::inbox::{Inbox, Take};
+use crate::moving::{Arrived, Moved, Moving, Welcomed, greet, nearest_pop};
+use crate::nearest::Avoid;
 use crate::outbox::{Outbox, pause};
-use crate::{ClientConfig, Command, Event, Outgoing, nearest};
+use crate::{ClientConfig, Command, Event, Outgoing, Pop};
 
-/// A hello is answered by then.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(6);
 /// Frames that wait between the connection and the inbox.
 const FRAMES_MAX: usize = 1_024;
+/// What is under way on a connection that is left is answered by then.
+const LINGER: Duration = Duration::from_secs(5);
 /// Between tries to read a log that does not answer.
 const READ_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a connection's life is over.
-enum End {
+pub(crate) enum End {
     /// Connect again.
     Broken(String),
     /// The application has let go.
@@ -49,6 +52,7 @@ pub(crate) async fn run(
     let mut state = State {
         inbox: Inbox::default(),
         outbox: Outbox::new(rand::make_rng()),
+        avoid: Avoid::default(),
         events,
     };
     let mut tries = 0;
@@ -61,12 +65,10 @@ pub(crate) async fn run(
         let end = match connected {
             Ok(link) => {
                 tries = 0;
-                let connection = link.connection.clone();
                 let end = tokio::select! {
                     () = stop.cancelled() => End::Dropped,
-                    end = state.serve(link, &mut commands) => end,
+                    end = state.serve(&config, link, &mut commands) => end,
                 };
-                connection.close(VarInt::from_u32(0), b"good-bye");
                 state.outbox.disconnected(Instant::now());
                 end
             }
@@ -96,14 +98,33 @@ pub(crate) async fn run(
 
 /// A connection that has been let in.
 struct Link {
+    pop: Pop,
     connection: Connection,
+    /// Requests that await their answers.
+    requests: TaskTracker,
     /// What the inbox wants first.
     takes: Vec<Take>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.connection.close(VarInt::from_u32(0), b"good-bye");
+    }
+}
+
+/// Closes a connection once what is under way on it is answered.
+fn leave(link: Link) {
+    tokio::spawn(async move {
+        link.requests.close();
+        // Whoever is not answered by then asks again.
+        let _ = tokio::time::timeout(LINGER, link.requests.wait()).await;
+    });
 }
 
 struct State {
     inbox: Inbox,
     outbox: Outbox,
+    avoid: Avoid,
     events: mpsc::Sender<Event>,
 }
 
@@ -114,29 +135,35 @@ impl State {
     }
 
     async fn connect(&mut self, config: &ClientConfig) -> Result<Link, End> {
-        let broken = |reason: String| End::Broken(reason);
-        let quinn = nearest::quinn_config(config).map_err(|e| broken(e.to_string()))?;
-        let (pop, connection, round_trip) =
-            nearest::connect(config, &quinn).await.map_err(broken)?;
-        let hello = request::Body::Hello(client::Hello {
+        let arrived = nearest_pop(config, &self.avoid, false)
+            .await
+            .map_err(End::Broken)?;
+        let hello = self.hello(config);
+        let position = self.inbox.position();
+        let welcomed = greet(&arrived.connection, position, hello).await?;
+        Ok(self.settle(arrived, welcomed).await)
+    }
+
+    fn hello(&self, config: &ClientConfig) -> client::Hello {
+        client::Hello {
             token: config.token.clone(),
             client: config.client.clone(),
             cursors: self.inbox.cursors(),
-        });
-        let greeting = request(&connection, self.inbox.position(), hello);
-        let response = match tokio::time::timeout(HELLO_TIMEOUT, greeting).await {
-            Ok(response) => response.map_err(|e| broken(e.message))?,
-            Err(_) => return Err(broken("the hello was not answered".into())),
-        };
-        self.inbox.saw(response.position);
-        match result(response) {
-            Ok(response::Result::Welcome(welcome)) => {
-                let takes = self.welcome(pop.name, round_trip, welcome).await;
-                Ok(Link { connection, takes })
-            }
-            Ok(_) => Err(broken("the hello was answered with something else".into())),
-            Err(error) if error.code.is_retryable() => Err(broken(error.to_string())),
-            Err(error) => Err(End::Refused(error)),
+        }
+    }
+
+    /// A PoP has let the client in.
+    async fn settle(&mut self, arrived: Arrived, welcomed: Welcomed) -> Link {
+        self.inbox.saw(welcomed.position);
+        let name = arrived.pop.name.clone();
+        let takes = self
+            .welcome(name, arrived.round_trip, welcomed.welcome)
+            .await;
+        Link {
+            pop: arrived.pop,
+            connection: arrived.connection,
+            requests: TaskTracker::new(),
+            takes,
         }
     }
 
@@ -158,22 +185,43 @@ impl State {
         takes
     }
 
-    async fn serve(&mut self, mut link: Link, commands: &mut mpsc::Receiver<Command>) -> End {
-        let (sender, mut frames) = mpsc::channel(FRAMES_MAX);
-        tokio::spawn(read_pushes(link.connection.clone(), sender));
+    /// Serves a connection until it breaks. One that is to be left is served
+    /// until the next is there: then that one is served.
+    async fn serve(
+        &mut self,
+        config: &ClientConfig,
+        mut link: Link,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> End {
         let (finished, mut done) = mpsc::channel::<Done>(FRAMES_MAX);
-        let takes = std::mem::take(&mut link.takes);
-        self.carry_out(takes, &link, &finished).await;
+        let mut frames = self.open(&mut link, &finished).await;
+        let mut moving = Moving::default();
         loop {
             self.send_due(&link, &finished);
             let deadline = self.outbox.deadline();
             tokio::select! {
                 reason = link.connection.closed() => return End::Broken(reason.to_string()),
-                Some(frame) = frames.recv() => {
-                    if let Some(end) = self.on_frame(frame, &link, &finished).await {
-                        return end;
+                // Between hello and welcome nothing is taken in here: what the
+                // client has then is what it has told.
+                Some(frame) = frames.recv(), if !moving.has_said_hello() => match frame {
+                    server_frame::Body::GoAway(away) => {
+                        self.avoid.told(&link.pop, &away.pops, &config.pops, Instant::now());
+                        moving.begin(config, &self.avoid);
                     }
-                }
+                    frame => self.on_frame(frame, &link, &finished).await,
+                },
+                step = moving.step() => match step {
+                    Moved::Arrived(arrived) => {
+                        let hello = self.hello(config);
+                        moving.say_hello(arrived, self.inbox.position(), hello);
+                    }
+                    Moved::Welcomed(arrived, welcomed) => {
+                        let next = self.settle(*arrived, *welcomed).await;
+                        leave(std::mem::replace(&mut link, next));
+                        frames = self.open(&mut link, &finished).await;
+                    }
+                    Moved::Failed(reason) => tracing::debug!(reason, "nowhere else to go"),
+                },
                 Some(done) = done.recv() => self.on_done(done, &link, &finished).await,
                 command = commands.recv() => match command {
                     None => return End::Dropped,
@@ -183,6 +231,19 @@ impl State {
                 () = until(deadline) => {}
             }
         }
+    }
+
+    /// Begins to take in what a connection brings.
+    async fn open(
+        &mut self,
+        link: &mut Link,
+        done: &mpsc::Sender<Done>,
+    ) -> mpsc::Receiver<server_frame::Body> {
+        let (sender, frames) = mpsc::channel(FRAMES_MAX);
+        tokio::spawn(read_pushes(link.connection.clone(), sender));
+        let takes = std::mem::take(&mut link.takes);
+        self.carry_out(takes, link, done).await;
+        frames
     }
 
     /// Waits before the next try to connect; the outbox takes messages meanwhile.
@@ -217,7 +278,7 @@ impl State {
                 Some(link) => {
                     let (connection, done) = (link.connection.clone(), done.clone());
                     let position = self.inbox.position();
-                    tokio::spawn(async move {
+                    link.requests.spawn(async move {
                         let response = request(&connection, position, body).await;
                         if let Ok(response) = &response {
                             let _ = done.send(Done::Saw(response.position)).await;
@@ -239,7 +300,7 @@ impl State {
         for message in self.outbox.due(Instant::now()) {
             let (connection, done) = (link.connection.clone(), done.clone());
             let position = self.inbox.position();
-            tokio::spawn(async move {
+            link.requests.spawn(async move {
                 let body = request::Body::SendMessage(client::SendMessage {
                     channel: message.channel.0,
                     client_msg_id: message.client_msg_id.clone(),
@@ -258,7 +319,7 @@ impl State {
         frame: server_frame::Body,
         link: &Link,
         done: &mpsc::Sender<Done>,
-    ) -> Option<End> {
+    ) {
         let takes = match frame {
             server_frame::Body::Push(push) => {
                 let topic = Topic::from_wire(push.topic.as_ref());
@@ -276,10 +337,9 @@ impl State {
                 }
                 takes
             }
-            server_frame::Body::GoAway(away) => return Some(End::Broken(away.code)),
+            server_frame::Body::GoAway(_) => Vec::new(),
         };
         self.carry_out(takes, link, done).await;
-        None
     }
 
     async fn on_done(&mut self, finished: Done, link: &Link, done: &mpsc::Sender<Done>) {
@@ -326,7 +386,7 @@ impl State {
                 Take::Read { topic, from, to } => {
                     let (connection, done) = (link.connection.clone(), done.clone());
                     let position = self.inbox.position();
-                    tokio::spawn(async move {
+                    link.requests.spawn(async move {
                         let body = request::Body::ReadLog(client::ReadLog {
                             topic: Some(topic.to_wire()),
                             from_seq: from.0,

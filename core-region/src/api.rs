@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_gossip::{Gossip, Member, Repeat, Router};
 use causeway_protocol::backbone::{
-    AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, InitWorkspace, IssueToken,
-    NodeStatus, admin_call, admin_reply,
+    AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, Drain, InitWorkspace,
+    IssueToken, NodeStatus, admin_call, admin_reply,
 };
 use causeway_protocol::client::{self, response};
 use causeway_protocol::token::{Claims, Signer};
@@ -16,9 +16,9 @@ use causeway_transport::backbone::{Peer, Services};
 use causeway_transport::tls::Role;
 use prost::Message;
 
-use crate::cell::{now_us, validate};
+use crate::cell::{now_us, refusal, validate};
 use crate::cells::Cells;
-use crate::directory::{SharedBook, place_workspace};
+use crate::directory::{SharedBook, check_drain, place_workspace, set_drain};
 use crate::routed;
 use crate::state_records::command::Body;
 
@@ -118,6 +118,7 @@ impl Api {
                 let workspace = WorkspaceId(ensure.workspace);
                 self.command(workspace, Body::EnsureChannel(ensure)).await
             }
+            Some(Call::Drain(drain)) => self.set_drain(drain).await,
             _ => Err(ErrorCode::UnknownMethod.into()),
         }
     }
@@ -142,6 +143,7 @@ impl Api {
                 let cell = self.cell_of(WorkspaceId(ensure.workspace)).await?;
                 self.forward(cell, Call::EnsureChannel(ensure)).await?
             }
+            Some(Call::Drain(drain)) => self.forward(CellId::DIRECTORY, Call::Drain(drain)).await?,
             Some(Call::InitWorkspace(_)) | None => {
                 return Err(ErrorCode::UnknownMethod.into());
             }
@@ -162,6 +164,29 @@ impl Api {
             let body = Some(admin_reply::Body::Workspace(workspace));
             AdminReply { body }.encode_to_vec()
         });
+        Ok(self.routed(CellId::DIRECTORY, reply))
+    }
+
+    /// Begins or undoes a drain, on the directory's leader.
+    async fn set_drain(&self, drain: Drain) -> Result<Bytes, ApiError> {
+        let directory = self.cell(CellId::DIRECTORY)?;
+        let consensus = directory.consensus();
+        let set = async {
+            // Another's copy may be older than the drains before this one.
+            consensus.turn().await.map_err(refusal)?;
+            let book = self.book();
+            if drain.active {
+                let members = self.0.gossip.membership();
+                check_drain(&drain, &members, book.drains(), book.cells())?;
+            } else if !book.drains().is_active(&drain) {
+                let text = format!("`{}` is not being drained", drain.name);
+                return Err(ApiError::new(ErrorCode::InvalidArguments, text));
+            }
+            set_drain(consensus.as_ref(), drain.clone()).await?;
+            let body = Some(admin_reply::Body::Drain(drain));
+            Ok(AdminReply { body }.encode_to_vec())
+        };
+        let reply = set.await;
         Ok(self.routed(CellId::DIRECTORY, reply))
     }
 
@@ -308,9 +333,7 @@ impl Api {
     fn routed(&self, cell: CellId, result: Result<Vec<u8>, ApiError>) -> Bytes {
         match result {
             Ok(body) => routed::answer(body),
-            Err(error) if error.code == ErrorCode::NotLeader => {
-                routed::not_leader(self.0.cells.leader_hint(cell))
-            }
+            Err(error) if error.code == ErrorCode::NotLeader => self.0.cells.not_leader(cell),
             Err(error) => routed::refused(&error),
         }
     }
@@ -323,6 +346,7 @@ impl Api {
             self_: members.get(self.0.me).map(Member::to_wire),
             members: members.iter().map(Member::to_wire).collect(),
             cells: cells.collect(),
+            drains: book.drains().active().cloned().collect(),
         }
     }
 }

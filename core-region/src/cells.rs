@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use causeway_gossip::Gossip;
 use causeway_gossip::sync::SharedRoutes;
-use causeway_gossip::{Gossip, Membership};
 use causeway_protocol::backbone::{Cell as CellRecord, LeaderHint};
 use causeway_protocol::{CellId, Name, NodeId};
 use causeway_transport::backbone::{Backbone, PeerEvent};
@@ -19,12 +20,16 @@ use crate::consensus::{
 };
 use crate::directory::SharedBook;
 use crate::homecoming;
+use crate::routed;
 use crate::state::CellState;
 use crate::store::Store;
 use crate::succession;
 
-/// How often a leader looks whether it should hand over to a replica at home.
-const HOMECOMING_EVERY: Duration = Duration::from_secs(1);
+/// How often a leader looks whether it should hand over.
+const MOVE_EVERY: Duration = Duration::from_secs(1);
+/// Of the leaderships that belong elsewhere, so many in a thousand go home at a
+/// time.
+const HOMECOMING_PERMILLE: u32 = 250;
 /// Followers of a leader that is gone ask for an election so many times; then
 /// the ordinary election timeout takes over.
 const CAMPAIGNS: usize = 16;
@@ -68,10 +73,18 @@ impl Cells {
         })
     }
 
-    /// The cells that this node leads, with nothing left to catch up on.
+    /// The answer to a call for the leader of a cell, from a replica that is not.
+    pub fn not_leader(&self, cell: CellId) -> Bytes {
+        let held = self.get(cell);
+        let successor = held.and_then(|cell| cell.consensus().successor());
+        routed::not_leader(self.leader_hint(cell), successor)
+    }
+
+    /// The cells that this node leads. One that was elected just now lets calls
+    /// wait until it has its lease: they are on their way meanwhile.
     pub fn led_here(&self) -> Vec<LeaderHint> {
-        let ready = |cell: &Arc<Cell>| cell.consensus().leadership().borrow().ready;
-        let led = self.all().into_iter().filter(ready);
+        let leads = |cell: &Arc<Cell>| cell.consensus().leadership().borrow().leads;
+        let led = self.all().into_iter().filter(leads);
         led.filter_map(|cell| self.leader_hint(cell.id())).collect()
     }
 
@@ -177,7 +190,7 @@ impl CellHost {
     }
 
     /// Starts replicas as the directory gives them to this node, moves leaders
-    /// home, and campaigns for cells whose leader is gone.
+    /// where they belong, and campaigns for cells whose leader is gone.
     ///
     /// # Errors
     /// [`GroupError`]: a replica that cannot start stops the node.
@@ -189,8 +202,9 @@ impl CellHost {
     ) -> Result<(), GroupError> {
         let mut changed = book.watch();
         let mut events = self.backbone.events();
-        let mut homecoming = tokio::time::interval(HOMECOMING_EVERY);
+        let mut moving = tokio::time::interval(MOVE_EVERY);
         let mut present = homecoming::Presence::default();
+        let mut pace = homecoming::Pace::default();
         let mut changing = Changes::default();
         loop {
             let records: Vec<CellRecord> = {
@@ -206,9 +220,8 @@ impl CellHost {
                         Ok(()) => break,
                         Err(_) => return Ok(()),
                     },
-                    _ = homecoming.tick() => {
-                        let members = self.gossip.membership();
-                        self.send_home(&records, &members, &mut present).await;
+                    _ = moving.tick() => {
+                        self.move_leaders(&records, &mut present, &mut pace).await;
                         self.change_members(&records, &mut changing);
                     }
                     event = events.recv() => {
@@ -313,32 +326,40 @@ impl CellHost {
         });
     }
 
-    async fn send_home(
+    /// Hands cells over whose leader belongs elsewhere: at home, or anywhere but
+    /// on a node that is being drained.
+    async fn move_leaders(
         &self,
         records: &[CellRecord],
-        members: &Membership,
         present: &mut homecoming::Presence,
+        pace: &mut homecoming::Pace,
     ) {
         let now = std::time::Instant::now();
+        let (members, routes) = (self.gossip.membership(), self.routes.get());
         let alive: HashSet<NodeId> = members.iter().map(|m| m.node).collect();
         present.update(&alive, now);
-        for record in records {
-            let Some(cell) = self.cells.get(CellId(record.id)) else {
-                continue;
-            };
+        let drain = |node| members.get(node).and_then(|m| routes.drains().of(m));
+        let distance = |node| {
+            let round_trip = self.backbone.round_trip(node);
+            round_trip.unwrap_or(Duration::MAX)
+        };
+        let moves = records.iter().filter_map(|record| {
+            let cell = self.cells.get(CellId(record.id))?;
             let status = cell.consensus().status();
-            if !status.leadership.ready || record.home_region == self.region.as_str() {
-                continue;
+            if !status.leadership.ready || cell.consensus().successor().is_some() {
+                return None;
             }
-            let at_home = record
-                .replicas
-                .iter()
-                .filter(|r| !r.learner && r.region == record.home_region);
-            let at_home: Vec<NodeId> = at_home.map(|r| NodeId(r.node_id)).collect();
-            if let Some(successor) = homecoming::successor(&at_home, &status, present, now) {
-                tracing::info!(cell = %cell.id(), to = %successor, "leadership goes home");
-                cell.consensus().transfer(successor).await;
-            }
+            let drained = |node| drain(node).is_some();
+            let heirs = homecoming::heirs(record, self.node, drained, distance);
+            let heir = homecoming::successor(&heirs, &status, present, now)?;
+            Some((cell, heir))
+        });
+        let moves: Vec<_> = moves.collect();
+        let permille = drain(self.node).map_or(HOMECOMING_PERMILLE, |d| d.permille_per_s);
+        let allowance = pace.allowance(moves.len(), permille);
+        for (cell, heir) in moves.into_iter().take(allowance) {
+            tracing::info!(cell = %cell.id(), to = %heir, "leadership moves");
+            cell.consensus().transfer(heir).await;
         }
     }
 

@@ -1,10 +1,12 @@
-//! When a cell's leadership goes home: a pure decision. Not before home has been
-//! there for a while, and has caught up.
+//! When a cell's leadership goes home, or leaves a node that is being drained:
+//! pure decisions. It goes to whom has been there for a while and has caught up,
+//! and not all cells at once.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use causeway_protocol::NodeId;
+use causeway_protocol::backbone::Cell;
 
 use crate::consensus::GroupStatus;
 
@@ -32,9 +34,53 @@ impl Presence {
     }
 }
 
-/// The replica at home to which this leader hands over, if any is fit.
+/// Who should lead a cell instead of its leader `me`, the best first; nobody if
+/// it is where it should be. A drained node gives it away, and gets none; else
+/// it goes home. `distance` is the round trip from here.
+pub fn heirs(
+    cell: &Cell,
+    me: NodeId,
+    is_drained: impl Fn(NodeId) -> bool,
+    distance: impl Fn(NodeId) -> Duration,
+) -> Vec<NodeId> {
+    let replica = cell.replicas.iter().find(|r| r.node_id == me.0);
+    let at_home = replica.is_some_and(|r| r.region == cell.home_region);
+    let leaves = is_drained(me);
+    if at_home && !leaves {
+        return Vec::new();
+    }
+    let voters = cell.replicas.iter().filter(|r| !r.learner);
+    let voters = voters.map(|r| (r.region != cell.home_region, NodeId(r.node_id)));
+    let mut heirs: Vec<(bool, NodeId)> = voters
+        .filter(|(abroad, node)| *node != me && !is_drained(*node) && (leaves || !abroad))
+        .collect();
+    heirs.sort_by_key(|(abroad, node)| (*abroad, distance(*node)));
+    heirs.into_iter().map(|(_, node)| node).collect()
+}
+
+/// How many of a node's leaderships move at a time.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// The most that have waited, since none did.
+    most: usize,
+}
+
+impl Pace {
+    /// How many of `waiting` move within this second, at so many in a thousand.
+    pub fn allowance(&mut self, waiting: usize, permille: u32) -> usize {
+        self.most = if waiting == 0 {
+            0
+        } else {
+            self.most.max(waiting)
+        };
+        let share = (self.most as u64 * u64::from(permille)).div_ceil(1_000);
+        waiting.min(usize::try_from(share).unwrap_or(usize::MAX))
+    }
+}
+
+/// The heir to which this leader hands over, if any is fit.
 pub fn successor(
-    at_home: &[NodeId],
+    heirs: &[NodeId],
     leader: &GroupStatus,
     present: &Presence,
     now: Instant,
@@ -44,12 +90,13 @@ pub fn successor(
         let caught_up = matched.is_some_and(|(_, index)| index + BEHIND_MAX >= leader.applied.0);
         leader.voters.contains(&node) && caught_up && present.is_settled(node, now)
     };
-    at_home.iter().copied().find(|node| fit(*node))
+    heirs.iter().copied().find(|node| fit(*node))
 }
 
 #[cfg(test)]
 mod tests {
     use causeway_protocol::Position;
+    use causeway_protocol::backbone::Replica;
 
     use super::*;
     use crate::consensus::Leadership;
@@ -97,5 +144,60 @@ mod tests {
             successor(&[HOME], &leader(1_000), &present, at(9)),
             Some(HOME)
         );
+    }
+
+    /// Voters 1 in us (home), 2 in eu, 3 in ap, 4 in us; learner 5 in us.
+    fn cell() -> Cell {
+        let regions = ["us", "eu", "ap", "us", "us"];
+        let replicas = regions.iter().zip(1..).map(|(region, node_id)| Replica {
+            node_id,
+            region: (*region).into(),
+            learner: node_id == 5,
+            ..Replica::default()
+        });
+        Cell {
+            home_region: "us".into(),
+            replicas: replicas.collect(),
+            ..Cell::default()
+        }
+    }
+
+    fn heirs_of(me: u64, drained: &[u64]) -> Vec<u64> {
+        // The larger the number, the nearer.
+        let distance = |node: NodeId| Duration::from_millis(100 - node.0);
+        let is_drained = |node: NodeId| drained.contains(&node.0);
+        let heirs = heirs(&cell(), NodeId(me), is_drained, distance);
+        heirs.into_iter().map(|node| node.0).collect()
+    }
+
+    #[test]
+    fn leadership_goes_home_and_stays() {
+        assert_eq!(heirs_of(2, &[]), [4, 1]);
+        assert_eq!(heirs_of(1, &[]), [] as [u64; 0]);
+        assert_eq!(heirs_of(2, &[1]), [4]);
+        assert_eq!(heirs_of(2, &[1, 4]), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn a_drained_leader_gives_way_to_home_first_and_then_to_the_nearest() {
+        assert_eq!(heirs_of(1, &[1]), [4, 3, 2]);
+        assert_eq!(heirs_of(1, &[1, 4]), [3, 2]);
+        assert_eq!(heirs_of(2, &[1, 2, 4]), [3]);
+        assert_eq!(heirs_of(1, &[1, 2, 3, 4]), [] as [u64; 0]);
+    }
+
+    #[test]
+    fn a_tenth_a_second_is_gone_after_ten() {
+        let mut pace = Pace::default();
+        let mut waiting = 95;
+        for _ in 0..10 {
+            let go = pace.allowance(waiting, 100);
+            assert!(go <= 10);
+            waiting -= go;
+        }
+        assert_eq!(waiting, 0);
+        assert_eq!(pace.allowance(0, 100), 0);
+        assert_eq!(pace.allowance(3, 100), 1);
+        assert_eq!(pace.allowance(3, 1_000), 3);
     }
 }

@@ -2,29 +2,34 @@
 
 use bytes::Bytes;
 use causeway_protocol::backbone::{LeaderHint, RoutedReply, routed_reply};
-use causeway_protocol::{ApiError, ErrorCode};
+use causeway_protocol::{ApiError, ErrorCode, NodeId};
 use prost::Message;
 
 /// An answer.
 pub fn answer(body: Vec<u8>) -> Bytes {
-    reply(routed_reply::Result::Body(body.into()), None)
+    reply(routed_reply::Result::Body(body.into()))
 }
 
 /// A refusal.
 pub fn refused(error: &ApiError) -> Bytes {
-    reply(routed_reply::Result::Error(error.to_wire()), None)
+    reply(routed_reply::Result::Error(error.to_wire()))
 }
 
-/// A redirect, to whoever is known to lead.
-pub fn not_leader(leader: Option<LeaderHint>) -> Bytes {
+/// A redirect: to whoever is known to lead, or is about to.
+pub fn not_leader(leader: Option<LeaderHint>, successor: Option<NodeId>) -> Bytes {
     let error = ApiError::from(ErrorCode::NotLeader).to_wire();
-    reply(routed_reply::Result::Error(error), leader)
+    let reply = RoutedReply {
+        result: Some(routed_reply::Result::Error(error)),
+        leader,
+        successor: successor.map_or(0, |node| node.0),
+    };
+    reply.encode_to_vec().into()
 }
 
-fn reply(result: routed_reply::Result, leader: Option<LeaderHint>) -> Bytes {
+fn reply(result: routed_reply::Result) -> Bytes {
     let reply = RoutedReply {
         result: Some(result),
-        leader,
+        ..RoutedReply::default()
     };
     reply.encode_to_vec().into()
 }

@@ -11,8 +11,8 @@ use causeway_core_region::state_records::{
 };
 use causeway_core_region::store::record;
 use causeway_protocol::backbone::{
-    Cell, CreateWorkspace, EnsureChannel, EnsureUser, InitWorkspace, Replica, Shard, Survive,
-    WorkspaceName,
+    Cell, CreateWorkspace, Drain, DrainScope, EnsureChannel, EnsureUser, InitWorkspace, Replica,
+    Shard, Survive, WorkspaceName,
 };
 use causeway_protocol::client::{
     Channel, CreateChannel, DeleteMessage, Deleted, EditMessage, Entry, InviteMember, JoinChannel,
@@ -265,7 +265,22 @@ fn directory() -> Vec<Row> {
                 version: 9,
             },
         ),
+        row(
+            "drain",
+            "01 0803 120765752d77657374 1864 2001 280a",
+            drain(),
+        ),
     ]
+}
+
+fn drain() -> Drain {
+    Drain {
+        scope: DrainScope::Region.into(),
+        name: "eu-west".into(),
+        permille_per_s: 100,
+        active: true,
+        version: 10,
+    }
 }
 
 fn cell() -> Cell {
@@ -406,6 +421,14 @@ fn commands() -> Vec<Row> {
             Body::PlaceWorkspace(CreateWorkspace {
                 name: "acme".into(),
                 home_region: "eu-west".into(),
+            }),
+        ),
+        command(
+            "set_drain",
+            "08e480f9c0c1c48203 108180808010 a2030f 0803 120765752d77657374 1864 2001",
+            Body::SetDrain(Drain {
+                version: 0,
+                ..drain()
             }),
         ),
     ]

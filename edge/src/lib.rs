@@ -4,12 +4,14 @@
 //! fans entries out to them, and the way [`upstream`] to the cells. The [`web`]
 //! API asks the same way. Nothing in here knows how a cell keeps its state.
 
+pub mod drain;
 pub mod https;
 pub mod hub;
 pub mod metrics;
 pub mod node;
 pub mod refusals;
 pub mod session;
+pub mod status;
 pub mod upstream;
 pub mod web;
 

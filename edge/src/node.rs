@@ -17,10 +17,12 @@ use causeway_transport::tls::{self, Credentials, TlsError};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use crate::drain::Drain;
 use crate::hub::Hubs;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::session::{Sessions, native};
+use crate::status::Status;
 use crate::upstream::Upstream;
 use crate::{https, web};
 
@@ -77,8 +79,8 @@ pub enum EdgeError {
     Ended(&'static str),
 }
 
-/// Runs an edge node until `stop`: then no client is let in any more, those that
-/// are there are told to go, gossip takes leave, and connections close.
+/// Runs an edge node until `stop`: then clients are told to go elsewhere, those
+/// that stay are cut off, gossip takes leave, and connections close.
 ///
 /// # Errors
 /// [`EdgeError`]. The first part that fails stops the rest.
@@ -98,7 +100,6 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let (hubs, hub_tasks) = Hubs::new();
     let services = Services::default().datagram(inbox.handler());
     let services = hubs.register(routes.register(services));
-    backbone.serve(services);
 
     let (gossip, gossip_task) = Gossip::new(
         gossip_config(&config, me, incarnation),
@@ -106,6 +107,17 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         inbox,
     );
     let router = Router::new(backbone.clone(), routes.clone());
+    let status = Status {
+        hubs: hubs.clone(),
+        gossip: gossip.clone(),
+        router: router.clone(),
+    };
+    backbone.serve(status.register(services));
+    let drain = Drain {
+        hubs: hubs.clone(),
+        gossip: gossip.clone(),
+        router: router.clone(),
+    };
     let upstream = Upstream::new(router);
     let refusals = Arc::<Refusals>::default();
     let metrics = Metrics {
@@ -127,7 +139,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let app = web::routes(web::WebState {
         ask: Arc::new(upstream.clone()),
         verifier: config.verifier.clone(),
-        unready: unready(routes.clone(), backbone.clone()),
+        unready: unready(routes.clone(), backbone.clone(), gossip.clone()),
         metrics: Arc::new(move || metrics.render()),
         refusals: Arc::clone(&refusals),
     });
@@ -146,6 +158,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         CancellationToken::new(),
         CancellationToken::new(),
     );
+    let drain = tokio::spawn(drain.run(stop.clone()));
     let native = tokio::spawn(native::serve(clients.clone(), sessions, front.clone()));
     let tls = tls::https_server(&config.server)?;
     let https = tokio::spawn(https::serve(listener, tls, app, front.clone()));
@@ -172,6 +185,10 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         () = stop.cancelled() => Ok(()),
         name = first_to_end(&mut parts) => Err(EdgeError::Ended(name)),
     };
+    // A part that has ended leaves nobody to be sent away in order.
+    if ended.is_ok() && drain.await.is_err() {
+        tracing::error!("emptying the node has panicked");
+    }
     for stopping in [front, middle, back] {
         stopping.cancel();
     }
@@ -224,11 +241,12 @@ fn gossip_config(config: &EdgeConfig, me: NodeId, incarnation: u64) -> GossipCon
     }
 }
 
-/// Ready: the directory is known, each cell has a leader, and some core node is
-/// connected.
+/// Ready: the directory is known, each cell has a leader, some core node is
+/// connected, and new clients are welcome here.
 fn unready(
     routes: SharedRoutes,
     backbone: Backbone,
+    gossip: Gossip,
 ) -> Arc<dyn Fn() -> Option<String> + Send + Sync> {
     Arc::new(move || {
         let routes = routes.get();
@@ -237,6 +255,11 @@ fn unready(
         }
         if backbone.peers().is_empty() {
             return Some("no node is connected".into());
+        }
+        let membership = gossip.membership();
+        let me = membership.get(backbone.node());
+        if me.is_some_and(|me| routes.drains().of(me).is_some()) {
+            return Some("this edge node is being drained".into());
         }
         let leaderless = routes.cells().find(|(_, route)| route.leader.is_none());
         leaderless.map(|(cell, _)| format!("cell {cell} has no known leader yet"))

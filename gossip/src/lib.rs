@@ -5,6 +5,7 @@
 //! a redirect or a hole that is filled from the log, never a message.
 
 pub mod codec;
+pub mod drains;
 pub mod member;
 pub mod ring;
 pub mod router;
@@ -13,6 +14,7 @@ pub mod service;
 pub mod swim;
 pub mod sync;
 
+pub use drains::Drains;
 pub use member::{Member, Membership, Role};
 pub use ring::Ring;
 pub use router::{Repeat, Router};

@@ -48,8 +48,8 @@ pub struct Router {
 enum Tried {
     Answered(Bytes),
     Refused(ApiError),
-    /// It does not lead.
-    Elsewhere,
+    /// It does not lead; perhaps it knows who is about to.
+    Elsewhere(Option<NodeId>),
     /// It was not reached, or its answer did not come.
     Unknown(String),
 }
@@ -94,6 +94,7 @@ impl Router {
     ) -> Result<Bytes, ApiError> {
         let deadline = Instant::now() + budget;
         let mut tried = HashSet::new();
+        let mut successor = None;
         let mut hinted = self.hinted(cell);
         let mut last = format!("cell {cell} is not known");
         loop {
@@ -107,7 +108,8 @@ impl Router {
             if left.is_zero() {
                 return Err(ApiError::new(ErrorCode::Unavailable, last));
             }
-            let Some(node) = self.next_candidate(cell, &tried) else {
+            let next = successor.take();
+            let Some(node) = next.or_else(|| self.next_candidate(cell, &tried)) else {
                 tried.clear();
                 tokio::time::sleep(ROUND_PAUSE.min(left)).await;
                 continue;
@@ -132,7 +134,10 @@ impl Router {
             match tried_this {
                 Tried::Answered(answer) => return Ok(answer),
                 Tried::Refused(error) => return Err(error),
-                Tried::Elsewhere => last = format!("{node} does not lead cell {cell}"),
+                Tried::Elsewhere(about_to) => {
+                    last = format!("{node} does not lead cell {cell}");
+                    successor = about_to;
+                }
                 Tried::Unknown(reason) if repeat == Repeat::Unsafe => {
                     return Err(ApiError::new(ErrorCode::Unavailable, reason));
                 }
@@ -163,7 +168,7 @@ impl Router {
                 Tried::Answered(answer) => return Ok(answer),
                 Tried::Refused(error) if error.code == ErrorCode::Unavailable => last = error,
                 Tried::Refused(error) => return Err(error),
-                Tried::Elsewhere => {}
+                Tried::Elsewhere(_) => {}
                 Tried::Unknown(reason) => last = ApiError::new(ErrorCode::Unavailable, reason),
             }
         }
@@ -248,7 +253,10 @@ impl Router {
             Some(routed_reply::Result::Error(error)) => {
                 let error = ApiError::from_wire(error);
                 match error.code {
-                    ErrorCode::NotLeader => Tried::Elsewhere,
+                    ErrorCode::NotLeader => {
+                        let successor = Some(reply.successor).filter(|node| *node != 0);
+                        Tried::Elsewhere(successor.map(NodeId))
+                    }
                     _ => Tried::Refused(error),
                 }
             }

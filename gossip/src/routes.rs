@@ -7,6 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use causeway_protocol::backbone::{self as wire, LeaderHint};
 use causeway_protocol::{CellId, Epoch, Name, NodeId, WorkspaceId};
 
+use crate::drains::Drains;
+use crate::member::Membership;
+use crate::ring::Ring;
+
 /// A replica of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaRoute {
@@ -74,6 +78,7 @@ pub struct Routes {
     early: HashMap<CellId, Leader>,
     shards: HashMap<WorkspaceId, (CellId, Epoch)>,
     workspaces: HashMap<String, WorkspaceId>,
+    drains: Drains,
 }
 
 impl Routes {
@@ -100,6 +105,9 @@ impl Routes {
         for workspace in &directory.workspaces {
             let id = WorkspaceId(workspace.workspace);
             changed |= self.workspaces.insert(workspace.name.clone(), id) != Some(id);
+        }
+        for drain in &directory.drains {
+            changed |= self.drains.apply(drain);
         }
         self.version = self.version.max(directory.version);
         changed
@@ -173,6 +181,30 @@ impl Routes {
     /// The workspace of this name.
     pub fn workspace_named(&self, name: &str) -> Option<WorkspaceId> {
         self.workspaces.get(name).copied()
+    }
+
+    /// What is being emptied.
+    pub fn drains(&self) -> &Drains {
+        &self.drains
+    }
+
+    /// The core nodes of each region that serve topics: those that are not being
+    /// drained, or all where every one is.
+    pub fn rings(&self, membership: &Membership) -> HashMap<Name, Ring> {
+        let mut regions = HashMap::<Name, (Vec<NodeId>, Vec<NodeId>)>::new();
+        for core in membership.cores(None) {
+            let (stay, leave) = regions.entry(core.place.clone()).or_default();
+            match self.drains.of(core) {
+                None => stay.push(core.node),
+                Some(_) => leave.push(core.node),
+            }
+        }
+        let ring = |(stay, leave): (Vec<_>, Vec<_>)| match stay.is_empty() {
+            true => Ring::new(leave),
+            false => Ring::new(stay),
+        };
+        let rings = regions.into_iter();
+        rings.map(|(region, nodes)| (region, ring(nodes))).collect()
     }
 }
 

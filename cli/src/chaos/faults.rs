@@ -1,14 +1,24 @@
 //! Does to a world what a schedule says.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use causeway_protocol::Name;
 use causeway_transport::wan::{self, LinkConfig};
 use tokio::task::spawn_blocking;
 
 use super::scenario::{Act, Layout};
+use crate::drain::{What, drain_of, wait_empty};
+use crate::operator::Operator;
 use crate::world::{NodeRole, World, processes};
+
+/// A world that runs answers by then.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Leaders and sessions that a drain moves each second, in a thousand.
+const DRAIN_PERMILLE: u32 = 100;
+/// A drain has ended by then.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Changed links, by where a datagram comes from and where it goes.
 type Links = BTreeMap<Name, BTreeMap<Name, LinkConfig>>;
@@ -33,12 +43,44 @@ pub fn layout(world: &World) -> Layout {
 }
 
 /// Carries an act out. The world's file tells afterwards which processes there
-/// are.
+/// are. Returns what there is to tell of it, too.
 ///
 /// # Errors
-/// A node that is not as it should be, or a network that is not emulated.
-pub async fn carry_out(world: World, act: Act) -> anyhow::Result<World> {
-    spawn_blocking(move || carry_out_now(world, act)).await?
+/// A node that is not as it should be, a network that is not emulated, or a
+/// drain that does not end.
+pub async fn carry_out(world: World, act: Act) -> anyhow::Result<(World, Option<String>)> {
+    match act {
+        Act::Drain(what, name) => {
+            let told = drain(&world, what, &name).await?;
+            Ok((world, Some(told)))
+        }
+        Act::Undrain(what, name) => {
+            let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
+            let undrain = drain_of(what, name.as_str(), 0, false);
+            operator.set_drain(undrain).await?;
+            Ok((world, None))
+        }
+        act => Ok((
+            spawn_blocking(move || carry_out_now(world, act)).await??,
+            None,
+        )),
+    }
+}
+
+async fn drain(world: &World, what: What, name: &Name) -> anyhow::Result<String> {
+    let began = Instant::now();
+    let operator = Operator::connect(world, CONNECT_TIMEOUT).await?;
+    let drain = drain_of(what, name.as_str(), DRAIN_PERMILLE, true);
+    operator.set_drain(drain.clone()).await?;
+    let left = wait_empty(&operator, &drain, DRAIN_TIMEOUT, |_| ()).await?;
+    ensure!(
+        left.is_nothing(),
+        "{name} is not empty after {DRAIN_TIMEOUT:?}: {left:?}"
+    );
+    Ok(format!(
+        "{name} is empty after {:.1} s",
+        began.elapsed().as_secs_f64()
+    ))
 }
 
 fn carry_out_now(mut world: World, act: Act) -> anyhow::Result<World> {
@@ -64,6 +106,7 @@ fn carry_out_now(mut world: World, act: Act) -> anyhow::Result<World> {
             }
             links.retain(|_, links| !links.is_empty());
         })?,
+        Act::Drain(..) | Act::Undrain(..) => {}
     }
     Ok(world)
 }

@@ -36,7 +36,7 @@ enum Sight {
     Event(ClientNumber, Event),
     Answered(usize, Result<response::Result, ApiError>, Instant),
     Full(usize),
-    FaultDone(anyhow::Result<World>),
+    FaultDone(anyhow::Result<(World, Option<String>)>),
 }
 
 /// What a play leaves.
@@ -108,7 +108,11 @@ pub async fn run(
                 let mut next = Some(sight);
                 while let Some(sight) = next {
                     match sight {
-                        Sight::FaultDone(done) => stagehand.world = Some(done?),
+                        Sight::FaultDone(done) => {
+                            let (world, told) = done?;
+                            stagehand.done.extend(told.map(|told| (began.elapsed(), told)));
+                            stagehand.world = Some(world);
+                        }
                         sight => scribe.take(sight, &mut workload),
                     }
                     next = sights.try_recv().ok();
@@ -239,6 +243,8 @@ fn describe(act: &Act) -> String {
             format!("cut: {}", cuts.join(" "))
         }
         Act::Heal => "all links are whole".into(),
+        Act::Drain(_, name) => format!("{name} is drained"),
+        Act::Undrain(_, name) => format!("{name} is open again"),
     }
 }
 

@@ -96,7 +96,7 @@ async fn settle(
             bail!(
                 "replicas have not caught up after {} s:\n{}",
                 SETTLE_TIMEOUT.as_secs(),
-                status::render(&statuses).unwrap_or_default()
+                status::render(&statuses, &[]).unwrap_or_default()
             );
         }
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -8,6 +8,8 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
+use crate::drain::What;
+
 /// What the run starts with, undisturbed.
 pub const CALM: Duration = Duration::from_secs(8);
 /// Between the nodes of a rolling restart.
@@ -36,6 +38,10 @@ pub enum Scenario {
     Flap,
     /// The edge nodes of a PoP are killed.
     KillPop,
+    /// A region is drained, and opened again.
+    DrainRegion,
+    /// A PoP is drained, and opened again.
+    DrainPop,
     /// Every node is stopped and started, one after another.
     RollingRestart,
     /// One of these after another, as the seed has it.
@@ -55,6 +61,8 @@ impl Scenario {
             Self::PartitionSplit => "partition-split",
             Self::Flap => "flap",
             Self::KillPop => "kill-pop",
+            Self::DrainRegion => "drain-region",
+            Self::DrainPop => "drain-pop",
             Self::RollingRestart => "rolling-restart",
             Self::Mixed => "mixed",
         }
@@ -83,6 +91,10 @@ pub enum Act {
     Cut(Vec<(Name, Name)>),
     /// All cuts are undone.
     Heal,
+    /// Leaders and clients leave a part of the world.
+    Drain(What, Name),
+    /// They may come back.
+    Undrain(What, Name),
 }
 
 /// A schedule.
@@ -179,6 +191,19 @@ impl Planner {
                     self.kill(at, Some(back), &nodes);
                 }
             }
+            Scenario::DrainRegion => {
+                let (region, _) = self.region();
+                self.strikes(at, region.clone());
+                self.plan.pop = Some(region.clone());
+                self.drain(at, back, What::Region, region);
+            }
+            Scenario::DrainPop => {
+                if let Some((pop, _)) = self.layout.pops.choose(&mut self.rng).cloned() {
+                    self.plan.strike.get_or_insert(at);
+                    self.plan.pop = Some(pop.clone());
+                    self.drain(at, back, What::Pop, pop);
+                }
+            }
             Scenario::RollingRestart => self.roll(at),
             Scenario::Mixed => self.mix(at, away),
         }
@@ -213,6 +238,11 @@ impl Planner {
     fn cut(&mut self, at: Duration, back: Duration, cuts: Vec<(Name, Name)>) {
         self.act(at, Act::Cut(cuts));
         self.act(back, Act::Heal);
+    }
+
+    fn drain(&mut self, at: Duration, back: Duration, what: What, name: Name) {
+        self.act(at, Act::Drain(what, name.clone()));
+        self.act(back, Act::Undrain(what, name));
     }
 
     fn cuts_from(&self, region: &Name) -> Vec<(Name, Name)> {
@@ -299,7 +329,7 @@ mod tests {
         }
     }
 
-    const ALL: [Scenario; 11] = [
+    const ALL: [Scenario; 13] = [
         Scenario::None,
         Scenario::KillNode,
         Scenario::KillRegion,
@@ -309,21 +339,26 @@ mod tests {
         Scenario::PartitionSplit,
         Scenario::Flap,
         Scenario::KillPop,
+        Scenario::DrainRegion,
+        Scenario::DrainPop,
         Scenario::RollingRestart,
         Scenario::Mixed,
     ];
 
     /// Nodes that are down and whether links are cut, after all acts.
     fn end(plan: &Plan) -> (HashSet<Name>, bool) {
-        let (mut down, mut cut) = (HashSet::new(), false);
+        let (mut down, mut cut, mut drained) = (HashSet::new(), false, 0);
         for (_, act) in &plan.acts {
             match act {
                 Act::Kill(node) | Act::Stop(node) => assert!(down.insert(node.clone())),
                 Act::Start(node) => assert!(down.remove(node)),
                 Act::Cut(_) => cut = true,
                 Act::Heal => cut = false,
+                Act::Drain(..) => drained += 1,
+                Act::Undrain(..) => drained -= 1,
             }
         }
+        assert_eq!(drained, 0);
         (down, cut)
     }
 

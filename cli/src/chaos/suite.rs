@@ -48,6 +48,10 @@ pub enum Suite {
     Flap(RunArgs),
     /// Suite: the edge nodes of a PoP are killed, and started again
     KillPop(RunArgs),
+    /// Suite: a region is drained, and opened again
+    DrainRegion(RunArgs),
+    /// Suite: a PoP is drained, and opened again
+    DrainPop(RunArgs),
     /// Suite: every node is stopped and started, one after another
     RollingRestart(RunArgs),
     /// Suite: faults of all kinds, as the seed has them
@@ -89,6 +93,8 @@ impl Suite {
             Self::PartitionSplit(args) => (Scenario::PartitionSplit, args),
             Self::Flap(args) => (Scenario::Flap, args),
             Self::KillPop(args) => (Scenario::KillPop, args),
+            Self::DrainRegion(args) => (Scenario::DrainRegion, args),
+            Self::DrainPop(args) => (Scenario::DrainPop, args),
             Self::RollingRestart(args) => (Scenario::RollingRestart, args),
             Self::Mixed(args) => (Scenario::Mixed, args),
         }

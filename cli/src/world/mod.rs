@@ -162,6 +162,11 @@ impl World {
         self.nodes.iter().filter(|n| n.role == NodeRole::Core)
     }
 
+    /// Its edge nodes.
+    pub fn edges(&self) -> impl Iterator<Item = &WorldNode> {
+        self.nodes.iter().filter(|n| n.role == NodeRole::Edge)
+    }
+
     /// Its PoPs, as offered to clients.
     pub fn offered_pops(&self) -> Vec<Pop> {
         let pop = |node: &WorldNode| {

@@ -92,7 +92,7 @@ fn dispatch(context: &mut Context<'_, '_>, body: Option<Body>) -> Done {
         Some(Body::InitWorkspace(init)) => workspaces::init(context, init),
         Some(Body::EnsureUser(ensure)) => workspaces::ensure_user(context, ensure),
         Some(Body::EnsureChannel(ensure)) => channels::ensure(context, ensure),
-        Some(Body::PlaceCells(_) | Body::PlaceWorkspace(_)) | None => {
+        Some(Body::PlaceCells(_) | Body::PlaceWorkspace(_) | Body::SetDrain(_)) | None => {
             Err(ApiError::new(ErrorCode::UnknownMethod, "not a command of this cell").into())
         }
     }

@@ -157,9 +157,10 @@ pub async fn propose(
     proposed.map_err(refusal)
 }
 
-fn refusal(error: ProposeError) -> ApiError {
+/// As clients and routers see it.
+pub fn refusal(error: ProposeError) -> ApiError {
     let code = match error {
-        ProposeError::NotLeader(_) => ErrorCode::NotLeader,
+        ProposeError::NotLeader => ErrorCode::NotLeader,
         ProposeError::Unavailable | ProposeError::Stopped => ErrorCode::Unavailable,
         ProposeError::Overloaded => ErrorCode::Ratelimited,
     };

@@ -63,23 +63,27 @@ impl ChannelServer {
         }))
     }
 
-    /// Follows the membership of the region and the coming and going of edges.
+    /// Follows the membership of the region, what is drained of it, and the
+    /// coming and going of edges.
     pub async fn run(self, gossip: Gossip, backbone: Backbone, stop: CancellationToken) {
         let mut membership = gossip.watch();
+        let mut routes = self.0.router.routes().watch();
         let mut events = backbone.events();
         loop {
-            let cores: Vec<NodeId> = {
-                let members = membership.borrow_and_update();
-                members
-                    .cores(Some(&self.0.region))
-                    .map(|m| m.node)
-                    .collect()
+            let ring = {
+                let (routes, members) =
+                    (routes.borrow_and_update(), membership.borrow_and_update());
+                routes.rings(&members).remove(&self.0.region)
             };
-            self.0.ring.store(Arc::new(Ring::new(cores)));
+            self.0.ring.store(Arc::new(ring.unwrap_or_default()));
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     changed = membership.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return,
+                    },
+                    changed = routes.changed() => match changed {
                         Ok(()) => break,
                         Err(_) => return,
                     },
@@ -109,7 +113,7 @@ impl ChannelServer {
             })
             .call(Method::Heads, &[Role::Core, Role::Edge], move |_, body| {
                 let server = heads.clone();
-                async move { server.heads_of_leader(body) }
+                async move { server.heads_of_leader(body).await }
             })
             .one_way(Method::Publish, &[Role::Core], move |_, recv| {
                 let server = publish.clone();
@@ -200,7 +204,7 @@ impl ChannelServer {
     }
 
     /// A question for the leader of one cell.
-    fn heads_of_leader(&self, body: Bytes) -> Result<Bytes, ApiError> {
+    async fn heads_of_leader(&self, body: Bytes) -> Result<Bytes, ApiError> {
         let topics = read_topics(body)?;
         let Some((cell, _)) = topics.first() else {
             return Ok(crate::routed::answer(Heads::default().encode_to_vec()));
@@ -210,9 +214,14 @@ impl ChannelServer {
             return Err(ApiError::new(ErrorCode::InvalidArguments, text));
         }
         let wanted: Vec<Topic> = topics.iter().map(|(_, topic)| *topic).collect();
+        if let Some(held) = self.0.cells.get(*cell) {
+            // One that has just been elected is ready soon; what it says when it
+            // is not is said below.
+            let _ = held.consensus().turn().await;
+        }
         match self.heads_here(*cell, &wanted) {
             Some(heads) => Ok(crate::routed::answer(Heads { heads }.encode_to_vec())),
-            None => Ok(crate::routed::not_leader(self.0.cells.leader_hint(*cell))),
+            None => Ok(self.0.cells.not_leader(*cell)),
         }
     }
 

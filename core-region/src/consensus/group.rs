@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_protocol::{CellId, NodeId, Position};
@@ -12,13 +12,15 @@ use causeway_transport::backbone::Backbone;
 use futures::future::{BoxFuture, FutureExt};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{
-    ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError,
+    ClientWriteError, Fatal, ForwardReason, ForwardToLeader, InitializeError,
+    LinearizableReadError, RaftError,
 };
 use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::handover::Handover;
 use super::log_store::LogStore;
 use super::network::Network;
 use super::server::{Groups, Receiver};
@@ -30,6 +32,13 @@ use crate::store::StoreError;
 
 /// Commands of one group that may be under way at a time.
 const PROPOSALS_MAX: usize = 4_096;
+
+/// A leader without a lease refuses by then.
+const LEASE_WAIT: Duration = Duration::from_millis(700);
+/// Between looks whether it has one again.
+const LEASE_PAUSE: Duration = Duration::from_millis(50);
+/// Between what openraft decides and what it tells.
+const TOLD_LATER: Duration = Duration::from_millis(2);
 
 /// The clockwork of a group, sized for a WAN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +105,7 @@ pub struct RaftGroup {
     groups: Groups,
     timings: RaftTimings,
     leadership: watch::Receiver<Leadership>,
+    handover: Handover,
     applied: watch::Receiver<Position>,
     proposals: Semaphore,
     stop: CancellationToken,
@@ -122,9 +132,11 @@ impl RaftGroup {
         let raft = Raft::new(parts.node.0, config, network, log, machine)
             .await
             .map_err(|e| GroupError::Raft(e.to_string()))?;
+        let handover = Handover::default();
         parts.groups.insert(
             cell,
             Receiver {
+                handover: handover.clone(),
                 raft: raft.clone(),
                 state: parts.state,
                 staging: Arc::default(),
@@ -141,6 +153,7 @@ impl RaftGroup {
             groups: parts.groups,
             timings: parts.timings,
             leadership,
+            handover,
             applied,
             proposals: Semaphore::new(PROPOSALS_MAX),
             stop,
@@ -150,39 +163,82 @@ impl RaftGroup {
     async fn write(&self, command: Bytes) -> Result<(Position, Outcome), ProposeError> {
         let permit = self.proposals.try_acquire();
         let _permit = permit.map_err(|_| ProposeError::Overloaded)?;
-        let writing = self.raft.client_write(Command(command));
+        let writing = async {
+            let since = Instant::now();
+            loop {
+                match self.raft.client_write(Command(command.clone())).await {
+                    Ok(written) => return Ok((Position(written.log_id.index), written.data)),
+                    Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
+                        self.hold(&forward, since).await?;
+                    }
+                    Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => {
+                        // Another leader's log has taken the place of this entry.
+                        return Err(ProposeError::Unavailable);
+                    }
+                    Err(RaftError::APIError(error)) => {
+                        tracing::error!(cell = %self.cell, %error, "a command was taken for another");
+                        return Err(ProposeError::Stopped);
+                    }
+                    Err(RaftError::Fatal(error)) => return Err(self.stopped(&error)),
+                }
+            }
+        };
         let written = tokio::time::timeout(self.timings.propose_timeout, writing).await;
-        match written.map_err(|_| ProposeError::Unavailable)? {
-            Ok(written) => Ok((Position(written.log_id.index), written.data)),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
-                Err(ProposeError::NotLeader(forward.leader_id.map(NodeId)))
-            }
-            Err(RaftError::APIError(error)) => {
-                tracing::error!(cell = %self.cell, %error, "a command was taken for another");
-                Err(ProposeError::Stopped)
-            }
-            Err(RaftError::Fatal(error)) => {
-                tracing::error!(cell = %self.cell, %error, "the replica has stopped");
-                Err(ProposeError::Stopped)
+        written.map_err(|_| ProposeError::Unavailable)?
+    }
+
+    async fn read_index(&self) -> Result<Position, ProposeError> {
+        let since = Instant::now();
+        loop {
+            self.handover.turn(self.leadership.clone(), since).await?;
+            let reading = self.raft.get_read_linearizer(ReadPolicy::LeaseRead);
+            match reading.await {
+                Ok(linearizer) => return Ok(Position(linearizer.read_log_id().index())),
+                Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                    self.hold(&forward, since).await?;
+                }
+                Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                    self.await_lease(since).await?;
+                }
+                Err(RaftError::Fatal(error)) => return Err(self.stopped(&error)),
             }
         }
     }
 
-    async fn read_index(&self) -> Result<Position, ProposeError> {
-        let reading = self.raft.get_read_linearizer(ReadPolicy::LeaseRead);
-        match reading.await {
-            Ok(linearizer) => Ok(Position(linearizer.read_log_id().index())),
-            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
-                Err(ProposeError::NotLeader(forward.leader_id.map(NodeId)))
-            }
-            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
-                Err(ProposeError::Unavailable)
-            }
-            Err(RaftError::Fatal(error)) => {
-                tracing::error!(cell = %self.cell, %error, "the replica has stopped");
-                Err(ProposeError::Stopped)
+    /// A command or a question came before its time: waits until it can be tried
+    /// again, or tells that it belongs elsewhere.
+    async fn hold(
+        &self,
+        forward: &ForwardToLeader<TypeConfig>,
+        since: Instant,
+    ) -> Result<(), ProposeError> {
+        match forward.reason {
+            ForwardReason::LeadershipTransfer => Err(ProposeError::NotLeader),
+            ForwardReason::LeaseExpired => self.await_lease(since).await,
+            ForwardReason::NotLeader => {
+                // What openraft knows by now is told here a little later.
+                tokio::time::sleep(TOLD_LATER).await;
+                self.handover.turn(self.leadership.clone(), since).await
             }
         }
+    }
+
+    /// A leader that was cut off, or slow, for longer than its lease: the next
+    /// heartbeat renews it, if there is a quorum.
+    async fn await_lease(&self, since: Instant) -> Result<(), ProposeError> {
+        if self.leadership.borrow().ready {
+            if since.elapsed() >= LEASE_WAIT {
+                return Err(ProposeError::Unavailable);
+            }
+            log_fatal(self.cell, self.raft.trigger().heartbeat().await);
+            tokio::time::sleep(LEASE_PAUSE).await;
+        }
+        self.handover.turn(self.leadership.clone(), since).await
+    }
+
+    fn stopped(&self, error: &Fatal<TypeConfig>) -> ProposeError {
+        tracing::error!(cell = %self.cell, %error, "the replica has stopped");
+        ProposeError::Stopped
     }
 
     async fn change(
@@ -226,6 +282,15 @@ impl Consensus for RaftGroup {
 
     fn latest(&self) -> BoxFuture<'_, Result<Position, ProposeError>> {
         self.read_index().boxed()
+    }
+
+    fn turn(&self) -> BoxFuture<'_, Result<(), ProposeError>> {
+        let turn = self.handover.turn(self.leadership.clone(), Instant::now());
+        turn.boxed()
+    }
+
+    fn successor(&self) -> Option<NodeId> {
+        self.handover.successor(&self.leadership.borrow())
     }
 
     fn leadership(&self) -> watch::Receiver<Leadership> {
@@ -281,7 +346,11 @@ impl Consensus for RaftGroup {
     }
 
     fn transfer(&self, to: NodeId) -> BoxFuture<'_, ()> {
-        async move { log_fatal(self.cell, self.raft.trigger().transfer_leader(to.0).await) }.boxed()
+        async move {
+            self.handover.begin(self.leadership.borrow().term, to);
+            log_fatal(self.cell, self.raft.trigger().transfer_leader(to.0).await);
+        }
+        .boxed()
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
@@ -315,6 +384,7 @@ async fn follow_leadership(
             Leadership {
                 term: metrics.vote.leader_id.term,
                 leader: metrics.current_leader.map(NodeId),
+                leads: metrics.state == ServerState::Leader,
                 ready: metrics.state == ServerState::Leader,
             }
         };

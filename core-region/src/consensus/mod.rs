@@ -3,6 +3,7 @@
 //! openraft is known to this folder alone.
 
 mod group;
+mod handover;
 mod log_store;
 mod network;
 mod server;
@@ -94,7 +95,9 @@ pub struct Leadership {
     pub term: u64,
     /// Its leader.
     pub leader: Option<NodeId>,
-    /// This replica leads, and has applied all that earlier leaders committed:
+    /// This replica leads: a quorum has voted for it.
+    pub leads: bool,
+    /// It has its first lease, and has applied all that earlier leaders committed:
     /// what it reads is the latest.
     pub ready: bool,
 }
@@ -119,7 +122,7 @@ pub struct GroupStatus {
 pub enum ProposeError {
     /// Another replica leads; nothing has happened here.
     #[error("this replica does not lead")]
-    NotLeader(Option<NodeId>),
+    NotLeader,
     /// No quorum answered in time: the command may still be carried out.
     #[error("no quorum within the time limit")]
     Unavailable,
@@ -144,6 +147,13 @@ pub trait Consensus: Send + Sync {
     /// How far the state must be to hold all that was acknowledged before this
     /// call. Only a leader knows, and only under its lease.
     fn latest(&self) -> BoxFuture<'_, Result<Position, ProposeError>>;
+
+    /// Waits for this replica to lead, as long as that may come about: while it
+    /// campaigns, or has been named the successor.
+    fn turn(&self) -> BoxFuture<'_, Result<(), ProposeError>>;
+
+    /// To whom this replica is handing its leadership over.
+    fn successor(&self) -> Option<NodeId>;
 
     /// Who leads; changes are seen at once.
     fn leadership(&self) -> watch::Receiver<Leadership>;

@@ -18,6 +18,7 @@ use prost::Message;
 use quinn::SendStream;
 use tokio::sync::watch;
 
+use super::handover::Handover;
 use super::snapshot::Staging;
 use super::state_adapter::StateAdapter;
 use super::types::{TypeConfig, Vote};
@@ -33,6 +34,8 @@ type Requests = futures::stream::BoxStream<'static, AppendEntriesRequest<TypeCon
 pub(super) struct Receiver {
     pub raft: Raft<TypeConfig, StateAdapter>,
     pub state: CellState,
+    /// Told when this replica is named the next leader.
+    pub handover: Handover,
     /// One snapshot is received at a time.
     pub staging: Arc<tokio::sync::Mutex<()>>,
 }
@@ -122,9 +125,12 @@ impl Groups {
 
     async fn on_transfer(&self, body: Bytes) -> Result<Bytes, ApiError> {
         let request: raft_wire::TransferRequest = decode(body)?;
-        let raft = self.get(request.cell).await?.raft;
+        let Receiver { raft, handover, .. } = self.get(request.cell).await?;
         let from = wire::read_vote(request.from_leader.as_ref()).map_err(|e| malformed(&e))?;
         let last = request.last_log_id.as_ref().map(wire::read_log_id);
+        if request.to_node == *raft.node_id() {
+            handover.named(from.leader_id.term);
+        }
         let asked = TransferLeaderRequest::new(from, request.to_node, last);
         let answer = raft.handle_transfer_leader(asked).await;
         let reason = match answer.map_err(|e| stopped(&e))? {

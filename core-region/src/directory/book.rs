@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use causeway_gossip::Drains;
 use causeway_protocol::backbone::{Cell, Directory, Shard, WorkspaceName};
 use causeway_protocol::{CellId, WorkspaceId};
 
@@ -13,6 +14,7 @@ pub struct Book {
     cells: BTreeMap<CellId, Cell>,
     shards: BTreeMap<WorkspaceId, Shard>,
     workspaces: BTreeMap<String, WorkspaceName>,
+    drains: Drains,
 }
 
 impl Book {
@@ -54,6 +56,9 @@ impl Book {
                 changed = true;
             }
         }
+        for drain in &directory.drains {
+            changed |= self.drains.apply(drain);
+        }
         changed |= self.version < directory.version;
         self.version = self.version.max(directory.version);
         changed
@@ -79,7 +84,13 @@ impl Book {
                 .filter(|w| w.version > version)
                 .cloned()
                 .collect(),
+            drains: self.drains.since(version).cloned().collect(),
         }
+    }
+
+    /// What is being emptied.
+    pub fn drains(&self) -> &Drains {
+        &self.drains
     }
 
     /// All cells, the directory's own among them.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use causeway_protocol::backbone::{Cell, CreateWorkspace, Directory, Shard, WorkspaceName};
+use causeway_protocol::backbone::{Cell, CreateWorkspace, Directory, Drain, Shard, WorkspaceName};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Position, WorkspaceId};
 use parking_lot::Mutex;
 use prost::Message;
@@ -31,6 +31,16 @@ fn name_key(name: &str) -> Key {
 
 fn counters_key() -> Key {
     Key::default().u8(43)
+}
+
+fn drain_key(scope: i32, name: &str) -> Key {
+    let scope = u8::try_from(scope).unwrap_or_default();
+    Key::default().u8(44).u8(scope).bytes(name.as_bytes())
+}
+
+/// After the last key of a drain.
+fn drains_end() -> Key {
+    Key::default().u8(45)
 }
 
 /// Applies commands to the directory.
@@ -126,6 +136,18 @@ impl DirectoryMachine {
         fresh.workspaces.push(name);
         Ok(Outcome::Placed(WorkspaceId(workspace)))
     }
+
+    fn set_drain(&self, tx: &mut Tx<'_>, mut drain: Drain) -> Result<Outcome, StoreError> {
+        let mut counters = counters(tx)?;
+        counters.version += 1;
+        drain.version = counters.version;
+        tx.put(counters_key(), &counters);
+        tx.put(drain_key(drain.scope, &drain.name), &drain);
+        let mut fresh = self.fresh.lock();
+        fresh.version = counters.version;
+        fresh.drains.push(drain);
+        Ok(Outcome::Done)
+    }
 }
 
 impl Machine for DirectoryMachine {
@@ -134,6 +156,7 @@ impl Machine for DirectoryMachine {
         let outcome = match body {
             Some(Body::PlaceCells(place)) => self.place_cells(tx, place)?,
             Some(Body::PlaceWorkspace(create)) => self.place_workspace(tx, create)?,
+            Some(Body::SetDrain(drain)) => self.set_drain(tx, drain)?,
             _ => Outcome::Refused(ErrorCode::UnknownMethod.into()),
         };
         Ok(outcome.into())
@@ -190,6 +213,9 @@ fn read_all(view: &View<'_>) -> Result<Directory, StoreError> {
     }
     for row in view.scan(&name_key(""), &counters_key()) {
         directory.workspaces.push(record::decode(&row?.1)?);
+    }
+    for row in view.scan(&drain_key(0, ""), &drains_end()) {
+        directory.drains.push(record::decode(&row?.1)?);
     }
     Ok(directory)
 }

@@ -2,6 +2,7 @@
 //! shard is in which cell. It is itself a cell, number 0.
 
 mod book;
+mod drain;
 mod founding;
 mod keeper;
 mod machine;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use causeway_gossip::sync::POLL_HOLD;
-use causeway_protocol::backbone::{CreateWorkspace, Directory, DirectoryPoll};
+use causeway_protocol::backbone::{CreateWorkspace, Directory, DirectoryPoll, Drain};
 use causeway_protocol::{ApiError, ErrorCode, Method, Name, UserId, WorkspaceId};
 use causeway_transport::backbone::Services;
 use causeway_transport::tls::Role;
@@ -24,6 +25,7 @@ use crate::consensus::{Consensus, Outcome};
 use crate::state_records::{PlaceCells, command::Body};
 
 pub use book::Book;
+pub use drain::check_drain;
 pub use founding::{Founder, Founding};
 pub use keeper::Keeper;
 pub use machine::DirectoryMachine;
@@ -112,6 +114,17 @@ pub async fn place_workspace(
 /// [`propose`].
 pub async fn place_cells(directory: &dyn Consensus, place: PlaceCells) -> Result<(), ApiError> {
     match propose_here(directory, Body::PlaceCells(place)).await? {
+        Outcome::Done => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Begins or undoes a drain.
+///
+/// # Errors
+/// Those of [`propose`].
+pub async fn set_drain(directory: &dyn Consensus, drain: Drain) -> Result<(), ApiError> {
+    match propose_here(directory, Body::SetDrain(drain)).await? {
         Outcome::Done => Ok(()),
         other => Err(unexpected(&other)),
     }

@@ -178,9 +178,14 @@ impl Hubs {
         self.0.sessions.read().len()
     }
 
-    /// Every session, to be told something.
-    pub fn subscribers(&self) -> Vec<Arc<Subscriber>> {
-        self.0.sessions.read().values().cloned().collect()
+    /// Every session.
+    pub fn ids(&self) -> Vec<SessionId> {
+        self.0.sessions.read().keys().copied().collect()
+    }
+
+    /// Where a session is reached, if it is still there.
+    pub fn subscriber(&self, session: SessionId) -> Option<Arc<Subscriber>> {
+        self.0.sessions.read().get(&session).cloned()
     }
 
     /// What has been done so far.
@@ -200,10 +205,6 @@ impl Hubs {
 
     fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64) {
         counter(&self.0.counters).fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn subscriber(&self, session: SessionId) -> Option<Arc<Subscriber>> {
-        self.0.sessions.read().get(&session).cloned()
     }
 
     fn notify(&self, session: SessionId, notice: Notice) {
@@ -247,20 +248,8 @@ struct Places {
 
 impl Places {
     fn new(routes: Arc<Routes>, membership: &Membership) -> Self {
-        let mut regions = HashMap::<Name, Vec<NodeId>>::new();
-        for core in membership.cores(None) {
-            regions
-                .entry(core.place.clone())
-                .or_default()
-                .push(core.node);
-        }
-        let rings = regions
-            .into_iter()
-            .map(|(region, nodes)| (region, Ring::new(nodes)));
-        Self {
-            routes,
-            rings: rings.collect(),
-        }
+        let rings = routes.rings(membership);
+        Self { routes, rings }
     }
 }
 

@@ -26,6 +26,7 @@ struct State {
     frames: VecDeque<Bytes>,
     bytes: usize,
     missed: HashMap<Topic, Seq>,
+    go_away: Option<Bytes>,
     closed: bool,
 }
 
@@ -52,6 +53,12 @@ impl PushQueue {
         self.filled.notify_one();
     }
 
+    /// The client is to go elsewhere; full or not, this is told soon.
+    pub fn go_away(&self, frame: Bytes) {
+        self.state.lock().go_away = Some(frame);
+        self.filled.notify_one();
+    }
+
     /// Ends the queue: the writer writes what is left, then stops.
     pub fn close(&self) {
         self.state.lock().closed = true;
@@ -67,6 +74,7 @@ impl PushQueue {
                 let count = most.min(state.frames.len());
                 frames.extend(state.frames.drain(..count));
                 state.bytes -= frames.iter().map(Bytes::len).sum::<usize>();
+                frames.extend(state.go_away.take());
                 if state.frames.is_empty() {
                     frames.extend(state.take_missed());
                 }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use causeway_protocol::backbone::{
     AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, Directory, DirectoryPoll,
-    EnsureChannel, EnsureUser, Head, Heads, InitWorkspace, IssueToken, LeaderHint, LeaderHints,
-    MemberRecord, NodeStatus, PeerHello, Publish, Replica, Reply, Role, RoutedReply, Shard, Status,
-    Subscribe, Survive, TopicRef, Unsubscribe, WorkspaceName, admin_call, admin_reply, reply,
-    routed_reply,
+    Drain, DrainScope, EdgeStatus, EnsureChannel, EnsureUser, Head, Heads, InitWorkspace,
+    IssueToken, LeaderHint, LeaderHints, MemberRecord, NodeStatus, PeerHello, Publish, Replica,
+    Reply, Role, RoutedReply, Shard, Status, Subscribe, Survive, TopicRef, Unsubscribe,
+    WorkspaceName, admin_call, admin_reply, reply, routed_reply,
 };
 use causeway_protocol::client::{
     Channel, Error, GetChannel, Request, ServerFrame, User, Workspace, request,
@@ -87,6 +87,16 @@ fn replicas() -> Vec<Replica> {
     ]
 }
 
+fn drain() -> Drain {
+    Drain {
+        scope: DrainScope::Region.into(),
+        name: "eu-west".into(),
+        permille_per_s: 100,
+        active: true,
+        version: 10,
+    }
+}
+
 /// What nodes say when they meet, and how calls are answered.
 pub fn connections() -> Vec<Example> {
     vec![
@@ -157,14 +167,16 @@ pub fn cells() -> Vec<Example> {
             RoutedReply {
                 result: Some(routed_reply::Result::Body(Bytes::from_static(&[1, 2, 3]))),
                 leader: None,
+                successor: 0,
             },
         ),
         Example::new(
             "routed_redirect",
-            "120e 0a0a6e6f745f6c6561646572 1801 1a0f 0801 100c 18818080808080c0f6fe01",
+            "120e 0a0a6e6f745f6c6561646572 1801 1a0f 0801 100c 18818080808080c0f6fe01 2007",
             RoutedReply {
                 result: Some(routed_reply::Result::Error(not_leader())),
                 leader: Some(hint()),
+                successor: 7,
             },
         ),
         Example::new(
@@ -228,7 +240,7 @@ pub fn directory() -> Vec<Example> {
             "0809 124c 0801 120765752d77657374 1801 221f 08818080808080c0f6fe01 \
                 120765752d77657374 1a0965752d776573742d61 2218 0802 120775732d65617374 \
                 1a0975732d656173742d62 2001 2803 3007 1a08 0801 1001 1801 2008 220a 0a0461636d65 \
-                1001 1809",
+                1001 1809 2a11 0803 120765752d77657374 1864 2001 280a",
             Directory {
                 version: 9,
                 cells: vec![Cell {
@@ -250,6 +262,7 @@ pub fn directory() -> Vec<Example> {
                     workspace: ACME,
                     version: 9,
                 }],
+                drains: vec![drain()],
             },
         ),
     ]
@@ -301,6 +314,11 @@ pub fn operator() -> Vec<Example> {
         ),
         call("admin_status", "2a00", Call::Status(Status {})),
         call(
+            "admin_drain",
+            "3a11 0803 120765752d77657374 1864 2001 280a",
+            Call::Drain(drain()),
+        ),
+        call(
             "admin_init_workspace",
             "3211 0801 120461636d65 1a0765752d77657374",
             Call::InitWorkspace(InitWorkspace {
@@ -343,7 +361,7 @@ pub fn operator() -> Vec<Example> {
         ),
         reply(
             "admin_node_status",
-            "2aa402 0a5f 08818080808080c0f6fe01 108080f9c0c1c48203 1a0965752d776573742d31 \
+            "2ab702 0a5f 08818080808080c0f6fe01 108080f9c0c1c48203 1a0965752d776573742d31 \
                 2001 2a0765752d77657374 320965752d776573742d61 3a0e3139322e302e322e373a37313030 \
                 4a115b323030313a6462383a3a375d3a343433 5205302e312e30 1265 \
                 08818080808080c0f6fe01 108080f9c0c1c48203 1a0a6672612d656467652d31 2002 \
@@ -351,7 +369,8 @@ pub fn operator() -> Vec<Example> {
                 420d3139322e302e322e373a343433 4a115b323030313a6462383a3a375d3a343433 \
                 5205302e312e30 1a5a 0801 120765752d77657374 1802 2003 280c \
                 30818080808080c0f6fe01 38b109 421f 08818080808080c0f6fe01 120765752d77657374 \
-                1a0965752d776573742d61 4218 0802 120775732d65617374 1a0975732d656173742d62 2001",
+                1a0965752d776573742d61 4218 0802 120775732d65617374 1a0975732d656173742d62 2001 \
+                2211 0803 120765752d77657374 1864 2001 280a",
             Answer::Status(NodeStatus {
                 self_: Some(core()),
                 members: vec![edge()],
@@ -365,7 +384,26 @@ pub fn operator() -> Vec<Example> {
                     applied: 1_201,
                     replicas: replicas(),
                 }],
+                drains: vec![drain()],
             }),
+        ),
+        reply(
+            "admin_edge_status",
+            "326b 0a65 \
+                08818080808080c0f6fe01 108080f9c0c1c48203 1a0a6672612d656467652d31 2002 \
+                2a03667261 3203667261 3a0e3139322e302e322e373a37313030 \
+                420d3139322e302e322e373a343433 4a115b323030313a6462383a3a375d3a343433 \
+                5205302e312e30 100c 1801",
+            Answer::Edge(EdgeStatus {
+                self_: Some(edge()),
+                sessions: 12,
+                draining: true,
+            }),
+        ),
+        reply(
+            "admin_drained",
+            "3a11 0803 120765752d77657374 1864 2001 280a",
+            Answer::Drain(drain()),
         ),
     ]
 }

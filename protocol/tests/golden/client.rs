@@ -569,11 +569,12 @@ pub fn frames() -> Vec<Example> {
         ),
         Example::new(
             "go_away",
-            "1a0d 0a08647261696e696e67 108827",
+            "1a17 0a08647261696e696e67 108827 1a03667261 1a03677275",
             ServerFrame {
                 body: Some(server_frame::Body::GoAway(GoAway {
                     code: "draining".into(),
                     within_ms: 5_000,
+                    pops: vec!["fra".into(), "gru".into()],
                 })),
             },
         ),
