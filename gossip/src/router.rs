@@ -50,6 +50,8 @@ enum Tried {
     Refused(ApiError),
     /// It does not lead.
     Elsewhere,
+    /// It leads, and takes no writes: another will lead soon.
+    NoRoom(ApiError),
     /// It was not reached, or its answer did not come.
     Unknown(String),
 }
@@ -95,7 +97,7 @@ impl Router {
         let deadline = Instant::now() + budget;
         let mut tried = HashSet::new();
         let mut hinted = self.hinted(cell);
-        let mut last = format!("cell {cell} is not known");
+        let mut last = unavailable(format!("cell {cell} is not known"));
         loop {
             let now = self.hinted(cell);
             if now != hinted {
@@ -105,7 +107,7 @@ impl Router {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ApiError::new(ErrorCode::Unavailable, last));
+                return Err(last);
             }
             let Some(node) = self.next_candidate(cell, &tried) else {
                 tried.clear();
@@ -132,13 +134,18 @@ impl Router {
             match tried_this {
                 Tried::Answered(answer) => return Ok(answer),
                 Tried::Refused(error) => return Err(error),
-                Tried::Elsewhere => last = format!("{node} does not lead cell {cell}"),
-                Tried::Unknown(reason) if repeat == Repeat::Unsafe => {
-                    return Err(ApiError::new(ErrorCode::Unavailable, reason));
+                // Whoever has no room is a better reason than whoever does not lead.
+                Tried::Elsewhere if last.code == ErrorCode::StorageFull => {}
+                Tried::Elsewhere => {
+                    last = unavailable(format!("{node} does not lead cell {cell}"));
                 }
-                Tried::Unknown(reason) => last = reason,
+                Tried::NoRoom(error) => last = error,
+                Tried::Unknown(reason) if repeat == Repeat::Unsafe => {
+                    return Err(unavailable(reason));
+                }
+                Tried::Unknown(reason) => last = unavailable(reason),
             }
-            tracing::debug!(%cell, %node, last, "tried in vain");
+            tracing::debug!(%cell, %node, %last, "tried in vain");
             tried.insert(node);
         }
     }
@@ -155,7 +162,7 @@ impl Router {
         budget: Duration,
     ) -> Result<Bytes, ApiError> {
         let deadline = Instant::now() + budget;
-        let mut last = ApiError::new(ErrorCode::Unavailable, "no replica is known");
+        let mut last = unavailable("no replica is known".into());
         for node in self.by_distance(cell) {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = left.min(TRY_TIMEOUT);
@@ -164,7 +171,8 @@ impl Router {
                 Tried::Refused(error) if error.code == ErrorCode::Unavailable => last = error,
                 Tried::Refused(error) => return Err(error),
                 Tried::Elsewhere => {}
-                Tried::Unknown(reason) => last = ApiError::new(ErrorCode::Unavailable, reason),
+                Tried::NoRoom(error) => last = error,
+                Tried::Unknown(reason) => last = unavailable(reason),
             }
         }
         Err(last)
@@ -249,10 +257,15 @@ impl Router {
                 let error = ApiError::from_wire(error);
                 match error.code {
                     ErrorCode::NotLeader => Tried::Elsewhere,
+                    ErrorCode::StorageFull => Tried::NoRoom(error),
                     _ => Tried::Refused(error),
                 }
             }
             None => Tried::Unknown("an empty answer".into()),
         }
     }
+}
+
+fn unavailable(reason: String) -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, reason)
 }
