@@ -22,6 +22,7 @@ use crate::homecoming;
 use crate::state::CellState;
 use crate::store::Store;
 use crate::succession;
+use crate::vitals::Vitals;
 
 /// How often a leader looks whether it should hand over to a replica at home.
 const HOMECOMING_EVERY: Duration = Duration::from_secs(1);
@@ -135,6 +136,8 @@ pub struct CellHost {
     pub gossip: Gossip,
     /// What this node knows of leaders elsewhere.
     pub routes: SharedRoutes,
+    /// How it and its peers are.
+    pub vitals: Vitals,
 }
 
 impl CellHost {
@@ -156,7 +159,11 @@ impl CellHost {
             groups: self.groups.clone(),
         });
         let consensus: Arc<dyn Consensus> = group.await?;
-        let cell = Arc::new(Cell::new(state, Arc::clone(&consensus)));
+        let cell = Arc::new(Cell::new(
+            state,
+            Arc::clone(&consensus),
+            self.vitals.clone(),
+        ));
         self.cells.insert(Arc::clone(&cell));
         let (cells, routes) = (self.cells.clone(), self.routes.clone());
         let id = cell.id();
@@ -233,8 +240,9 @@ impl CellHost {
                 continue;
             }
             let state = CellState::open(self.store.clone(), id)?;
-            let machine = Arc::new(CellMachine::new(id, Arc::clone(publish)));
-            let cell = self.start(state, machine).await?;
+            let faults = self.store.faults().clone();
+            let machine = CellMachine::new(id, Arc::clone(publish)).with_faults(faults);
+            let cell = self.start(state, Arc::new(machine)).await?;
             tracing::info!(cell = %id, "a replica has started");
             if record.epoch == FIRST_EPOCH && founder(record) == Some(self.node) {
                 self.found(Arc::clone(&cell), record);
@@ -334,7 +342,8 @@ impl CellHost {
                 .replicas
                 .iter()
                 .filter(|r| !r.learner && r.region == record.home_region);
-            let at_home: Vec<NodeId> = at_home.map(|r| NodeId(r.node_id)).collect();
+            let at_home = at_home.map(|r| NodeId(r.node_id));
+            let at_home: Vec<NodeId> = at_home.filter(|n| self.vitals.may_lead(*n)).collect();
             if let Some(successor) = homecoming::successor(&at_home, &status, present, now) {
                 tracing::info!(cell = %cell.id(), to = %successor, "leadership goes home");
                 cell.consensus().transfer(successor).await;

@@ -118,7 +118,8 @@ pub async fn place_cells(directory: &dyn Consensus, place: PlaceCells) -> Result
 }
 
 async fn propose_here(directory: &dyn Consensus, body: Body) -> Result<Outcome, ApiError> {
-    let (_, outcome) = propose(directory, UserId(0), body).await?;
+    // Nothing in the directory has a time.
+    let (_, outcome) = propose(directory, 0, UserId(0), body).await?;
     match outcome {
         Outcome::Refused(error) => Err(error),
         outcome => Ok(outcome),
