@@ -74,7 +74,8 @@ fn a_clock_jumps() {
 #[test]
 fn everybody_returns_at_once() {
     let report = run("storm", "7", "15");
-    assert!(report["disconnects"].as_u64().is_some_and(|n| n > 8));
+    // Four clients, twice.
+    assert!(report["disconnects"].as_u64().is_some_and(|n| n >= 8));
 }
 
 #[test]
