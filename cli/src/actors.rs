@@ -52,6 +52,20 @@ pub async fn connect(
     token: &str,
     name: &str,
 ) -> anyhow::Result<Actor> {
+    connect_with(world, endpoint, token, name, false).await
+}
+
+/// The same, with a planted bug: entries come out of order.
+///
+/// # Errors
+/// As for [`connect`].
+pub async fn connect_with(
+    world: &World,
+    endpoint: Option<Endpoint>,
+    token: &str,
+    name: &str,
+    out_of_order: bool,
+) -> anyhow::Result<Actor> {
     let (client, mut events) = Client::start(ClientConfig {
         pops: world.offered_pops(),
         roots: world.roots()?,
@@ -59,6 +73,7 @@ pub async fn connect(
         client: concat!("causeway-cli/", env!("CARGO_PKG_VERSION")).into(),
         endpoint: endpoint.context("a place has no endpoint")?,
         liveness: LIVELY,
+        out_of_order,
     });
     let connected = async {
         while let Some(event) = events.recv().await {

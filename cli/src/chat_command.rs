@@ -56,6 +56,7 @@ pub async fn run(args: ChatArgs) -> anyhow::Result<()> {
     }
     let address = world.client_address(&args.at)?;
     let (client, events) = Client::start(ClientConfig {
+        out_of_order: false,
         pops: world.offered_pops(),
         roots: world.roots()?,
         token,

@@ -281,7 +281,11 @@ impl Operator {
         }
     }
 
-    async fn status_at(&self, address: SocketAddr) -> anyhow::Result<NodeStatus> {
+    /// The world as one core node sees it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn status_at(&self, address: SocketAddr) -> anyhow::Result<NodeStatus> {
         let node = self.reach_at(address).await?;
         match self
             .call_node(node, admin_call::Body::Status(Status {}))

@@ -40,9 +40,42 @@ struct TopicState {
 pub struct Inbox {
     topics: HashMap<Topic, TopicState>,
     position: u64,
+    disorder: Option<Disorder>,
+}
+
+/// A planted bug: entries with an even `seq` are held back behind the next.
+#[derive(Debug, Default)]
+struct Disorder(HashMap<Topic, Take>);
+
+impl Disorder {
+    fn spoil(&mut self, takes: Vec<Take>) -> Vec<Take> {
+        let mut spoilt = Vec::new();
+        for take in takes {
+            match &take {
+                Take::Deliver(topic, entry) if entry.seq % 2 == 0 => {
+                    self.0.insert(*topic, take);
+                }
+                Take::Deliver(topic, _) => {
+                    let held = self.0.remove(topic);
+                    spoilt.push(take);
+                    spoilt.extend(held);
+                }
+                Take::Read { .. } => spoilt.push(take),
+            }
+        }
+        spoilt
+    }
 }
 
 impl Inbox {
+    /// With a bug, for the chaos suite to catch: entries come out of order.
+    pub fn out_of_order() -> Self {
+        Self {
+            disorder: Some(Disorder::default()),
+            ..Self::default()
+        }
+    }
+
     /// The highest position seen; goes with every request.
     pub fn position(&self) -> u64 {
         self.position
@@ -146,7 +179,10 @@ impl Inbox {
                 _ => {}
             }
         }
-        takes
+        match &mut self.disorder {
+            None => takes,
+            Some(disorder) => disorder.spoil(takes),
+        }
     }
 }
 
@@ -217,6 +253,18 @@ mod tests {
             seq,
             ..client::Entry::default()
         }
+    }
+
+    #[test]
+    fn the_planted_bug_is_a_bug() {
+        let mut inbox = Inbox::out_of_order();
+        inbox.booted(&boot(vec![channel(0)]));
+        let seqs = (1..=5).flat_map(|seq| inbox.push(TOPIC, entry(seq), seq));
+        let seqs = seqs.map(|take| match take {
+            Take::Deliver(_, entry) => entry.seq,
+            Take::Read { .. } => panic!("nothing is missing"),
+        });
+        assert_eq!(seqs.collect::<Vec<_>>(), [1, 3, 2, 5, 4]);
     }
 
     /// Pushes lost, doubled and reordered, notices of holes, reconnections, logs

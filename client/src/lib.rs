@@ -63,6 +63,9 @@ pub struct ClientConfig {
     pub endpoint: Endpoint,
     /// When a silent PoP is given up.
     pub liveness: causeway_transport::endpoint::Liveness,
+    /// A planted bug, which the chaos suite must catch: entries come out of order.
+    #[doc(hidden)]
+    pub out_of_order: bool,
 }
 
 /// What the application is told.

@@ -50,7 +50,10 @@ pub(crate) async fn run(
 ) {
     let mut rng: SmallRng = rand::make_rng();
     let mut state = State {
-        inbox: Inbox::default(),
+        inbox: match config.out_of_order {
+            false => Inbox::default(),
+            true => Inbox::out_of_order(),
+        },
         outbox: Outbox::new(rand::make_rng()),
         avoid: Avoid::default(),
         events,

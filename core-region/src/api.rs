@@ -16,8 +16,9 @@ use causeway_transport::backbone::{Peer, Services};
 use causeway_transport::tls::Role;
 use prost::Message;
 
-use crate::cell::{now_us, refusal, validate};
+use crate::cell::{refusal, validate};
 use crate::cells::Cells;
+use crate::clock::Clock;
 use crate::directory::{SharedBook, check_drain, place_workspace, set_drain};
 use crate::routed;
 use crate::state_records::command::Body;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub gossip: Gossip,
     /// This node.
     pub me: NodeId,
+    /// Dates tokens.
+    pub clock: Clock,
     /// Signs tokens; `None` on a node that issues none.
     pub signer: Option<Signer>,
 }
@@ -251,7 +254,7 @@ impl Api {
         })?;
         let user = UserId(issue.user);
         self.check_user(user).await?;
-        let issued_at_s = now_us() / 1_000_000;
+        let issued_at_s = self.0.clock.now_us() / 1_000_000;
         let lifetime_s = match issue.lifetime_s {
             0 => TOKEN_LIFETIME_S,
             seconds => seconds,

@@ -24,6 +24,7 @@ use crate::routed;
 use crate::state::CellState;
 use crate::store::Store;
 use crate::succession;
+use crate::vitals::Vitals;
 
 /// How often a leader looks whether it should hand over.
 const MOVE_EVERY: Duration = Duration::from_secs(1);
@@ -148,6 +149,8 @@ pub struct CellHost {
     pub gossip: Gossip,
     /// What this node knows of leaders elsewhere.
     pub routes: SharedRoutes,
+    /// How it and its peers are.
+    pub vitals: Vitals,
 }
 
 impl CellHost {
@@ -169,7 +172,11 @@ impl CellHost {
             groups: self.groups.clone(),
         });
         let consensus: Arc<dyn Consensus> = group.await?;
-        let cell = Arc::new(Cell::new(state, Arc::clone(&consensus)));
+        let cell = Arc::new(Cell::new(
+            state,
+            Arc::clone(&consensus),
+            self.vitals.clone(),
+        ));
         self.cells.insert(Arc::clone(&cell));
         let (cells, routes) = (self.cells.clone(), self.routes.clone());
         let id = cell.id();
@@ -246,8 +253,9 @@ impl CellHost {
                 continue;
             }
             let state = CellState::open(self.store.clone(), id)?;
-            let machine = Arc::new(CellMachine::new(id, Arc::clone(publish)));
-            let cell = self.start(state, machine).await?;
+            let faults = self.store.faults().clone();
+            let machine = CellMachine::new(id, Arc::clone(publish)).with_faults(faults);
+            let cell = self.start(state, Arc::new(machine)).await?;
             tracing::info!(cell = %id, "a replica has started");
             if record.epoch == FIRST_EPOCH && founder(record) == Some(self.node) {
                 self.found(Arc::clone(&cell), record);
@@ -350,7 +358,8 @@ impl CellHost {
                 return None;
             }
             let drained = |node| drain(node).is_some();
-            let heirs = homecoming::heirs(record, self.node, drained, distance);
+            let mut heirs = homecoming::heirs(record, self.node, drained, distance);
+            heirs.retain(|node| self.vitals.may_lead(*node));
             let heir = homecoming::successor(&heirs, &status, present, now)?;
             Some((cell, heir))
         });

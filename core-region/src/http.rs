@@ -4,7 +4,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -23,12 +24,15 @@ use crate::cells::Cells;
 use crate::channel_server::ChannelServer;
 use crate::directory::SharedBook;
 use crate::store::Store;
+use crate::vitals::Vitals;
 
 /// What the answers are made of.
 #[derive(Clone)]
 pub struct Health {
     /// The disk.
     pub store: Store,
+    /// How the node is.
+    pub vitals: Vitals,
     /// The replicas.
     pub cells: Cells,
     /// The copy of the directory.
@@ -130,6 +134,54 @@ fn registry(health: &Health) -> Registry {
         "directory_version",
         "Version of the directory",
         health.book.get().version(),
+    );
+
+    let (stalls, refused, free_bytes) = health.vitals.counts();
+    let oldest = health.store.flusher().oldest_wait(Instant::now());
+    let oldest_ms = oldest.unwrap_or_default().as_millis();
+    let fit = health.vitals.unfit().borrow().is_none();
+    let (_, times_wrong) = health.vitals.clock().error();
+    for (name, help, value) in [
+        (
+            "disk_free_bytes",
+            "Free bytes of the data's file system",
+            free_bytes,
+        ),
+        ("disk_stalls", "Stalls of the disk", stalls),
+        (
+            "unsynced_ms",
+            "How long the oldest write has been waiting for its sync",
+            u64::try_from(oldest_ms).unwrap_or(u64::MAX),
+        ),
+        (
+            "may_lead",
+            "Whether the node is fit to lead cells",
+            fit.into(),
+        ),
+        (
+            "refused_storage_full",
+            "Commands refused as the disk is nearly full",
+            refused,
+        ),
+        (
+            "clock_wrong",
+            "How often the clock was found not to be that of the others",
+            times_wrong,
+        ),
+        (
+            "faults_injected",
+            "Whether faults can be injected into this node",
+            health.store.faults().is_configured().into(),
+        ),
+    ] {
+        number(name, help, value);
+    }
+    let ahead_ms = Gauge::<i64, AtomicI64>::default();
+    ahead_ms.set(health.vitals.clock().error().0 / 1_000);
+    registry.register(
+        "clock_ahead_ms",
+        "How far the clock is ahead of the other core nodes'",
+        ahead_ms,
     );
 
     type ByCell = Family<Vec<(String, String)>, Gauge<u64, AtomicU64>>;

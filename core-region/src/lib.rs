@@ -9,19 +9,25 @@ pub mod api;
 pub mod cell;
 pub mod cells;
 pub mod channel_server;
+pub mod clock;
 pub mod consensus;
 pub mod directory;
+pub mod faults;
+pub mod health;
 pub mod homecoming;
 pub mod http;
 pub mod leaders;
 pub mod node;
 mod routed;
 pub mod state;
+pub mod step_aside;
 pub mod store;
 pub mod succession;
+pub mod vitals;
 
 pub use consensus::RaftTimings;
 pub use directory::Founding;
+pub use health::DiskLimits;
 pub use node::{CoreConfig, CoreError, run};
 
 /// Raft's messages and log records, from `proto/raft.proto`.

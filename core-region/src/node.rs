@@ -19,15 +19,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Api, Parts};
-use crate::cell::now_us;
 use crate::cells::{CellHost, Cells};
 use crate::channel_server::ChannelServer;
+use crate::clock::Clock;
 use crate::consensus::{GroupError, Groups, RaftTimings};
 use crate::directory::{DirectoryMachine, Founder, Founding, Keeper, SharedBook};
+use crate::faults::Faults;
+use crate::health::DiskLimits;
 use crate::http::{self, Health};
-use crate::leaders;
 use crate::state::CellState;
-use crate::store::{Identity, Store, StoreError};
+use crate::store::{Identity, Store, StoreError, next_incarnation};
+use crate::vitals::Vitals;
+use crate::{leaders, step_aside};
 
 /// A leader that stops waits this long for a successor.
 const HANDOVER: Duration = Duration::from_millis(1_000);
@@ -62,6 +65,10 @@ pub struct CoreConfig {
     pub http: SocketAddr,
     /// Signs tokens.
     pub signer: Option<Signer>,
+    /// What is expected of its disk.
+    pub disk: DiskLimits,
+    /// What is wrong with it on purpose.
+    pub faults: Faults,
 }
 
 /// A core node that cannot start, or cannot go on.
@@ -70,6 +77,27 @@ pub enum CoreError {
     /// The disk.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The reserve cannot be kept.
+    #[error(
+        "[disk] reserve_mb: {reserve_bytes} bytes are to stay free in {path}, which has \
+         {total_bytes} in all; half of it is the most"
+    )]
+    Reserve {
+        /// Where the data is.
+        path: PathBuf,
+        /// The reserve.
+        reserve_bytes: u64,
+        /// The file system.
+        total_bytes: u64,
+    },
+    /// The free space cannot be told.
+    #[error("cannot tell the free space of {path}: {source}")]
+    Capacity {
+        /// Where the data is.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The backbone.
     #[error(transparent)]
     Backbone(#[from] StartError),
@@ -101,6 +129,7 @@ pub async fn run(config: CoreConfig, stop: CancellationToken) -> Result<(), Core
 struct CoreNode {
     backbone: Backbone,
     cells: Cells,
+    store: Store,
     tasks: JoinSet<Result<(), CoreError>>,
     /// Stops the tasks that need nobody else.
     stop: CancellationToken,
@@ -111,9 +140,14 @@ struct CoreNode {
 
 impl CoreNode {
     async fn start(config: CoreConfig) -> Result<Self, CoreError> {
-        let store = Store::open(&config.data_dir)?;
+        let stop = CancellationToken::new();
+        tokio::spawn(config.faults.clone().watch(stop.clone()));
+        let store = Store::open_with(&config.data_dir, config.faults.clone())?;
+        check_reserve(&config, &store)?;
+        let clock = Clock::start(config.faults.clone());
+        let vitals = Vitals::new(clock.clone());
         let me = Identity::of(&store).await?.node;
-        let incarnation = now_us();
+        let incarnation = next_incarnation(&store, clock.system_us()).await?;
         let hello = PeerHello {
             node_id: me.0,
             incarnation,
@@ -142,6 +176,7 @@ impl CoreNode {
             router: router.clone(),
             gossip: gossip.clone(),
             me,
+            clock,
             signer: config.signer.clone(),
         });
         let local = api.clone();
@@ -151,6 +186,7 @@ impl CoreNode {
         let services = groups.register(services);
         let services = routes.register(services);
         let services = book.register(services);
+        let services = vitals.register(services);
         let services = channel_server.register(services);
         backbone.serve(api.register(services));
 
@@ -164,6 +200,7 @@ impl CoreNode {
             cells: cells.clone(),
             gossip: gossip.clone(),
             routes: routes.clone(),
+            vitals: vitals.clone(),
         };
         let state = CellState::open(store.clone(), CellId::DIRECTORY)?;
         let machine = Arc::new(DirectoryMachine::new(state.clone(), book.sender())?);
@@ -173,7 +210,8 @@ impl CoreNode {
         }
 
         let health = Health {
-            store,
+            store: store.clone(),
+            vitals: vitals.clone(),
             cells: cells.clone(),
             book: book.clone(),
             gossip: gossip.clone(),
@@ -187,7 +225,6 @@ impl CoreNode {
                 source,
             })?;
 
-        let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let mut task =
             |name: &'static str, run: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
@@ -219,6 +256,18 @@ impl CoreNode {
         };
         task("placement", Box::pin(keeper.run(stop.clone())));
         let (have, take) = (book.clone(), book.clone());
+        let watching = vitals
+            .clone()
+            .watch_disk(store.clone(), config.disk, stop.clone());
+        task("looking at the disk", Box::pin(watching));
+        let exchange = vitals
+            .clone()
+            .exchange(backbone.clone(), gossip.clone(), stop.clone());
+        task("exchanging vitals", Box::pin(exchange));
+        task(
+            "stepping aside",
+            Box::pin(step_aside::run(cells.clone(), vitals, me, stop.clone())),
+        );
         task(
             "following the directory",
             Box::pin(follow_directory(
@@ -256,12 +305,20 @@ impl CoreNode {
         );
         let hosting = host.run(book, Arc::new(channel_server), stop.clone());
         tasks.spawn(async move { Ok(hosting.await?) });
+        let (disk, stopped) = (store.clone(), stop.clone());
+        tasks.spawn(async move {
+            match stopped.run_until_cancelled(disk.failed()).await {
+                Some(error) => Err(error.into()),
+                None => Ok(()),
+            }
+        });
 
         let leave = CancellationToken::new();
         let gossip_task = tokio::spawn(gossip_task.run(leave.clone()));
         Ok(Self {
             backbone,
             cells,
+            store,
             tasks,
             stop,
             leave,
@@ -288,6 +345,8 @@ impl CoreNode {
             tracing::error!("gossip has panicked");
         }
         while self.tasks.join_next().await.is_some() {}
+        // Replicas that wait for room on the disk wait no longer.
+        self.store.room().close();
         self.cells.stop().await;
         self.backbone.close().await;
     }
@@ -327,6 +386,25 @@ fn first_end(
         Some(Ok(Err(error))) => Err(error),
         Some(Err(panic)) => Err(CoreError::Ended(panic.to_string())),
     }
+}
+
+/// A reserve that the file system can hardly have would refuse all writes.
+fn check_reserve(config: &CoreConfig, store: &Store) -> Result<(), CoreError> {
+    let path = config.data_dir.clone();
+    let capacity = store.capacity();
+    let total_bytes = match capacity {
+        Ok(capacity) => capacity.total,
+        Err(source) => return Err(CoreError::Capacity { path, source }),
+    };
+    let reserve_bytes = config.disk.reserve_bytes;
+    if reserve_bytes > total_bytes / 2 {
+        return Err(CoreError::Reserve {
+            path,
+            reserve_bytes,
+            total_bytes,
+        });
+    }
+    Ok(())
 }
 
 fn join(

@@ -110,7 +110,7 @@ impl Upstream {
         let body = call.encode_to_vec().into();
         let near = self.router.call_nearest(cell, Method::Api, body, BUDGET);
         match near.await.and_then(read) {
-            Ok(response) if !may_be_news(&response) => return Ok(response),
+            Ok(response) if !may_be_news(&call, &response) => return Ok(response),
             Err(error) if error.code != ErrorCode::Unavailable => return Err(error),
             _ => {}
         }
@@ -172,7 +172,7 @@ fn read(answer: Bytes) -> Result<client::Response, ApiError> {
 }
 
 /// A replica that is behind does not know what is new; the leader does.
-fn may_be_news(response: &client::Response) -> bool {
+fn may_be_news(call: &ApiCall, response: &client::Response) -> bool {
     const NOT_FOUND: [ErrorCode; 4] = [
         ErrorCode::UserNotFound,
         ErrorCode::WorkspaceNotFound,
@@ -183,7 +183,16 @@ fn may_be_news(response: &client::Response) -> bool {
         Some(response::Result::Error(error)) => {
             NOT_FOUND.iter().any(|code| code.as_str() == error.code)
         }
+        // Whoever asks for entries up to one knows that it is there.
+        Some(response::Result::Log(page)) => page.last_seq < asked_up_to(call),
         _ => false,
+    }
+}
+
+fn asked_up_to(call: &ApiCall) -> u64 {
+    match call.request.as_ref().and_then(|r| r.body.as_ref()) {
+        Some(Body::ReadLog(read)) => read.to_seq,
+        _ => 0,
     }
 }
 
@@ -207,5 +216,42 @@ fn way(body: Option<&Body>) -> Way {
             | Body::MarkRead(_),
         ) => Way::Leader(Repeat::Safe),
         _ => Way::Nearest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_log(to_seq: u64) -> ApiCall {
+        let read = client::ReadLog {
+            to_seq,
+            ..client::ReadLog::default()
+        };
+        ApiCall {
+            request: Some(client::Request {
+                min_position: 0,
+                body: Some(Body::ReadLog(read)),
+            }),
+            ..ApiCall::default()
+        }
+    }
+
+    fn log(last_seq: u64) -> client::Response {
+        let page = client::LogPage {
+            last_seq,
+            ..client::LogPage::default()
+        };
+        client::Response {
+            position: 1,
+            result: Some(response::Result::Log(page)),
+        }
+    }
+
+    #[test]
+    fn a_log_that_ends_too_early_is_read_from_the_leader() {
+        assert!(may_be_news(&read_log(8), &log(7)));
+        assert!(!may_be_news(&read_log(8), &log(8)));
+        assert!(!may_be_news(&read_log(0), &log(7)), "up to the end");
     }
 }

@@ -50,6 +50,8 @@ enum Tried {
     Refused(ApiError),
     /// It does not lead; perhaps it knows who is about to.
     Elsewhere(Option<NodeId>),
+    /// It leads, and takes no writes: another will lead soon.
+    NoRoom(ApiError),
     /// It was not reached, or its answer did not come.
     Unknown(String),
 }
@@ -96,7 +98,7 @@ impl Router {
         let mut tried = HashSet::new();
         let mut successor = None;
         let mut hinted = self.hinted(cell);
-        let mut last = format!("cell {cell} is not known");
+        let mut last = unavailable(format!("cell {cell} is not known"));
         loop {
             let now = self.hinted(cell);
             if now != hinted {
@@ -106,7 +108,7 @@ impl Router {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ApiError::new(ErrorCode::Unavailable, last));
+                return Err(last);
             }
             let next = successor.take();
             let Some(node) = next.or_else(|| self.next_candidate(cell, &tried)) else {
@@ -135,15 +137,19 @@ impl Router {
                 Tried::Answered(answer) => return Ok(answer),
                 Tried::Refused(error) => return Err(error),
                 Tried::Elsewhere(about_to) => {
-                    last = format!("{node} does not lead cell {cell}");
+                    // Whoever has no room is a better reason than whoever does not lead.
+                    if last.code != ErrorCode::StorageFull {
+                        last = unavailable(format!("{node} does not lead cell {cell}"));
+                    }
                     successor = about_to;
                 }
+                Tried::NoRoom(error) => last = error,
                 Tried::Unknown(reason) if repeat == Repeat::Unsafe => {
-                    return Err(ApiError::new(ErrorCode::Unavailable, reason));
+                    return Err(unavailable(reason));
                 }
-                Tried::Unknown(reason) => last = reason,
+                Tried::Unknown(reason) => last = unavailable(reason),
             }
-            tracing::debug!(%cell, %node, last, "tried in vain");
+            tracing::debug!(%cell, %node, %last, "tried in vain");
             tried.insert(node);
         }
     }
@@ -160,7 +166,7 @@ impl Router {
         budget: Duration,
     ) -> Result<Bytes, ApiError> {
         let deadline = Instant::now() + budget;
-        let mut last = ApiError::new(ErrorCode::Unavailable, "no replica is known");
+        let mut last = unavailable("no replica is known".into());
         for node in self.by_distance(cell) {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = left.min(TRY_TIMEOUT);
@@ -169,7 +175,8 @@ impl Router {
                 Tried::Refused(error) if error.code == ErrorCode::Unavailable => last = error,
                 Tried::Refused(error) => return Err(error),
                 Tried::Elsewhere(_) => {}
-                Tried::Unknown(reason) => last = ApiError::new(ErrorCode::Unavailable, reason),
+                Tried::NoRoom(error) => last = error,
+                Tried::Unknown(reason) => last = unavailable(reason),
             }
         }
         Err(last)
@@ -257,10 +264,15 @@ impl Router {
                         let successor = Some(reply.successor).filter(|node| *node != 0);
                         Tried::Elsewhere(successor.map(NodeId))
                     }
+                    ErrorCode::StorageFull => Tried::NoRoom(error),
                     _ => Tried::Refused(error),
                 }
             }
             None => Tried::Unknown("an empty answer".into()),
         }
     }
+}
+
+fn unavailable(reason: String) -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, reason)
 }

@@ -85,6 +85,9 @@ codes! {
     Unavailable = "unavailable", true;
     /// This node does not lead the cell; the routes are being refreshed.
     NotLeader = "not_leader", true;
+    /// The leader's disk is nearly full: nothing was done, and leadership moves to
+    /// a node with room.
+    StorageFull = "storage_full", true;
     /// The node is being drained: reconnect elsewhere.
     Draining = "draining", true;
     /// A bug. The node's log has the details.

@@ -37,6 +37,8 @@ methods! {
     Admin = 3;
     /// One way: `LeaderHints`, frame by frame.
     LeaderHints = 4;
+    /// Call: `Vitals` → `Vitals`, between core nodes.
+    Vitals = 5;
     /// Call: a vote or pre-vote → its answer.
     RaftVote = 10;
     /// Both ways: log entries in order → acknowledgements in order.

@@ -13,6 +13,9 @@ use crate::error::ErrorCode;
 use crate::id::{UserId, WorkspaceId};
 use crate::limits::TOKEN_BYTES_MAX;
 
+/// Clocks of nodes differ: a token is good for so much longer than it says.
+pub const CLOCK_LEEWAY_S: u64 = 120;
+
 /// Whom a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claims {
@@ -20,7 +23,8 @@ pub struct Claims {
     pub user: UserId,
     /// Seconds since 1970 at which the token was issued.
     pub issued_at_s: u64,
-    /// Seconds since 1970 from which it is refused.
+    /// Seconds since 1970 from which it is refused, [`CLOCK_LEEWAY_S`] later at
+    /// the latest.
     pub expires_at_s: u64,
 }
 
@@ -152,7 +156,7 @@ impl Verifier {
                 },
             )
             .unwrap_or(Err(TokenError::Invalid))?;
-        if payload.exp <= now_s {
+        if payload.exp.saturating_add(CLOCK_LEEWAY_S) <= now_s {
             return Err(TokenError::Expired);
         }
         let user: UserId = payload.sub.parse().map_err(|_| TokenError::Invalid)?;
@@ -190,8 +194,11 @@ mod tests {
         let (signer, public) = keys();
         let verifier = Verifier::from_pems([public]).unwrap();
         let token = signer.sign(&claims()).unwrap();
-        assert_eq!(verifier.verify(&token, 1_999), Ok(claims()));
-        assert_eq!(verifier.verify(&token, 2_000), Err(TokenError::Expired));
+        let end = 2_000 + CLOCK_LEEWAY_S;
+        assert_eq!(verifier.verify(&token, end - 1), Ok(claims()));
+        assert_eq!(verifier.verify(&token, end), Err(TokenError::Expired));
+        // One from a node whose clock is ahead is good at once.
+        assert_eq!(verifier.verify(&token, 1), Ok(claims()));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Does to a world what a schedule says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use causeway_core_region::faults::{self as injected, FaultConfig, Plant};
 use causeway_protocol::Name;
 use causeway_transport::wan::{self, LinkConfig};
 use tokio::task::spawn_blocking;
@@ -11,7 +13,7 @@ use tokio::task::spawn_blocking;
 use super::scenario::{Act, Layout};
 use crate::drain::{What, drain_of, wait_empty};
 use crate::operator::Operator;
-use crate::world::{NodeRole, World, processes};
+use crate::world::{NodeRole, World, WorldNode, processes};
 
 /// A world that runs answers by then.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +41,38 @@ pub fn layout(world: &World) -> Layout {
     Layout {
         regions: places(&world.regions, NodeRole::Core),
         pops: places(&world.pops, NodeRole::Edge),
+        takes_faults: world.cores().all(|node| node.faults.is_some()),
     }
+}
+
+/// Plants a bug in every core node, or removes it.
+///
+/// # Errors
+/// A world into which nothing can be injected.
+pub fn plant(world: &World, plant: Option<Plant>) -> anyhow::Result<()> {
+    world.cores().try_for_each(|node| {
+        let file = faults_file(node)?;
+        let config = FaultConfig {
+            plant,
+            ..injected::read(file)?
+        };
+        Ok(injected::write(file, &config)?)
+    })
+}
+
+/// A planted bug stays where it is.
+fn inject(node: &WorldNode, fault: FaultConfig) -> anyhow::Result<()> {
+    let file = faults_file(node)?;
+    let config = FaultConfig {
+        plant: injected::read(file)?.plant,
+        ..fault
+    };
+    Ok(injected::write(file, &config)?)
+}
+
+fn faults_file(node: &WorldNode) -> anyhow::Result<&Path> {
+    let file = node.faults.as_deref();
+    file.with_context(|| format!("{} has no [faults] file: see `dev --faults`", node.name))
 }
 
 /// Carries an act out. The world's file tells afterwards which processes there
@@ -86,11 +119,18 @@ async fn drain(world: &World, what: What, name: &Name) -> anyhow::Result<String>
 fn carry_out_now(mut world: World, act: Act) -> anyhow::Result<World> {
     match act {
         Act::Kill(node) => processes::kill_node(world.node(node.as_str())?)?,
+        Act::KillAll(nodes) => {
+            let nodes: Vec<&WorldNode> = (nodes.iter())
+                .map(|node| world.node(node.as_str()))
+                .collect::<anyhow::Result<_>>()?;
+            processes::kill_nodes(&nodes)?;
+        }
         Act::Stop(node) => processes::stop_node(world.node(node.as_str())?)?,
         Act::Start(node) => {
             processes::start_again(world.node_mut(node.as_str())?)?;
             world.save()?;
         }
+        Act::Inject(node, fault) => inject(world.node(node.as_str())?, fault)?,
         Act::Cut(cuts) => change_links(&world, |links| {
             for (from, to) in cuts {
                 let link = links.entry(from).or_default().entry(to).or_default();

@@ -5,6 +5,7 @@ pub mod checker;
 mod faults;
 pub mod history;
 mod milestones;
+mod plant;
 mod play;
 mod readback;
 mod report;
@@ -12,6 +13,7 @@ mod scenario;
 mod stage;
 mod suite;
 mod wan;
+mod witness;
 mod workload;
 
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_client::{Client, Event, Outgoing};
+use causeway_core_region::faults::FaultConfig;
 use causeway_protocol::client::{self, entry::Kind, request, response};
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, Timestamp, Topic, UserId};
 use indicatif::ProgressBar;
@@ -236,6 +237,10 @@ impl Stagehand {
 fn describe(act: &Act) -> String {
     match act {
         Act::Kill(node) => format!("{node} is killed"),
+        Act::KillAll(nodes) => {
+            let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+            format!("{} are killed at once", nodes.join(", "))
+        }
         Act::Stop(node) => format!("{node} is stopped"),
         Act::Start(node) => format!("{node} is started"),
         Act::Cut(cuts) => {
@@ -245,6 +250,24 @@ fn describe(act: &Act) -> String {
         Act::Heal => "all links are whole".into(),
         Act::Drain(_, name) => format!("{name} is drained"),
         Act::Undrain(_, name) => format!("{name} is open again"),
+        Act::Inject(node, fault) => format!("{node}: {}", wrong(fault)),
+    }
+}
+
+fn wrong(fault: &FaultConfig) -> String {
+    let mut wrong = Vec::new();
+    if fault.sync_delay_ms > 0 {
+        wrong.push(format!("a sync takes {} ms", fault.sync_delay_ms));
+    }
+    if fault.disk_full {
+        wrong.push("the disk is full".into());
+    }
+    if fault.clock_offset_ms != 0 {
+        wrong.push(format!("the clock is off by {} ms", fault.clock_offset_ms));
+    }
+    match wrong.is_empty() {
+        true => "nothing is wrong".into(),
+        false => wrong.join(", "),
     }
 }
 

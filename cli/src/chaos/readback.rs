@@ -103,7 +103,7 @@ async fn settle(
     }
 }
 
-fn home(directory: &Directory, channel: ChannelId) -> Option<(CellId, Vec<u64>)> {
+pub(super) fn home(directory: &Directory, channel: ChannelId) -> Option<(CellId, Vec<u64>)> {
     let workspace = channel.workspace().0;
     let shard = directory.shards.iter().find(|s| s.workspace == workspace)?;
     let cell = directory.cells.iter().find(|cell| cell.id == shard.cell)?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::checker::Verdict;
 use super::history::{At, Call, ClientNumber, History, Operation, Outcome, What};
 use super::milestones::Milestones;
+use super::witness::Expectation;
 use crate::ledger::{Ledger, Pair, Report};
 use crate::quantiles::Quantiles;
 
@@ -59,6 +60,8 @@ pub struct ChaosReport {
     pub pairs: Vec<Pair>,
     /// What the checker found.
     pub violations: Vec<String>,
+    /// What the scenario itself asks for.
+    pub expectations: Vec<Expectation>,
 }
 
 impl ChaosReport {
@@ -93,6 +96,7 @@ impl ChaosReport {
             other_pause_ms: pauses.1,
             pairs: report.pairs,
             violations: violations.collect(),
+            expectations: Vec::new(),
         }
     }
 
@@ -102,6 +106,7 @@ impl ChaosReport {
             && self.duplicated == 0
             && self.out_of_order == 0
             && self.violations.is_empty()
+            && self.expectations.iter().all(|e| e.met)
     }
 
     /// For people.
@@ -141,6 +146,10 @@ impl ChaosReport {
                 "\n{name:>31}  p50 {:.0} ms  p99 {:.0} ms  max {:.0} ms",
                 q.p50, q.p99, q.max
             );
+        }
+        for expectation in &self.expectations {
+            let mark = if expectation.met { "✓" } else { "NOT MET:" };
+            text += &format!("\n  {mark} {}", expectation.what);
         }
         for violation in &self.violations {
             text += &format!("\n  VIOLATION {violation}");

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use causeway_core_region::faults::FaultConfig;
 use causeway_protocol::Name;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -16,6 +17,13 @@ pub const CALM: Duration = Duration::from_secs(8);
 const ROLL_EVERY: Duration = Duration::from_secs(8);
 /// How long a node of a rolling restart is away.
 const ROLL_AWAY: Duration = Duration::from_secs(2);
+/// Between two waves of a storm.
+const WAVE_EVERY: Duration = Duration::from_secs(5);
+const HOUR_MS: i64 = 3_600_000;
+/// Before a power failure all disks hang for so long: what is acknowledged then
+/// is on none. A sync that has begun does not end before.
+const HANG_FOR: Duration = Duration::from_millis(900);
+const HANGING_SYNC_MS: u64 = 5_000;
 
 /// A named schedule of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +52,16 @@ pub enum Scenario {
     DrainPop,
     /// Every node is stopped and started, one after another.
     RollingRestart,
+    /// Syncs of one core node take seconds.
+    DiskStall,
+    /// The disk of one core node is full.
+    DiskFull,
+    /// The clock of one core node jumps by an hour.
+    ClockJump,
+    /// All clients of a PoP return at once, again and again.
+    Storm,
+    /// All core nodes die at once, while their disks hang.
+    PowerFailure,
     /// One of these after another, as the seed has it.
     Mixed,
 }
@@ -64,6 +82,11 @@ impl Scenario {
             Self::DrainRegion => "drain-region",
             Self::DrainPop => "drain-pop",
             Self::RollingRestart => "rolling-restart",
+            Self::DiskStall => "disk-stall",
+            Self::DiskFull => "disk-full",
+            Self::ClockJump => "clock-jump",
+            Self::Storm => "storm",
+            Self::PowerFailure => "power-failure",
             Self::Mixed => "mixed",
         }
     }
@@ -76,6 +99,8 @@ pub struct Layout {
     pub regions: Vec<(Name, Vec<Name>)>,
     /// PoPs and their edge nodes.
     pub pops: Vec<(Name, Vec<Name>)>,
+    /// Whether faults can be injected into core nodes.
+    pub takes_faults: bool,
 }
 
 /// Something that is done to the world.
@@ -83,6 +108,8 @@ pub struct Layout {
 pub enum Act {
     /// SIGKILL.
     Kill(Name),
+    /// SIGKILL of all of them at once.
+    KillAll(Vec<Name>),
     /// SIGTERM.
     Stop(Name),
     /// Started again.
@@ -95,6 +122,8 @@ pub enum Act {
     Drain(What, Name),
     /// They may come back.
     Undrain(What, Name),
+    /// What is wrong with a core node's disk and clock from now on.
+    Inject(Name, FaultConfig),
 }
 
 /// A schedule.
@@ -111,8 +140,31 @@ pub struct Plan {
     pub pop: Option<Name>,
     /// Nodes that are dead at the end.
     pub gone: Vec<Name>,
+    /// The one core node whose disk or clock is at fault.
+    pub faulty: Option<Faulty>,
     /// The workload ends.
     pub length: Duration,
+}
+
+impl Plan {
+    /// Whether it takes a world into which faults can be injected.
+    pub fn injects(&self) -> bool {
+        let mut acts = self.acts.iter();
+        acts.any(|(_, act)| matches!(act, Act::Inject(..)))
+    }
+}
+
+/// A core node at fault for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faulty {
+    /// Which.
+    pub node: Name,
+    /// Its region.
+    pub region: Name,
+    /// From when.
+    pub from: Duration,
+    /// Until when.
+    pub to: Duration,
 }
 
 struct Planner {
@@ -133,6 +185,7 @@ pub fn plan(scenario: Scenario, seed: u64, layout: &Layout, duration: Duration) 
             region: None,
             pop: None,
             gone: Vec::new(),
+            faulty: None,
             length: CALM + duration,
         },
     };
@@ -205,6 +258,34 @@ impl Planner {
                 }
             }
             Scenario::RollingRestart => self.roll(at),
+            Scenario::DiskStall => {
+                let sync_delay_ms = self.rng.random_range(2_000..4_000);
+                let fault = FaultConfig {
+                    sync_delay_ms,
+                    ..FaultConfig::default()
+                };
+                self.inject(at, back, fault);
+            }
+            Scenario::DiskFull => {
+                let fault = FaultConfig {
+                    disk_full: true,
+                    ..FaultConfig::default()
+                };
+                self.inject(at, back, fault);
+            }
+            Scenario::ClockJump => {
+                let clock_offset_ms = match self.rng.random() {
+                    true => HOUR_MS,
+                    false => -HOUR_MS,
+                };
+                let fault = FaultConfig {
+                    clock_offset_ms,
+                    ..FaultConfig::default()
+                };
+                self.inject(at, back, fault);
+            }
+            Scenario::Storm => self.storm(at, back),
+            Scenario::PowerFailure => self.power_failure(at, back),
             Scenario::Mixed => self.mix(at, away),
         }
     }
@@ -232,6 +313,69 @@ impl Planner {
                 Some(back) => self.act(back, Act::Start(node.clone())),
                 None => self.plan.gone.push(node.clone()),
             }
+        }
+    }
+
+    /// One core node is at fault.
+    fn inject(&mut self, at: Duration, back: Duration, fault: FaultConfig) {
+        let (region, nodes) = self.region();
+        let Some(node) = nodes.choose(&mut self.rng).cloned() else {
+            return;
+        };
+        self.strikes(at, region.clone());
+        self.plan.faulty.get_or_insert(Faulty {
+            node: node.clone(),
+            region,
+            from: at,
+            to: back,
+        });
+        self.act(at, Act::Inject(node.clone(), fault));
+        self.act(back, Act::Inject(node, FaultConfig::default()));
+    }
+
+    /// The edge nodes of a PoP are gone for no longer than it takes to start them:
+    /// in turns killed, so that clients notice by themselves, and stopped, so that
+    /// they are told.
+    fn storm(&mut self, at: Duration, end: Duration) {
+        let Some((pop, nodes)) = self.layout.pops.choose(&mut self.rng).cloned() else {
+            return;
+        };
+        self.plan.pop = Some(pop);
+        self.plan.strike.get_or_insert(at);
+        let waves = std::iter::successors(Some(at), |at| Some(*at + WAVE_EVERY));
+        for (n, at) in waves.take_while(|at| *at < end).enumerate() {
+            for node in &nodes {
+                let node = node.clone();
+                self.act(
+                    at,
+                    match n % 2 {
+                        0 => Act::Kill(node),
+                        _ => Act::Stop(node),
+                    },
+                );
+            }
+            for node in &nodes {
+                self.act(at, Act::Start(node.clone()));
+            }
+        }
+    }
+
+    /// What has not been synced is in no page cache: it is lost with the processes.
+    fn power_failure(&mut self, at: Duration, back: Duration) {
+        let regions = self.layout.regions.clone();
+        let nodes: Vec<Name> = regions.into_iter().flat_map(|(_, nodes)| nodes).collect();
+        let hanging = FaultConfig {
+            sync_delay_ms: HANGING_SYNC_MS,
+            ..FaultConfig::default()
+        };
+        for node in &nodes {
+            self.act(at, Act::Inject(node.clone(), hanging));
+        }
+        let strike = at + HANG_FOR.min((back - at) / 2);
+        self.act(strike, Act::KillAll(nodes.clone()));
+        for node in nodes {
+            self.act(strike, Act::Inject(node.clone(), FaultConfig::default()));
+            self.act(back, Act::Start(node));
         }
     }
 
@@ -281,7 +425,7 @@ impl Planner {
     }
 
     fn mix(&mut self, mut at: Duration, away: Duration) {
-        const FAULTS: [Scenario; 7] = [
+        const FAULTS: [Scenario; 11] = [
             Scenario::KillNode,
             Scenario::KillRegion,
             Scenario::PartitionRegion,
@@ -289,10 +433,19 @@ impl Planner {
             Scenario::PartitionSplit,
             Scenario::Flap,
             Scenario::KillPop,
+            Scenario::Storm,
+            // From here on, faults must be injected.
+            Scenario::DiskStall,
+            Scenario::DiskFull,
+            Scenario::ClockJump,
         ];
+        let faults = match self.layout.takes_faults {
+            true => &FAULTS[..],
+            false => &FAULTS[..8],
+        };
         let end = at + away;
         while at < end {
-            let fault = *FAULTS.choose(&mut self.rng).expect("not empty");
+            let fault = *faults.choose(&mut self.rng).expect("not empty");
             let lasts = Duration::from_millis(self.rng.random_range(2_000..8_000));
             self.schedule(fault, at, lasts);
             // A node that came back has time to find its place.
@@ -302,6 +455,7 @@ impl Planner {
         self.plan.strike = None;
         self.plan.region = None;
         self.plan.pop = None;
+        self.plan.faulty = None;
         self.plan.length = self.plan.length.max(at);
     }
 }
@@ -326,10 +480,11 @@ mod tests {
         Layout {
             regions: ["us", "eu", "ap"].map(region).into(),
             pops: ["nyc", "fra"].map(region).into(),
+            takes_faults: true,
         }
     }
 
-    const ALL: [Scenario; 13] = [
+    const ALL: [Scenario; 18] = [
         Scenario::None,
         Scenario::KillNode,
         Scenario::KillRegion,
@@ -342,24 +497,35 @@ mod tests {
         Scenario::DrainRegion,
         Scenario::DrainPop,
         Scenario::RollingRestart,
+        Scenario::DiskStall,
+        Scenario::DiskFull,
+        Scenario::ClockJump,
+        Scenario::Storm,
+        Scenario::PowerFailure,
         Scenario::Mixed,
     ];
 
-    /// Nodes that are down and whether links are cut, after all acts.
+    /// Nodes that are down and whether something is broken, after all acts.
     fn end(plan: &Plan) -> (HashSet<Name>, bool) {
         let (mut down, mut cut, mut drained) = (HashSet::new(), false, 0);
+        let mut faulty = HashSet::new();
         for (_, act) in &plan.acts {
             match act {
                 Act::Kill(node) | Act::Stop(node) => assert!(down.insert(node.clone())),
+                Act::KillAll(nodes) => down.extend(nodes.clone()),
                 Act::Start(node) => assert!(down.remove(node)),
                 Act::Cut(_) => cut = true,
                 Act::Heal => cut = false,
                 Act::Drain(..) => drained += 1,
                 Act::Undrain(..) => drained -= 1,
+                Act::Inject(node, fault) => match *fault == FaultConfig::default() {
+                    true => drop(faulty.remove(node)),
+                    false => drop(faulty.insert(node.clone())),
+                },
             }
         }
         assert_eq!(drained, 0);
-        (down, cut)
+        (down, cut || !faulty.is_empty())
     }
 
     #[test]
@@ -376,6 +542,18 @@ mod tests {
                         .all(|(at, _)| *at >= CALM && *at <= plan.length)
                 );
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_injected_where_nothing_can_be() {
+        let layout = Layout {
+            takes_faults: false,
+            ..layout()
+        };
+        for seed in 0..200 {
+            let plan = plan(Scenario::Mixed, seed, &layout, Duration::from_secs(60));
+            assert!(!plan.injects());
         }
     }
 

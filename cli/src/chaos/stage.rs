@@ -10,7 +10,7 @@ use causeway_transport::wan::Wan;
 use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
 
-use crate::actors::{Actor, connect, endpoints};
+use crate::actors::{Actor, connect_with, endpoints};
 use crate::operator::Operator;
 use crate::world::World;
 
@@ -49,7 +49,8 @@ struct Casting {
     open: Vec<ChannelId>,
 }
 
-/// Sets the stage for `clients` clients.
+/// Sets the stage for `clients` clients, with the bug of `out_of_order` or
+/// without.
 ///
 /// # Errors
 /// The world's refusal, or a client that cannot connect.
@@ -57,7 +58,7 @@ pub async fn set(
     world: &World,
     operator: &Operator,
     wan: Option<&Wan>,
-    clients: usize,
+    (clients, out_of_order): (usize, bool),
     progress: &ProgressBar,
 ) -> anyhow::Result<Vec<Part>> {
     progress.set_message("workspaces, users and channels");
@@ -86,7 +87,8 @@ pub async fn set(
     let parts = parts.map(|(casting, place)| {
         let endpoint = endpoints.get(place).cloned();
         async move {
-            let actor = connect(world, endpoint, &casting.token, &casting.name).await?;
+            let (token, name) = (&casting.token, &casting.name);
+            let actor = connect_with(world, endpoint, token, name, out_of_order).await?;
             progress.inc(1);
             anyhow::Ok(Part {
                 actor,

@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use causeway_protocol::{ChannelId, Name, UserId};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
+use super::plant::Plant;
 use super::play::{self, Played};
 use super::report::{self, ChaosReport};
 use super::scenario::{self, Plan, Scenario};
 use super::stage::{self, Part};
+use super::witness::{self, Expectation, Witness};
 use super::workload::Workload;
 use super::{checker, faults, milestones, readback};
 use crate::ledger::{Floor, Scene};
@@ -54,6 +57,16 @@ pub enum Suite {
     DrainPop(RunArgs),
     /// Suite: every node is stopped and started, one after another
     RollingRestart(RunArgs),
+    /// Suite: the syncs of one core node take seconds
+    DiskStall(RunArgs),
+    /// Suite: the disk of one core node is full
+    DiskFull(RunArgs),
+    /// Suite: the clock of one core node jumps by an hour
+    ClockJump(RunArgs),
+    /// Suite: all clients of a PoP return at once, again and again
+    Storm(RunArgs),
+    /// Suite: all core nodes die at once while their disks hang, and are started again
+    PowerFailure(RunArgs),
     /// Suite: faults of all kinds, as the seed has them
     Mixed(RunArgs),
 }
@@ -79,6 +92,9 @@ pub struct RunArgs {
     /// Print one JSON object instead of the page for people
     #[arg(long)]
     json: bool,
+    /// Plant a bug first: the run must fail, or the suite is blind to it
+    #[arg(long, value_name = "BUG")]
+    plant: Option<Plant>,
 }
 
 impl Suite {
@@ -96,6 +112,11 @@ impl Suite {
             Self::DrainRegion(args) => (Scenario::DrainRegion, args),
             Self::DrainPop(args) => (Scenario::DrainPop, args),
             Self::RollingRestart(args) => (Scenario::RollingRestart, args),
+            Self::DiskStall(args) => (Scenario::DiskStall, args),
+            Self::DiskFull(args) => (Scenario::DiskFull, args),
+            Self::ClockJump(args) => (Scenario::ClockJump, args),
+            Self::Storm(args) => (Scenario::Storm, args),
+            Self::PowerFailure(args) => (Scenario::PowerFailure, args),
             Self::Mixed(args) => (Scenario::Mixed, args),
         }
     }
@@ -140,7 +161,17 @@ async fn run_in(
     }
     let layout = faults::layout(&world);
     let plan = scenario::plan(scenario, seed, &layout, Duration::from_secs(args.duration));
-    let parts = stage::set(&world, &operator, wan.as_ref(), args.clients, progress).await?;
+    let plant = args.plant.and_then(Plant::in_cores);
+    ensure!(
+        layout.takes_faults || !(plan.injects() || plant.is_some()),
+        "this takes a world whose core nodes have a [faults] file: see `dev --faults`"
+    );
+    if plant.is_some() {
+        faults::plant(&world, plant)?;
+    }
+    let out_of_order = args.plant == Some(Plant::DeliverUnordered);
+    let clients = (args.clients, out_of_order);
+    let parts = stage::set(&world, &operator, wan.as_ref(), clients, progress).await?;
     let cast = Cast::of(&parts);
     let persons = parts.iter().map(|p| (p.channels.clone(), p.open.clone()));
     let workload = Workload::new(seed, stage::run_id(), persons);
@@ -153,20 +184,44 @@ async fn run_in(
         let watch = milestones::watch(operator.clone(), region, began, looking.clone());
         tokio::spawn(watch)
     });
+    let witness = cast.witness(&plan, &world, &operator).await?;
+    let watching = witness.map(Arc::new).map(|witness| {
+        let (operator, stop) = (operator.clone(), looking.clone());
+        tokio::spawn(async move {
+            let sights = witness.watch(&operator, began, stop).await;
+            (witness, sights)
+        })
+    });
     let played = play::run(world, parts, workload, &plan, args.rate, began, progress).await?;
     looking.cancel();
     let looks = match looks {
         Some(looks) => looks.await?,
         None => Vec::new(),
     };
+    let mut expectations = Vec::new();
+    if let Some(watching) = watching {
+        progress.set_message("waiting for leadership to come home");
+        let (witness, sights) = watching.await?;
+        expectations = witness::expectations(scenario, &witness, &sights, &looks);
+        expectations.push(Expectation {
+            what: format!("{} leads again", witness.faulty.node),
+            met: witness.sees_it_lead(&operator).await,
+        });
+    }
+    if scenario == Scenario::ClockJump {
+        expectations.push(witness::times_are_right(&played.history, began));
+    }
     progress.set_message("reading every replica");
     let mut played = played;
     played.history.replicas =
         readback::read(&played.world, &operator, &cast.readers, &plan.gone).await?;
     stop.cancel();
+    if plant.is_some() {
+        faults::plant(&played.world, None)?;
+    }
     progress.set_message("checking");
     let model = wan.as_ref().map(|wan| wan.model().as_ref().clone());
-    let report = account(
+    let mut report = account(
         scenario,
         seed,
         &cast,
@@ -175,6 +230,7 @@ async fn run_in(
         &looks,
         model.as_ref(),
     );
+    report.expectations = expectations;
     progress.finish_and_clear();
     match args.json {
         true => say(&serde_json::to_string(&report)?),
@@ -254,6 +310,33 @@ impl Cast {
             readers: readers.collect(),
         }
     }
+
+    /// Who watches the node at fault, if one is.
+    async fn witness(
+        &self,
+        plan: &Plan,
+        world: &World,
+        operator: &Operator,
+    ) -> anyhow::Result<Option<Witness>> {
+        let Some(faulty) = plan.faulty.clone() else {
+            return Ok(None);
+        };
+        let mut channels = self.readers.iter();
+        let at_home = |channel: &ChannelId| self.home_of.get(channel) == Some(&faulty.region);
+        let channel = channels.find(|(channel, _)| at_home(channel));
+        let (channel, reader) = channel.context("no channel is at home where the fault is")?;
+        let directory = operator.directory().await?;
+        let (cell, _) = readback::home(&directory, *channel).context("a channel without a cell")?;
+        let address = world.node(faulty.node.as_str())?.backbone;
+        let status = operator.status_at(address).await?;
+        Ok(Some(Witness {
+            node_id: status.self_.context("a node without a self")?.node_id,
+            address,
+            faulty,
+            cell,
+            channel: (*channel, *reader),
+        }))
+    }
 }
 
 /// A world for one run.
@@ -270,7 +353,7 @@ impl OwnWorld {
             .prefix("causeway-chaos-")
             .tempdir()?;
         let path = folder.path().join("world");
-        let (world, processes) = start_world(&path, &DevArgs::default()).await?;
+        let (world, processes) = start_world(&path, &DevArgs::for_chaos()).await?;
         Ok(Self {
             world,
             processes,

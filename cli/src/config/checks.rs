@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use super::layers::ConfigFile;
 use super::sections::{
-    BackboneSection, ClientsSection, CoreFile, EdgeFile, FoundingSection, GossipSection,
-    PlacementSection, RaftSection, VerifySection, liveness, millis,
+    BackboneSection, ClientsSection, CoreFile, DiskSection, EdgeFile, FoundingSection,
+    GossipSection, PlacementSection, RaftSection, VerifySection, liveness, millis,
 };
 
 /// Silence of a connection.
@@ -21,6 +21,12 @@ const TIMING_MS: RangeInclusive<u64> = 10..=600_000;
 const SNAPSHOT_EVERY: RangeInclusive<u64> = 100..=1_000_000_000;
 /// A node is away: longer than a restart takes, and up to a week.
 const REPLACE_AFTER_MS: RangeInclusive<u64> = 500..=604_800_000;
+/// Space that stays free: from what one flush of memory takes, up to 1 TiB.
+const RESERVE_MB: RangeInclusive<u64> = 8..=1_048_576;
+/// A sync takes too long: more than any healthy disk's, up to ten minutes.
+const STALL_MS: RangeInclusive<u64> = 200..=600_000;
+/// A disk is well again: up to an hour.
+const CALM_MS: RangeInclusive<u64> = 1_000..=3_600_000;
 /// Cells of a new world.
 const CELLS: RangeInclusive<u64> = 1..=1_024;
 /// Core nodes that a new world waits for.
@@ -50,7 +56,9 @@ impl ConfigFile for CoreFile {
         "tokens",
         "founding",
         "placement",
+        "disk",
         "wan",
+        "faults",
         "log",
     ];
 
@@ -61,6 +69,7 @@ impl ConfigFile for CoreFile {
         if let Some(founding) = &self.founding {
             founding.check()?;
         }
+        self.disk.check()?;
         self.placement.check()
     }
 }
@@ -155,6 +164,14 @@ impl FoundingSection {
         // Each region must have one of them.
         let allowed = distinct.len() as u64..=CORE_NODES_MAX;
         within("founding", "core_nodes", self.core_nodes as u64, allowed)
+    }
+}
+
+impl DiskSection {
+    fn check(&self) -> Result<(), WrongValue> {
+        within("disk", "reserve_mb", self.reserve_mb, RESERVE_MB)?;
+        within("disk", "stall_ms", self.stall_ms, STALL_MS)?;
+        within("disk", "calm_ms", self.calm_ms, CALM_MS)
     }
 }
 
@@ -329,6 +346,10 @@ verify_keys = ["tokens.pem"]
             ("raft.snapshot_every=99", "100 to 1000000000 is allowed"),
             ("raft.snapshot_every=9223372036854775807", "snapshot_every"),
             ("placement.replace_after_ms=0", "500 to 604800000"),
+            ("disk.reserve_mb=7", "[disk] reserve_mb = 7: 8 to 1048576"),
+            ("disk.reserve_mb=9223372036854775807", "reserve_mb"),
+            ("disk.stall_ms=0", "200 to 600000 is allowed"),
+            ("disk.calm_ms=1", "[disk] calm_ms = 1: 1000 to 3600000"),
             ("founding.cells=0", "[founding] cells = 0: 1 to 1024"),
             ("founding.cells=4294967295", "1 to 1024 is allowed"),
             ("founding.core_nodes=2", "core_nodes = 2: 3 to 10000"),

@@ -12,6 +12,7 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 use causeway_core_region::CoreConfig;
+use causeway_core_region::faults::FaultFileError;
 use causeway_edge::EdgeConfig;
 use causeway_protocol::NameError;
 use causeway_protocol::token::TokenError;
@@ -23,9 +24,9 @@ pub use checks::WrongValue;
 use layers::ConfigFile;
 pub use layers::Overrides;
 pub use sections::{
-    BackboneSection, ClientsSection, CoreFile, EdgeFile, FoundingSection, GossipSection,
-    HttpSection, LogFormat, LogSection, NodeSection, RaftSection, SurviveName, TokensSection,
-    VerifySection, WanSection,
+    BackboneSection, ClientsSection, CoreFile, DiskSection, EdgeFile, FaultsSection,
+    FoundingSection, GossipSection, HttpSection, LogFormat, LogSection, NodeSection, RaftSection,
+    SurviveName, TokensSection, VerifySection, WanSection,
 };
 
 /// A configuration that cannot be used.
@@ -97,6 +98,9 @@ pub enum ConfigError {
     /// The emulated network.
     #[error(transparent)]
     Wan(#[from] WanFileError),
+    /// The injected faults.
+    #[error(transparent)]
+    Faults(#[from] FaultFileError),
     /// A name.
     #[error(transparent)]
     Name(#[from] NameError),

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use causeway_core_region::{CoreConfig, Founding, RaftTimings};
+use causeway_core_region::faults::Faults;
+use causeway_core_region::{CoreConfig, DiskLimits, Founding, RaftTimings};
 use causeway_edge::EdgeConfig;
 use causeway_gossip::swim;
 use causeway_protocol::Name;
@@ -17,6 +18,8 @@ use causeway_transport::wan::Wan;
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, Loaded};
+
+const MIB: u64 = 1024 * 1024;
 
 /// `core.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,9 +46,15 @@ pub struct CoreFile {
     /// Where replicas go.
     #[serde(default, skip_serializing_if = "is_default")]
     pub placement: PlacementSection,
+    /// What is expected of the disk.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub disk: DiskSection,
     /// The emulated network.
     #[serde(default, skip_serializing_if = "is_default")]
     pub wan: WanSection,
+    /// Faults on purpose.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub faults: FaultsSection,
     /// The log.
     #[serde(default, skip_serializing_if = "is_default")]
     pub log: LogSection,
@@ -231,6 +240,40 @@ impl Default for PlacementSection {
     }
 }
 
+/// `[disk]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiskSection {
+    /// With less than so many MiB free, the node takes no new writes of clients
+    /// and leads no cell; with a quarter of it, its logs grow no further.
+    pub reserve_mb: u64,
+    /// A disk that lets a write wait so long for its sync stalls: the node leads
+    /// no cell.
+    pub stall_ms: u64,
+    /// After a stall, the disk must be well for so long.
+    pub calm_ms: u64,
+}
+
+impl Default for DiskSection {
+    fn default() -> Self {
+        let limits = DiskLimits::default();
+        Self {
+            reserve_mb: limits.reserve_bytes / MIB,
+            stall_ms: millis(limits.stall),
+            calm_ms: millis(limits.calm),
+        }
+    }
+}
+
+/// `[faults]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultsSection {
+    /// What is wrong with the node on purpose; absent = nothing can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+}
+
 /// `[founding]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -382,6 +425,25 @@ impl RaftSection {
     }
 }
 
+impl DiskSection {
+    fn resolve(&self) -> DiskLimits {
+        DiskLimits {
+            reserve_bytes: self.reserve_mb * MIB,
+            stall: Duration::from_millis(self.stall_ms),
+            calm: Duration::from_millis(self.calm_ms),
+        }
+    }
+}
+
+impl FaultsSection {
+    fn resolve(&self, base: &Path) -> Result<Faults, ConfigError> {
+        match &self.file {
+            None => Ok(Faults::default()),
+            Some(file) => Ok(Faults::load(&base.join(file))?),
+        }
+    }
+}
+
 impl VerifySection {
     fn resolve(&self, base: &Path) -> Result<Verifier, ConfigError> {
         let mut pems = Vec::new();
@@ -447,6 +509,8 @@ impl CoreFile {
             replace_after: Duration::from_millis(self.placement.replace_after_ms),
             http: self.http.listen,
             signer: signer.transpose()?,
+            disk: self.disk.resolve(),
+            faults: self.faults.resolve(base)?,
         };
         Ok(Loaded {
             config,

@@ -44,6 +44,19 @@ pub struct DevArgs {
     /// Do not emulate distances
     #[arg(long)]
     no_wan: bool,
+    /// Let faults of disk and clock be injected into core nodes, as `chaos` does
+    #[arg(long)]
+    faults: bool,
+}
+
+impl DevArgs {
+    /// A world for the chaos suite.
+    pub fn for_chaos() -> Self {
+        Self {
+            faults: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for DevArgs {
@@ -55,6 +68,7 @@ impl Default for DevArgs {
             cells: 12,
             survive_zone: false,
             no_wan: false,
+            faults: false,
         }
     }
 }
@@ -149,6 +163,7 @@ fn open_or_create(folder: &Path, args: &DevArgs) -> anyhow::Result<World> {
                 false => SurviveName::Region,
             },
             wan: !args.no_wan,
+            faults: args.faults,
         };
         return files::create(folder, &new, &binary);
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use causeway_core_region::faults::{self, FaultConfig};
 use causeway_protocol::Name;
 use causeway_transport::ca::{self, Authority, Pem};
 use causeway_transport::tls::{PeerIdentity, Role};
@@ -14,12 +15,14 @@ use causeway_transport::wan;
 use super::layout::{Plan, PlannedNode};
 use super::{NodeRole, OperatorFiles, World, WorldNode};
 use crate::config::{
-    BackboneSection, ClientsSection, CoreFile, EdgeFile, FoundingSection, HttpSection, LogSection,
-    NodeSection, SurviveName, TokensSection, VerifySection, WanSection,
+    BackboneSection, ClientsSection, CoreFile, EdgeFile, FaultsSection, FoundingSection,
+    HttpSection, LogSection, NodeSection, SurviveName, TokensSection, VerifySection, WanSection,
 };
 
 /// Certificates of a development world are valid this long.
 const DAYS: i64 = 90;
+/// In a core node's folder, beside its configuration.
+const FAULTS_FILE: &str = "faults.toml";
 
 /// What a new world is to be.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct NewWorld {
     pub survive: SurviveName,
     /// Whether distances are emulated.
     pub wan: bool,
+    /// Whether faults can be injected into core nodes.
+    pub faults: bool,
 }
 
 /// Writes everything that a world's nodes need, and describes it.
@@ -112,6 +117,11 @@ fn create_node(
             ("edge", toml::to_string(&edge_file(node, all, new))?)
         }
     };
+    let has_faults = new.faults && node.role == NodeRole::Core;
+    let faults = has_faults.then(|| folder.join(FAULTS_FILE));
+    if let Some(file) = &faults {
+        faults::write(file, &FaultConfig::default())?;
+    }
     let config = folder.join(format!("{command}.toml"));
     std::fs::write(&config, text)?;
     let words = [
@@ -131,6 +141,7 @@ fn create_node(
         http: node.http(),
         data_dir: folder.join("data"),
         log: folder.join("node.log"),
+        faults,
         config,
         command: words.into(),
     })
@@ -181,7 +192,11 @@ fn core_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> CoreFil
         },
         founding: founding(all, new),
         placement: Default::default(),
+        disk: Default::default(),
         wan: wan_section(new),
+        faults: FaultsSection {
+            file: new.faults.then(|| FAULTS_FILE.into()),
+        },
         log: LogSection::default(),
     }
 }

@@ -85,6 +85,9 @@ pub struct WorldNode {
     pub config: PathBuf,
     /// Its log.
     pub log: PathBuf,
+    /// Where faults can be injected, if they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faults: Option<PathBuf>,
     /// What starts it.
     pub command: Vec<String>,
 }

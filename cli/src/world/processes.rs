@@ -96,7 +96,15 @@ impl Processes {
 /// # Errors
 /// When it does not run, or does not go.
 pub fn kill_node(node: &WorldNode) -> anyhow::Result<()> {
-    end(node, Signal::SIGKILL, KILL_TIMEOUT)
+    kill_nodes(&[node])
+}
+
+/// The same with several, all at the same moment.
+///
+/// # Errors
+/// When one does not run, or does not go.
+pub fn kill_nodes(nodes: &[&WorldNode]) -> anyhow::Result<()> {
+    end(nodes, Signal::SIGKILL, KILL_TIMEOUT)
 }
 
 /// Asks a node's process to stop, and waits until it has.
@@ -104,16 +112,23 @@ pub fn kill_node(node: &WorldNode) -> anyhow::Result<()> {
 /// # Errors
 /// When it does not run, or does not stop in time.
 pub fn stop_node(node: &WorldNode) -> anyhow::Result<()> {
-    end(node, Signal::SIGTERM, STOP_TIMEOUT)
+    end(&[node], Signal::SIGTERM, STOP_TIMEOUT)
 }
 
-fn end(node: &WorldNode, signal: Signal, limit: Duration) -> anyhow::Result<()> {
-    let process = Process::find(node.pid);
-    let process = process.filter(|_| runs(node));
-    let process = process.with_context(|| format!("{} does not run", node.name))?;
-    kill(pid(node)?, signal).with_context(|| format!("cannot stop {}", node.name))?;
-    let gone = within(limit, || Ok(process.is_gone().then_some(())))?;
-    gone.with_context(|| format!("{} does not stop: process {}", node.name, node.pid))
+fn end(nodes: &[&WorldNode], signal: Signal, limit: Duration) -> anyhow::Result<()> {
+    let found = |node: &WorldNode| Process::find(node.pid).filter(|_| runs(node));
+    let processes = nodes
+        .iter()
+        .map(|node| found(node).with_context(|| format!("{} does not run", node.name)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    for node in nodes {
+        kill(pid(node)?, signal).with_context(|| format!("cannot stop {}", node.name))?;
+    }
+    for (node, process) in nodes.iter().zip(processes) {
+        let gone = within(limit, || Ok(process.is_gone().then_some(())))?;
+        gone.with_context(|| format!("{} does not stop: process {}", node.name, node.pid))?;
+    }
+    Ok(())
 }
 
 /// Looks again and again until there is something, or the time is over.
@@ -300,6 +315,7 @@ mod tests {
             http: ([127, 0, 0, 1], 2).into(),
             data_dir: folder.join("data"),
             log: folder.join("node.log"),
+            faults: None,
             config,
             command: command.collect(),
         }

@@ -11,6 +11,7 @@ use prost::Message;
 use super::access::Stop;
 use super::{channels, messages, workspaces};
 use crate::consensus::{Applied, Machine, Outcome, TopicEntry};
+use crate::faults::{Faults, Plant};
 use crate::state::Tx;
 use crate::state_records::{Command, command::Body};
 use crate::store::StoreError;
@@ -26,12 +27,23 @@ pub trait Publish: Send + Sync + 'static {
 pub struct CellMachine {
     cell: CellId,
     publish: Arc<dyn Publish>,
+    faults: Faults,
 }
 
 impl CellMachine {
     /// For `cell`; what the leader applies goes to `publish`.
     pub fn new(cell: CellId, publish: Arc<dyn Publish>) -> Self {
-        Self { cell, publish }
+        Self {
+            cell,
+            publish,
+            faults: Faults::default(),
+        }
+    }
+
+    /// The same, with a bug if one is planted.
+    #[must_use]
+    pub fn with_faults(self, faults: Faults) -> Self {
+        Self { faults, ..self }
     }
 }
 
@@ -45,6 +57,8 @@ pub struct Context<'a, 'b> {
     pub actor: UserId,
     /// What was appended so far.
     pub entries: Vec<TopicEntry>,
+    /// A planted bug: what was sent before is not looked up.
+    pub skips_dedup: bool,
 }
 
 /// What a command leads to when it is carried out.
@@ -60,6 +74,7 @@ impl Machine for CellMachine {
             now_us: command.proposed_at_us,
             actor: UserId(command.actor),
             entries: Vec::new(),
+            skips_dedup: self.faults.has(Plant::SkipDedup),
         };
         match dispatch(&mut context, command.body) {
             Ok(outcome) => Ok(Applied {

@@ -124,7 +124,7 @@ fn sent_before(
     id: &[u8],
 ) -> Result<Option<client::Sent>, Stop> {
     let record: Option<DedupRecord> = context.tx.record(&tables::dedup(context.actor, id))?;
-    let Some(record) = record else {
+    let Some(record) = record.filter(|_| !context.skips_dedup) else {
         return Ok(None);
     };
     if record.at_us + DEDUP_US < context.now_us {

@@ -17,7 +17,7 @@ mod workspaces;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use causeway_protocol::client::{self, request, response};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Position, UserId};
@@ -28,6 +28,7 @@ use self::access::Stop;
 use crate::consensus::{Consensus, Outcome, ProposeError};
 use crate::state::CellState;
 use crate::state_records::{Command, command};
+use crate::vitals::Vitals;
 
 pub use machine::{CellMachine, Publish};
 
@@ -39,12 +40,18 @@ const CATCH_UP: Duration = Duration::from_millis(500);
 pub struct Cell {
     state: CellState,
     consensus: Arc<dyn Consensus>,
+    vitals: Vitals,
 }
 
 impl Cell {
-    /// The replica whose log `consensus` keeps and whose state is `state`.
-    pub fn new(state: CellState, consensus: Arc<dyn Consensus>) -> Self {
-        Self { state, consensus }
+    /// The replica whose log `consensus` keeps and whose state is `state`, on a
+    /// node that is as `vitals` tell.
+    pub fn new(state: CellState, consensus: Arc<dyn Consensus>, vitals: Vitals) -> Self {
+        Self {
+            state,
+            consensus,
+            vitals,
+        }
     }
 
     /// The cell.
@@ -100,7 +107,11 @@ impl Cell {
         user: UserId,
         body: command::Body,
     ) -> Result<client::Response, ApiError> {
-        let (position, outcome) = propose(self.consensus.as_ref(), user, body).await?;
+        if self.consensus.leadership().borrow().ready {
+            self.vitals.admit()?;
+        }
+        let now_us = self.vitals.clock().now_us();
+        let (position, outcome) = propose(self.consensus.as_ref(), now_us, user, body).await?;
         let result = match outcome {
             Outcome::Answer(result) => result,
             Outcome::Refused(error) => response::Result::Error(error.to_wire()),
@@ -138,18 +149,19 @@ impl Cell {
     }
 }
 
-/// Has a command of `user` replicated and applied.
+/// Has a command of `user`, stamped with `now_us`, replicated and applied.
 ///
 /// # Errors
 /// [`ApiError`]: [`ErrorCode::NotLeader`], [`ErrorCode::Unavailable`] or
 /// [`ErrorCode::Ratelimited`].
 pub async fn propose(
     consensus: &dyn Consensus,
+    now_us: u64,
     user: UserId,
     body: command::Body,
 ) -> Result<(Position, Outcome), ApiError> {
     let command = Command {
-        proposed_at_us: now_us(),
+        proposed_at_us: now_us,
         actor: user.0,
         body: Some(body),
     };
@@ -196,10 +208,4 @@ fn into_command(body: request::Body) -> Result<command::Body, Box<request::Body>
         Request::MarkRead(mark) => command::Body::MarkRead(mark),
         question => return Err(Box::new(question)),
     })
-}
-
-/// Microseconds since 1970.
-pub fn now_us() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_epoch.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
 }

@@ -26,7 +26,9 @@ use super::network::Network;
 use super::server::{Groups, Receiver};
 use super::state_adapter::StateAdapter;
 use super::types::{Command, TypeConfig};
-use super::{ChangeError, Consensus, GroupStatus, Leadership, Machine, Outcome, ProposeError};
+use super::{
+    Campaigns, ChangeError, Consensus, GroupStatus, Leadership, Machine, Outcome, ProposeError,
+};
 use crate::state::CellState;
 use crate::store::StoreError;
 
@@ -108,6 +110,7 @@ pub struct RaftGroup {
     handover: Handover,
     applied: watch::Receiver<Position>,
     proposals: Semaphore,
+    campaigns_freely: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -156,6 +159,7 @@ impl RaftGroup {
             handover,
             applied,
             proposals: Semaphore::new(PROPOSALS_MAX),
+            campaigns_freely: AtomicBool::new(true),
             stop,
         }))
     }
@@ -342,7 +346,19 @@ impl Consensus for RaftGroup {
     }
 
     fn campaign(&self) -> BoxFuture<'_, ()> {
-        async move { log_fatal(self.cell, self.raft.trigger().elect(true).await) }.boxed()
+        async move {
+            if self.campaigns_freely.load(Ordering::Relaxed) {
+                log_fatal(self.cell, self.raft.trigger().elect(true).await);
+            }
+        }
+        .boxed()
+    }
+
+    fn let_campaign(&self, campaigns: Campaigns) {
+        let freely = campaigns == Campaigns::Freely;
+        self.campaigns_freely.store(freely, Ordering::Relaxed);
+        let config = self.raft.runtime_config();
+        config.elect(campaigns != Campaigns::Never);
     }
 
     fn transfer(&self, to: NodeId) -> BoxFuture<'_, ()> {

@@ -211,6 +211,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        self.store.room().to_grow().await?;
         let mut batch = self.store.batch();
         let entries: Vec<Entry> = entries.into_iter().collect();
         for entry in &entries {
@@ -222,8 +223,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let mut shared = self.shared.lock();
             entries.into_iter().for_each(|entry| shared.push(entry));
         }
-        let flusher = self.store.flusher();
-        flusher.after_sync(move |result| callback.io_completed(result));
+        let store = &self.store;
+        store.after_sync(move |result| callback.io_completed(result));
         Ok(())
     }
 

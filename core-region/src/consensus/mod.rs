@@ -134,6 +134,17 @@ pub enum ProposeError {
     Stopped,
 }
 
+/// Whether a replica may ask for elections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Campaigns {
+    /// At once when the leader is gone.
+    Freely,
+    /// Not before the ordinary election timeout: others go first.
+    IfNobodyElseDoes,
+    /// Not at all.
+    Never,
+}
+
 /// A membership change that did not come about.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the replicas were not changed: {0}")]
@@ -174,8 +185,11 @@ pub trait Consensus: Send + Sync {
         learners: BTreeSet<NodeId>,
     ) -> BoxFuture<'_, Result<(), ChangeError>>;
 
-    /// Asks for an election, if a quorum would grant it.
+    /// Asks for an election, if it may and a quorum would grant it.
     fn campaign(&self) -> BoxFuture<'_, ()>;
+
+    /// Says whether it may.
+    fn let_campaign(&self, campaigns: Campaigns);
 
     /// Hands leadership over to a voter.
     fn transfer(&self, to: NodeId) -> BoxFuture<'_, ()>;

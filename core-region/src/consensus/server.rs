@@ -189,6 +189,8 @@ impl Groups {
         let staging = Staging::begin(&receiver.state);
         loop {
             let chunk: raft_wire::SnapshotChunk = next(recv).await?;
+            let room = receiver.state.store().room().to_grow().await;
+            room.map_err(|e| stopped(&e))?;
             staging.add(&chunk.rows).map_err(|e| stopped(&e))?;
             if chunk.last {
                 break;

@@ -131,7 +131,8 @@ pub async fn set_drain(directory: &dyn Consensus, drain: Drain) -> Result<(), Ap
 }
 
 async fn propose_here(directory: &dyn Consensus, body: Body) -> Result<Outcome, ApiError> {
-    let (_, outcome) = propose(directory, UserId(0), body).await?;
+    // Nothing in the directory has a time.
+    let (_, outcome) = propose(directory, 0, UserId(0), body).await?;
     match outcome {
         Outcome::Refused(error) => Err(error),
         outcome => Ok(outcome),

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
@@ -23,6 +24,10 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<Callback>,
+    /// Since when the first of them has been waiting.
+    waiting_since: Option<Instant>,
+    /// The same of the group whose sync runs.
+    syncing_since: Option<Instant>,
     closed: bool,
 }
 
@@ -45,7 +50,10 @@ impl Flusher {
     /// Calls `done` once all that was written before this call is durable, or
     /// cannot be made so.
     pub fn after_sync(&self, done: impl FnOnce(io::Result<()>) + Send + 'static) {
-        self.0.state.lock().waiting.push(Box::new(done));
+        let mut state = self.0.state.lock();
+        state.waiting.push(Box::new(done));
+        state.waiting_since.get_or_insert_with(Instant::now);
+        drop(state);
         self.0.wake.notify_one();
     }
 
@@ -62,6 +70,14 @@ impl Flusher {
         waiting
             .await
             .unwrap_or_else(|_| Err(io::Error::other("the store is closed")))
+    }
+
+    /// How long the oldest write has been waiting for its sync; `None` when none
+    /// waits.
+    pub fn oldest_wait(&self, now: Instant) -> Option<Duration> {
+        let state = self.0.state.lock();
+        let since = state.syncing_since.or(state.waiting_since)?;
+        Some(now.saturating_duration_since(since))
     }
 
     /// How many syncs there have been.
@@ -82,6 +98,7 @@ impl Shared {
         while let Some(group) = self.next_group() {
             let result = sync();
             self.syncs.fetch_add(1, Ordering::Relaxed);
+            self.state.lock().syncing_since = None;
             for done in group {
                 done(match &result {
                     Ok(()) => Ok(()),
@@ -95,6 +112,7 @@ impl Shared {
         let mut state = self.state.lock();
         loop {
             if !state.waiting.is_empty() {
+                state.syncing_since = state.waiting_since.take();
                 return Some(std::mem::take(&mut state.waiting));
             }
             if state.closed {
@@ -126,6 +144,8 @@ mod tests {
         };
         wait();
         enter.recv().unwrap();
+        let later = Instant::now() + Duration::from_secs(9);
+        assert!(flusher.oldest_wait(later) >= Some(Duration::from_secs(9)));
         // The first sync runs: these gather for the second.
         (0..10).for_each(|_| wait());
         release.send(()).unwrap();

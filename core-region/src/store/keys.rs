@@ -99,6 +99,16 @@ pub fn generation(cell: CellId) -> Key {
     Key::default().bytes(b"generation/").u32(cell.0)
 }
 
+/// What is written to see whether the disk takes writes.
+pub fn probe() -> Key {
+    Key::default().bytes(b"probe")
+}
+
+/// When this node's last life began, among the node's facts.
+pub fn life() -> Key {
+    Key::default().bytes(b"life")
+}
+
 /// Who this node is, among the node's facts.
 pub fn identity() -> Key {
     Key::default().bytes(b"identity")

@@ -1,27 +1,41 @@
 //! One RocksDB for a node: the Raft logs of all its cells, their state, and the
 //! node's own facts, in one write-ahead log, so that one sync serves them all.
 //!
-//! Writes go to the write-ahead log at once and unsynced; whoever needs
-//! durability queues a callback with the [`Flusher`], which syncs the log for
-//! everybody who waits. A crash keeps a prefix of all writes, in their order.
+//! Writes wait in the process until the next sync of the write-ahead log;
+//! whoever needs durability queues a callback with [`Store::after_sync`], and
+//! the [`Flusher`] writes and syncs the log for everybody who waits. A crash
+//! keeps a prefix of all writes, in their order. A kill of the process loses
+//! what a power failure would: so tests that kill nodes test the disk's promise,
+//! and not the page cache.
+//!
+//! RocksDB refuses all writes after an error of its disk, and the `rocksdb` crate
+//! has no way to resume it. So the first error is kept in
+//! [`Store::failed`], and ends the process: nothing that was acknowledged
+//! depends on what could not be written.
 
 mod flusher;
 mod identity;
 pub mod keys;
 pub mod record;
+mod space;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRecoveryMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::faults::{Faults, Plant};
 
 pub use flusher::Flusher;
-pub use identity::Identity;
+pub use identity::{Identity, next_incarnation};
+pub use space::{Capacity, Room, Space, SpaceGauge};
 
 const LOG: &str = "log";
 const STATE: &str = "state";
@@ -80,6 +94,9 @@ struct Inner {
     db: DB,
     path: PathBuf,
     flusher: Flusher,
+    room: Room,
+    faults: Faults,
+    failure: watch::Sender<Option<StoreError>>,
 }
 
 impl Store {
@@ -88,6 +105,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::RocksDb`], such as when another process has it open.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, Faults::default())
+    }
+
+    /// The same, on a disk with these faults.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_with(path: &Path, faults: Faults) -> Result<Self, StoreError> {
         let families =
             [LOG, STATE, NODE].map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
         let db = DB::open_cf_descriptors(&db_options(), path, families).map_err(|source| {
@@ -99,13 +124,16 @@ impl Store {
         let inner = Arc::new_cyclic(|weak: &std::sync::Weak<Inner>| {
             let weak = weak.clone();
             let sync = move || match weak.upgrade() {
-                Some(inner) => inner.db.flush_wal(true).map_err(io::Error::other),
+                Some(inner) => inner.sync(),
                 None => Ok(()),
             };
             Inner {
                 db,
                 path: path.into(),
                 flusher: Flusher::start(sync),
+                room: Room::default(),
+                faults,
+                failure: watch::Sender::new(None),
             }
         });
         Ok(Self(inner))
@@ -114,6 +142,50 @@ impl Store {
     /// The group commit.
     pub fn flusher(&self) -> &Flusher {
         &self.0.flusher
+    }
+
+    /// Calls `done` once all that was written before this call is durable, or
+    /// cannot be made so.
+    pub fn after_sync(&self, done: impl FnOnce(io::Result<()>) + Send + 'static) {
+        if self.0.faults.has(Plant::AckBeforeSync) {
+            done(Ok(()));
+            self.0.flusher.after_sync(drop);
+            return;
+        }
+        self.0.flusher.after_sync(done);
+    }
+
+    /// Where those wait who would make the log longer.
+    pub fn room(&self) -> &Room {
+        &self.0.room
+    }
+
+    /// What is wrong on purpose.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// The file system's free space.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn capacity(&self) -> io::Result<Capacity> {
+        let capacity = Capacity::of(&self.0.path)?;
+        Ok(match self.0.faults.now().disk_full {
+            true => Capacity {
+                free: 0,
+                ..capacity
+            },
+            false => capacity,
+        })
+    }
+
+    /// Waits for the first error of the disk: nothing can be written from then on.
+    pub async fn failed(&self) -> StoreError {
+        let mut failure = self.0.failure.subscribe();
+        let failed = failure.wait_for(Option::is_some).await;
+        let failed = failed.ok().and_then(|failure| failure.clone());
+        failed.expect("the store, and so its sender, lives as long as this call")
     }
 
     /// The value of a key.
@@ -176,8 +248,33 @@ impl Store {
     }
 
     fn error(&self, source: rocksdb::Error) -> StoreError {
+        self.0.error(source)
+    }
+}
+
+impl Inner {
+    fn sync(&self) -> io::Result<()> {
+        let delay_ms = self.faults.now().sync_delay_ms;
+        if delay_ms > 0 {
+            std::thread::sleep(Duration::from_millis(delay_ms));
+        }
+        let synced = self.db.flush_wal(true);
+        Ok(synced.map_err(|e| self.write_failed(e))?)
+    }
+
+    fn write_failed(&self, source: rocksdb::Error) -> StoreError {
+        let error = self.error(source);
+        self.failure.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert_with(|| error.clone());
+            is_first
+        });
+        error
+    }
+
+    fn error(&self, source: rocksdb::Error) -> StoreError {
         StoreError::RocksDb {
-            path: self.0.path.clone(),
+            path: self.path.clone(),
             source,
         }
     }
@@ -222,7 +319,7 @@ impl Batch<'_> {
             .0
             .db
             .write_opt(self.batch, &WriteOptions::default());
-        written.map_err(|e| self.store.error(e))
+        written.map_err(|e| self.store.0.write_failed(e))
     }
 }
 
@@ -282,6 +379,8 @@ fn db_options() -> Options {
     // A torn tail is what a crash leaves; anything else wrong must stop the node.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
+    // The flusher writes before it syncs.
+    options.set_manual_wal_flush(true);
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(4);
     options
@@ -337,6 +436,18 @@ mod tests {
             keys(store.range_back(Family::State, b"a", b"a3")),
             ["a2", "a1"]
         );
+    }
+
+    #[tokio::test]
+    async fn the_first_error_of_the_disk_is_kept_for_whoever_ends_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let Err(StoreError::RocksDb { source, .. }) = Store::open(folder.path()) else {
+            panic!("it is open already");
+        };
+        let first = store.0.write_failed(source.clone());
+        store.0.write_failed(source);
+        assert_eq!(store.failed().await, first);
     }
 
     #[test]

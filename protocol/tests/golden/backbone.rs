@@ -5,8 +5,8 @@ use causeway_protocol::backbone::{
     AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, Directory, DirectoryPoll,
     Drain, DrainScope, EdgeStatus, EnsureChannel, EnsureUser, Head, Heads, InitWorkspace,
     IssueToken, LeaderHint, LeaderHints, MemberRecord, NodeStatus, PeerHello, Publish, Replica,
-    Reply, Role, RoutedReply, Shard, Status, Subscribe, Survive, TopicRef, Unsubscribe,
-    WorkspaceName, admin_call, admin_reply, reply, routed_reply,
+    Reply, Role, RoutedReply, Shard, Status, Subscribe, Survive, TopicRef, Unfit, Unsubscribe,
+    Vitals, WorkspaceName, admin_call, admin_reply, reply, routed_reply,
 };
 use causeway_protocol::client::{
     Channel, Error, GetChannel, Request, ServerFrame, User, Workspace, request,
@@ -184,6 +184,14 @@ pub fn cells() -> Vec<Example> {
             "0a0f 0801 100c 18818080808080c0f6fe01",
             LeaderHints {
                 hints: vec![hint()],
+            },
+        ),
+        Example::new(
+            "vitals",
+            "088080f9c0c1c48203 1001",
+            Vitals {
+                clock_us: STARTED,
+                unfit: Unfit::DiskFull.into(),
             },
         ),
         Example::new(

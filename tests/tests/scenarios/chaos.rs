@@ -46,6 +46,44 @@ fn a_pop_dies() {
     assert!(report["disconnects"].as_u64().is_some_and(|n| n > 0));
 }
 
+/// What the scenario itself asks for, beyond the promise.
+fn assert_expected(report: &Value, at_least: usize) {
+    let expectations = report["expectations"].as_array().expect("a list");
+    assert!(expectations.len() >= at_least, "{report}");
+    assert!(expectations.iter().all(|e| e["met"] == true), "{report}");
+}
+
+#[test]
+fn a_disk_stalls() {
+    assert_expected(&run("disk-stall", "4", "15"), 4);
+}
+
+#[test]
+fn a_disk_is_full() {
+    assert_expected(&run("disk-full", "5", "12"), 5);
+}
+
+#[test]
+fn a_clock_jumps() {
+    let report = run("clock-jump", "6", "12");
+    assert_expected(&report, 2);
+    // Nobody noticed.
+    assert_eq!(report["disconnects"], 0);
+}
+
+#[test]
+fn everybody_returns_at_once() {
+    let report = run("storm", "7", "15");
+    // Four clients, twice.
+    assert!(report["disconnects"].as_u64().is_some_and(|n| n >= 8));
+}
+
+#[test]
+fn the_power_fails_everywhere() {
+    let report = run("power-failure", "8", "15");
+    assert!(report["acknowledged"].as_u64().is_some_and(|n| n > 100));
+}
+
 #[test]
 fn whatever_may_come() {
     let seed = std::process::id().to_string();

@@ -9,6 +9,7 @@ mod durability;
 mod export;
 mod failover;
 mod membership;
+mod planted;
 mod replay;
 mod web_api;
 mod world;

@@ -10,11 +10,12 @@ use crate::chaos::history::{
 
 /// Refusals that leave open whether an earlier try, repeated by the edge, was
 /// carried out; see "Errors" in PROTOCOL.md.
-const LEAVES_OPEN: [&str; 5] = [
+const LEAVES_OPEN: [&str; 6] = [
     "message_not_found",
     "unavailable",
     "internal_error",
     "not_leader",
+    "storage_full",
     "draining",
 ];
 
