@@ -1,7 +1,7 @@
 //! Entries on their way in: each topic's once and in order, holes filled from
 //! the log. A state machine; the reading is done around it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use causeway_protocol::client::{self, entry::Kind};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
@@ -38,7 +38,7 @@ struct TopicState {
 /// What the client has of each topic.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    topics: HashMap<Topic, TopicState>,
+    topics: BTreeMap<Topic, TopicState>,
     position: u64,
 }
 
