@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use causeway_protocol::NodeId;
+use causeway_protocol::backbone::Cell;
+use causeway_protocol::{Name, NodeId};
 
 use crate::consensus::GroupStatus;
 
@@ -30,6 +31,24 @@ impl Presence {
         let since = self.0.get(&node);
         since.is_some_and(|since| now.duration_since(*since) >= SETTLED)
     }
+}
+
+/// The replica to which the leader of `record`, in `region`, hands over; `None`
+/// when it does not lead, is at home itself, or finds nobody there fit.
+pub fn handover(
+    record: &Cell,
+    region: &Name,
+    status: &GroupStatus,
+    present: &Presence,
+    now: Instant,
+) -> Option<NodeId> {
+    if !status.leadership.ready || record.home_region == region.as_str() {
+        return None;
+    }
+    let voters = record.replicas.iter().filter(|r| !r.learner);
+    let at_home = voters.filter(|r| r.region == record.home_region);
+    let at_home: Vec<NodeId> = at_home.map(|r| NodeId(r.node_id)).collect();
+    successor(&at_home, status, present, now)
 }
 
 /// The replica at home to which this leader hands over, if any is fit.
