@@ -95,17 +95,35 @@ impl Cells {
     }
 }
 
-/// Groups whose members are being changed, one change at a time.
+/// Groups whose members are being changed, one change at a time: by the epoch of
+/// the record that asked for it.
 #[derive(Debug, Clone, Default)]
-struct Changes(Arc<Mutex<BTreeSet<CellId>>>);
+struct Changes(Arc<Mutex<BTreeMap<CellId, (u64, CancellationToken)>>>);
 
 impl Changes {
-    fn begin(&self, cell: CellId) -> bool {
-        self.0.lock().insert(cell)
+    /// Begins a change, unless it is under way. One for another record is given
+    /// up: it may wait for a node that the directory has replaced since.
+    fn begin(&self, record: &CellRecord) -> Option<CancellationToken> {
+        let mut changes = self.0.lock();
+        if let Some((epoch, given_up)) = changes.get(&CellId(record.id)) {
+            if *epoch == record.epoch {
+                return None;
+            }
+            given_up.cancel();
+        }
+        let given_up = CancellationToken::new();
+        changes.insert(CellId(record.id), (record.epoch, given_up.clone()));
+        Some(given_up)
     }
 
-    fn end(&self, cell: CellId) {
-        self.0.lock().remove(&cell);
+    fn end(&self, cell: CellId, epoch: u64) {
+        let mut changes = self.0.lock();
+        if changes
+            .get(&cell)
+            .is_some_and(|(present, _)| *present == epoch)
+        {
+            changes.remove(&cell);
+        }
     }
 }
 
@@ -270,18 +288,22 @@ impl CellHost {
             let Some((voters, learners)) = assignment::change_of_members(record, &status) else {
                 continue;
             };
-            if !changing.begin(id) {
+            let Some(given_up) = changing.begin(record) else {
                 continue;
-            }
-            let changing = changing.clone();
+            };
+            let (changing, epoch) = (changing.clone(), record.epoch);
             tokio::spawn(async move {
                 let change = cell.consensus().set_members(voters, learners);
+                let change = given_up.run_until_cancelled(change);
                 match tokio::time::timeout(CHANGE_TIMEOUT, change).await {
-                    Ok(Ok(())) => tracing::info!(cell = %id, "the replicas have changed"),
-                    Ok(Err(error)) => tracing::warn!(cell = %id, %error, "will be tried again"),
+                    Ok(Some(Ok(()))) => tracing::info!(cell = %id, "the replicas have changed"),
+                    Ok(Some(Err(error))) => {
+                        tracing::warn!(cell = %id, %error, "will be tried again")
+                    }
+                    Ok(None) => tracing::info!(cell = %id, "the directory says otherwise by now"),
                     Err(_) => tracing::warn!(cell = %id, "changing replicas takes long"),
                 }
-                changing.end(id);
+                changing.end(id, epoch);
             });
         }
     }
