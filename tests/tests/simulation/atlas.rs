@@ -17,7 +17,9 @@ const DELAYS_MS: [[u64; 3]; 3] = [[1, 55, 95], [55, 1, 40], [95, 40, 1]];
 
 pub const CORES: usize = 6;
 pub const EDGES: usize = 3;
-pub const CLIENTS: usize = 6;
+pub const CLIENTS: usize = 7;
+/// Some have two clients.
+const USERS: u32 = 6;
 /// Cells beside the directory; one is at home in each region.
 pub const CELLS: u32 = 3;
 /// Channels of a workspace. Everybody is in all but the last from the start.
@@ -103,9 +105,11 @@ pub fn workspace(cell: u32) -> WorkspaceId {
     WorkspaceId(cell)
 }
 
-/// The user who sits at a client: two of each workspace, at different PoPs.
+/// The user who sits at a client: two of a workspace, at different PoPs. The
+/// last client is another device of the first one's user.
 pub fn user(client: Host) -> UserId {
     let number = u32::try_from(client.0 - CORES - EDGES).expect("a small world");
+    let number = number % USERS;
     let workspace = (number + number / 3) % CELLS + 1;
     UserId::new(self::workspace(workspace), number + 1)
 }

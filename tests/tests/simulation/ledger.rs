@@ -34,6 +34,7 @@ ledger! {
     delivered,
     cursor_reads,
     fresh_reads,
+    candidacies,
     elections,
     failovers,
     campaigns_after_loss,

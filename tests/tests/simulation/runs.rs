@@ -31,7 +31,9 @@ impl fmt::Display for Report {
         let Some(violation) = &self.violation else {
             return write!(f, "seed {}: every invariant held", self.seed);
         };
-        let from = self.trace.len().saturating_sub(TAIL);
+        let tail = std::env::var("CAUSEWAY_SIM_TAIL").ok();
+        let tail = tail.and_then(|lines| lines.parse().ok()).unwrap_or(TAIL);
+        let from = self.trace.len().saturating_sub(tail);
         for line in &self.trace[from..] {
             writeln!(f, "  {line}")?;
         }

@@ -8,7 +8,7 @@ use crate::clock::Time;
 use crate::message::Host;
 
 /// Lines that are kept.
-const LINES_MAX: usize = 4_000;
+const LINES_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
 pub struct Trace {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_client::outbox::pause;
-use causeway_protocol::client::{self, request};
 use causeway_protocol::NodeId;
+use causeway_protocol::client::{self, request};
 
 use super::Client;
 use super::requests::Waiting;
@@ -122,6 +122,11 @@ impl Client {
         }
         let link = Standing::Connected(Link { connection, edge });
         let before = std::mem::replace(&mut self.standing, link);
+        io.note(edge.0, |line| {
+            let channels = boot.channels.iter().map(|c| (c.id & 0xffff, c.last_seq));
+            let channels: Vec<_> = channels.collect();
+            line.push_str(&format!("booted: {channels:?}, user {}", boot.user_seq));
+        });
         io.oracle.deliveries.booted(io.host, self.user, boot);
         let channels = boot.channels.iter().map(|channel| channel.id);
         self.talk.booted(channels.map(causeway_protocol::ChannelId));

@@ -137,6 +137,9 @@ impl Client {
             match take {
                 Take::Deliver(topic, entry) => {
                     io.ledger.delivered += 1;
+                    io.note(entry.seq, |line| {
+                        line.push_str(&format!("shows {topic} {}", entry.seq));
+                    });
                     self.talk.heard(topic, &entry);
                     io.oracle.deliveries.delivered(io.host, topic, &entry);
                 }

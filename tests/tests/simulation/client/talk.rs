@@ -73,11 +73,12 @@ impl Client {
     }
 
     fn say(&mut self, channel: ChannelId, io: &mut Io<'_>) {
-        let number = self.talk.said.len() as u64;
+        // An id is unique among all devices of a user.
+        let number = (io.host.0 as u64) << 32 | self.talk.said.len() as u64;
         let message = Outgoing {
             channel,
             client_msg_id: Bytes::copy_from_slice(&number.to_be_bytes()),
-            text: format!("{}-{number}", io.host.0),
+            text: format!("{number:x}"),
             thread: None,
         };
         self.talk.said.push(message.clone());

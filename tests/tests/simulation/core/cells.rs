@@ -142,7 +142,7 @@ impl Core {
                 replica.transfer(successor, io);
             }
             if let Some((voters, learners)) = assignment::change_of_members(record, &status) {
-                replica.set_members(voters, learners);
+                replica.set_members(record.epoch, voters, learners);
             }
         }
     }

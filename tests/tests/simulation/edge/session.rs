@@ -94,6 +94,7 @@ impl Edge {
                 return;
             };
             let (user, cell) = (session.user, session.cell);
+            io.note(id.0, |line| line.push_str(&format!("{user}: {step:?}")));
             match step {
                 Step::Attach(topic, cursor) => {
                     self.hub.attach(id, cell, topic, cursor, &self.places, now);

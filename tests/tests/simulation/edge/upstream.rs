@@ -2,6 +2,7 @@
 //! commands to the leader, questions to the nearest replica, to the leader where
 //! that one cannot tell.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use causeway_edge::hub::machine::SessionId;
 use causeway_protocol::client::{self, request, response};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Position, Seq, Topic, UserId};
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 
 use super::Edge;
 use crate::atlas;
@@ -29,8 +31,6 @@ pub enum Purpose {
     Fetch(Topic),
     /// Entries that a session has missed.
     Read(SessionId, Topic),
-    /// A question that only a leader may answer.
-    Probe,
 }
 
 /// A request under way.
@@ -121,34 +121,37 @@ impl Edge {
         self.ask(user, request, purpose, io);
     }
 
-    /// From time to time somebody asks what only a leader may answer.
+    /// From time to time somebody asks what only a leader may answer, and asks
+    /// any replica: one that led a while ago may believe that it still does.
     pub(super) fn probe(&mut self, io: &mut Io<'_>) {
         let now = io.instant();
         if self.probe_at.is_some_and(|at| now < at) {
             return;
         }
-        self.probe_at = Some(now + io.between(150, 600));
+        self.probe_at = Some(now + io.between(100, 400));
         let workspace = atlas::workspace(io.rng.random_range(1..=atlas::CELLS));
-        let Some(cell) = self.caller.routes().cell_of(workspace) else {
+        let routes = self.caller.routes();
+        let Some(cell) = routes.cell_of(workspace) else {
             return;
         };
-        let user = UserId::platform(workspace);
+        let voters = routes
+            .cell(cell)
+            .map_or(&[][..], |route| &route.replicas[..]);
+        let Some(node) = voters.choose(io.rng).map(|replica| replica.node) else {
+            return;
+        };
         let call = Call::Api {
             cell,
-            user,
+            user: UserId::platform(workspace),
             request: client::Request {
                 min_position: 0,
                 body: Some(request::Body::Boot(client::Boot {})),
             },
             latest: true,
         };
-        let asked = Asked {
-            cell,
-            user,
-            purpose: Purpose::Probe,
-            question: None,
-        };
-        self.caller.ask_leader(cell, call, BUDGET, asked, io);
+        // Nobody waits for the answer: the oracle judges it where it is given.
+        let id = self.caller.call_id();
+        io.send(node, Message::Call(id, Rc::new(call)));
     }
 
     pub(super) fn finish(&mut self, mut asked: Asked, outcome: Outcome, io: &mut Io<'_>) {
@@ -204,7 +207,6 @@ impl Edge {
             Purpose::Read(session, topic) => {
                 self.on_read(session, topic, framed(topic, response.ok()), io);
             }
-            Purpose::Probe => io.ledger.fresh_reads += u64::from(response.is_ok()),
         }
     }
 

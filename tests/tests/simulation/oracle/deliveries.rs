@@ -20,6 +20,15 @@ struct Shown {
     ever: BTreeMap<Topic, u64>,
 }
 
+impl Shown {
+    /// A topic that is new begins after `last`, or after what was shown of it
+    /// before it was left.
+    fn begin(&mut self, topic: Topic, last: u64) {
+        let ever = self.ever.get(&topic).copied().unwrap_or(0);
+        self.last.entry(topic).or_insert(last.max(ever));
+    }
+}
+
 #[derive(Default)]
 pub struct Deliveries {
     violation: Option<Violation>,
@@ -43,7 +52,7 @@ impl Deliveries {
         let shown = self.clients.entry(host).or_default();
         shown.last.retain(|topic, _| begin.contains_key(topic));
         for (topic, seq) in begin {
-            shown.last.entry(topic).or_insert(seq);
+            shown.begin(topic, seq);
         }
     }
 
@@ -64,7 +73,7 @@ impl Deliveries {
         match &entry.kind {
             Some(Kind::ChannelJoined(channel)) => {
                 let joined = Topic::Channel(ChannelId(channel.id));
-                shown.last.entry(joined).or_insert(channel.last_seq);
+                shown.begin(joined, channel.last_seq);
             }
             Some(Kind::ChannelLeft(channel)) => {
                 shown.last.remove(&Topic::Channel(ChannelId(*channel)));

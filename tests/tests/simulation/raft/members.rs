@@ -15,15 +15,30 @@ const BEHIND_MAX: u64 = 100;
 /// What a change leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
+    epoch: u64,
     voters: BTreeSet<NodeId>,
     learners: BTreeSet<NodeId>,
 }
 
 impl Replica {
-    /// Changes who votes and who follows; one change at a time.
-    pub fn set_members(&mut self, voters: BTreeSet<NodeId>, learners: BTreeSet<NodeId>) {
-        if self.change.is_none() && self.is_leader() {
-            self.change = Some(Change { voters, learners });
+    /// Changes who votes and who follows, as the record of this epoch says; a
+    /// change for another record is given up.
+    pub fn set_members(
+        &mut self,
+        epoch: u64,
+        voters: BTreeSet<NodeId>,
+        learners: BTreeSet<NodeId>,
+    ) {
+        let is_new = self
+            .change
+            .as_ref()
+            .is_none_or(|change| change.epoch != epoch);
+        if is_new && self.is_leader() {
+            self.change = Some(Change {
+                epoch,
+                voters,
+                learners,
+            });
         }
     }
 
@@ -42,6 +57,10 @@ impl Replica {
         };
         match self.next_members(&change) {
             Step::Append(members) => {
+                let cell = self.cell;
+                io.note(self.members_at, |line| {
+                    line.push_str(&format!("changes cell {cell} to {members:?}"));
+                });
                 self.append(Payload::Members(members));
                 self.replicate(io);
             }

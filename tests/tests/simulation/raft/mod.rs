@@ -22,7 +22,7 @@ pub use self::disk::Disk;
 use self::members::Change;
 use self::message::{Entry, Members, Payload, RaftMessage};
 use self::replication::Leading;
-use self::vote::Candidacy;
+use self::vote::Votes;
 use crate::io::{Io, Output};
 use crate::message::{CallId, Message};
 use crate::planted::Planted;
@@ -47,7 +47,7 @@ pub struct Applied {
 
 enum Role {
     Follower,
-    Candidate(Candidacy),
+    Candidate(Votes),
     Leader(Leading),
 }
 
@@ -67,6 +67,8 @@ pub struct Replica {
     members_at: u64,
     members: Members,
     role: Role,
+    /// Who would vote for this replica; it goes on as what it is meanwhile.
+    pre_votes: Option<Votes>,
     leader: Option<NodeId>,
     /// When the leader was last heard of.
     heard_at: Option<Instant>,
@@ -112,6 +114,7 @@ impl Replica {
             members_at,
             members,
             role: Role::Follower,
+            pre_votes: None,
             leader: None,
             heard_at: None,
             election_at: None,
@@ -296,6 +299,7 @@ impl Replica {
 
     fn step_down(&mut self) {
         self.role = Role::Follower;
+        self.pre_votes = None;
         self.change = None;
         self.election_at = None;
     }

@@ -86,6 +86,7 @@ impl Replica {
             return None;
         }
         let latest = self.commit.max(leading.first_index.min(self.disk.len()));
+        io.ledger.fresh_reads += 1;
         io.oracle.answers_as_fresh(self.cell, self.me, latest);
         Some(Position(latest))
     }
@@ -227,6 +228,7 @@ impl Replica {
             return;
         }
         self.role = Role::Follower;
+        self.pre_votes = None;
         self.leader = Some(from);
         self.heard_at = Some(io.instant());
         self.election_at = None;

@@ -11,21 +11,24 @@ use super::{Deferred, Replica, Role};
 use crate::io::Io;
 use crate::planted::Planted;
 
-/// A campaign under way.
-pub struct Candidacy {
-    pre: bool,
-    votes: BTreeSet<NodeId>,
-}
+/// Who has voted for a candidate, itself among them.
+pub type Votes = BTreeSet<NodeId>;
 
 impl Replica {
     /// Asks for an election, if a quorum would grant it.
     pub fn campaign(&mut self, io: &mut Io<'_>) {
-        if self.is_leader() || !self.members.votes(self.me) {
+        if self.has_granted_lease(io.instant()) || self.is_leader() {
             return;
         }
-        self.begin(true);
+        if !self.members.votes(self.me) {
+            return;
+        }
+        let cell = self.cell;
+        io.note(self.disk.term(), |line| {
+            line.push_str(&format!("campaigns for cell {cell}"))
+        });
+        self.pre_votes = Some([self.me].into());
         self.ask_votes(true, false, io);
-        self.count_votes(io);
     }
 
     pub(super) fn on_take_over(&mut self, term: u64, io: &mut Io<'_>) {
@@ -47,7 +50,11 @@ impl Replica {
         let up_to_date = (last.term, last.index) >= (mine.term, mine.index);
         let led = !transfer && self.has_granted_lease(io.instant());
         if pre {
-            let granted = up_to_date && !led && term > self.disk.term();
+            let is_new = term > self.disk.term()
+                || (term == self.disk.term() && self.disk.vote() == Some(from));
+            let granted = up_to_date && !led && is_new;
+            // A refusal tells the voter's term: who is behind would never win.
+            let term = if granted { term } else { self.disk.term() };
             let vote = RaftMessage::Vote { term, granted, pre };
             return self.send(from, vote, io);
         }
@@ -83,21 +90,30 @@ impl Replica {
         pre: bool,
         io: &mut Io<'_>,
     ) {
-        if !pre && !granted {
-            self.follow_term(term);
-            return;
+        if !granted {
+            return self.follow_term(term);
         }
-        let asked_for = match pre {
-            true => self.disk.term() + 1,
-            false => self.disk.term(),
-        };
-        if let Role::Candidate(candidacy) = &mut self.role
-            && candidacy.pre == pre
-            && granted
-            && term == asked_for
+        if pre {
+            self.on_pre_vote(from, term, io);
+        } else if let Role::Candidate(votes) = &mut self.role
+            && term == self.disk.term()
         {
-            candidacy.votes.insert(from);
-            self.count_votes(io);
+            votes.insert(from);
+            if self.members.is_quorum(|node| votes.contains(&node)) {
+                self.lead(io);
+            }
+        }
+    }
+
+    fn on_pre_vote(&mut self, from: NodeId, term: u64, io: &mut Io<'_>) {
+        let Some(votes) = &mut self.pre_votes else {
+            return;
+        };
+        if term == self.disk.term() + 1 {
+            votes.insert(from);
+            if self.members.is_quorum(|node| votes.contains(&node)) {
+                self.stand(false, io);
+            }
         }
     }
 
@@ -111,17 +127,12 @@ impl Replica {
         self.heard_at.is_some_and(|heard| now < heard + lease)
     }
 
-    fn begin(&mut self, pre: bool) {
-        self.role = Role::Candidate(Candidacy {
-            pre,
-            votes: [self.me].into(),
-        });
-        self.leader = None;
-    }
-
     fn stand(&mut self, transfer: bool, io: &mut Io<'_>) {
+        io.ledger.candidacies += 1;
         self.disk.set_vote(self.disk.term() + 1, Some(self.me));
-        self.begin(false);
+        self.role = Role::Candidate([self.me].into());
+        self.pre_votes = None;
+        self.leader = None;
         self.after_sync(Deferred::AskVotes { transfer }, io);
     }
 
@@ -138,19 +149,7 @@ impl Replica {
         }
     }
 
-    fn count_votes(&mut self, io: &mut Io<'_>) {
-        let Role::Candidate(candidacy) = &self.role else {
-            return;
-        };
-        if !self
-            .members
-            .is_quorum(|node| candidacy.votes.contains(&node))
-        {
-            return;
-        }
-        if candidacy.pre {
-            return self.stand(false, io);
-        }
+    fn lead(&mut self, io: &mut Io<'_>) {
         io.ledger.elections += 1;
         let moved = io.oracle.elected(self.cell, self.disk.term(), self.me);
         io.ledger.failovers += u64::from(moved);
