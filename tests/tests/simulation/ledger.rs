@@ -37,6 +37,7 @@ ledger! {
     candidacies,
     elections,
     failovers,
+    ms_of_cells_without_a_leader,
     campaigns_after_loss,
     redirects,
     calls_given_up_for_a_new_leader,

@@ -441,7 +441,20 @@ impl World {
         for (connection, ends) in closed {
             self.tell_closed(connection, ends);
         }
+        self.count_leaderless();
         self.after(LINKS_EVERY, Event::CheckLinks);
+    }
+
+    fn count_leaderless(&mut self) {
+        let leads = |host: Host, cell| {
+            let replica = self.core(host).and_then(|core| core.replica(cell));
+            replica.is_some_and(|replica| replica.is_ready(self.instant(host)))
+        };
+        let cells = (0..=atlas::CELLS).map(CellId);
+        let leaderless = cells.filter(|cell| !atlas::cores().any(|host| leads(host, *cell)));
+        let leaderless = leaderless.count() as u64;
+        let step_ms = u64::try_from(LINKS_EVERY.as_millis()).expect("a short time");
+        self.ledger.ms_of_cells_without_a_leader += leaderless * step_ms;
     }
 
     fn tell_link(&mut self, host: Host, change: LinkChange) {
