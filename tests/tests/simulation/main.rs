@@ -37,7 +37,8 @@ use std::str::FromStr;
 /// Seeds of a run without arguments.
 const SEEDS: u64 = 1_000;
 
-/// `CAUSEWAY_SIM_SEED` runs one seed alone, `CAUSEWAY_SIM_SEEDS` so many.
+/// `CAUSEWAY_SIM_SEED` runs one seed alone, `CAUSEWAY_SIM_SEEDS` so many;
+/// `CAUSEWAY_SIM_TRACE` is how many lines of a failing one are printed.
 #[test]
 fn every_invariant_holds_for_every_seed() {
     if let Some(seed) = variable::<u64>("CAUSEWAY_SIM_SEED") {

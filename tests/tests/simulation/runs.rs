@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,8 +13,10 @@ use crate::oracle::Violation;
 use crate::planted::Planted;
 use crate::world::World;
 
-/// Lines of the trace that are printed of a failing seed.
+/// Lines of the trace that are printed of a failing seed, unless told.
 const TAIL: usize = 60;
+
+const NO_PANIC: &str = "nothing panics";
 
 /// How a run ended.
 pub struct Report {
@@ -31,8 +34,7 @@ impl fmt::Display for Report {
         let Some(violation) = &self.violation else {
             return write!(f, "seed {}: every invariant held", self.seed);
         };
-        let tail = std::env::var("CAUSEWAY_SIM_TAIL").ok();
-        let tail = tail.and_then(|lines| lines.parse().ok()).unwrap_or(TAIL);
+        let tail = crate::variable("CAUSEWAY_SIM_TRACE").unwrap_or(TAIL);
         let from = self.trace.len().saturating_sub(tail);
         for line in &self.trace[from..] {
             writeln!(f, "  {line}")?;
@@ -45,7 +47,10 @@ impl fmt::Display for Report {
 
 pub fn run(seed: u64, planted: Option<Planted>, with_text: bool) -> Report {
     let mut world = World::new(seed, planted, with_text);
-    world.run();
+    // Which seed it was must be told then, too.
+    if catch_unwind(AssertUnwindSafe(|| world.run())).is_err() {
+        world.oracle.violated(NO_PANIC, "see above".into());
+    }
     Report {
         seed,
         violation: world.oracle.violation().cloned(),
@@ -117,7 +122,7 @@ pub fn run_all(seeds: Range<u64>) -> Summary {
 
 fn show_progress(summary: &Summary, of: u64) {
     let mut out = std::io::stderr();
-    if out.is_terminal() && (summary.runs % 10 == 0 || summary.runs == of) {
+    if out.is_terminal() && (summary.runs.is_multiple_of(10) || summary.runs == of) {
         let end = if summary.runs == of { "\n" } else { "" };
         let failed = summary.failed.len();
         // A progress line that cannot be written is not missed.

@@ -227,6 +227,11 @@ fn served(
         let text = format!("{topic}: edge {} says {wanted:?}, leader {owner:?}", host.0);
         return wrong(SERVED, text);
     }
+    let region = publisher.map(|(host, _)| atlas::site(host));
+    let mut others = cores(world).filter(|(host, _)| Some(atlas::site(*host)) == region);
+    if let Some((other, _)) = others.find(|(_, core)| core.server().owner(topic) != owner) {
+        return wrong(SERVED, format!("{topic}: host {} disagrees", other.0));
+    }
     let server = cores(world).find(|(_, core)| Some(core.node()) == owner);
     match server.is_some_and(|(_, core)| core.server().has(edge.node(), topic)) {
         true => Ok(()),

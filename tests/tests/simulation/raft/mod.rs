@@ -17,6 +17,7 @@ use causeway_core_region::RaftTimings;
 use causeway_core_region::consensus::{GroupStatus, Leadership, Outcome, TopicEntry};
 use causeway_protocol::backbone::LeaderHint;
 use causeway_protocol::{CellId, NodeId, Position};
+use rand::RngExt;
 
 pub use self::disk::Disk;
 use self::members::Change;
@@ -250,7 +251,7 @@ impl Replica {
             _ => {
                 let due = *self.election_at.get_or_insert_with(|| {
                     let (min, max) = (self.timings.election_min, self.timings.election_max);
-                    let spread = io.between(min.as_millis() as u64, max.as_millis() as u64);
+                    let spread = io.rng.random_range(min..=max);
                     now + self.timings.election_max + spread
                 });
                 if now >= due {

@@ -1,12 +1,14 @@
 //! A world: hosts, what runs on them, and the loop that takes one event after
 //! another, in virtual time, on one thread.
 
+mod faults;
+mod founding;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
-use causeway_core_region::directory::Placement;
-use causeway_protocol::backbone::{Cell, Replica as ReplicaRecord, Survive};
+use causeway_protocol::backbone::Cell;
 use causeway_protocol::{CellId, NodeId};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -22,11 +24,8 @@ use crate::links::{Links, Running};
 use crate::message::{Connection, Host, Link, LinkChange, Message};
 use crate::network::Network;
 use crate::oracle::{Oracle, quiet};
-use crate::plan::{Fault, HEAL_AT_MS, Plan, hosts};
+use crate::plan::{Fault, HEAL_AT_MS, Plan};
 use crate::planted::Planted;
-use crate::raft::Remains;
-use crate::raft::message::Members;
-use crate::state::State;
 use crate::trace::Trace;
 
 const TICK: Duration = Duration::from_millis(50);
@@ -38,8 +37,6 @@ const LOOK_FOR_QUIET_EVERY: Duration = Duration::from_millis(250);
 const QUIET_FOR: Duration = Duration::from_secs(1);
 /// By then everything must be well again.
 pub const QUIET_WITHIN: Duration = Duration::from_secs(60);
-/// A node that is asked to stop has this long to hand over.
-const STOPPING: Duration = Duration::from_millis(700);
 
 pub enum Process {
     /// Off; what it left on its disk.
@@ -205,45 +202,6 @@ impl World {
         self.machines[host.0].clock.instant(self.now)
     }
 
-    /// Every cell is placed by the product's own rules, and has its replicas'
-    /// disks; then everything starts.
-    fn found(&mut self) {
-        let base = Instant::now();
-        let members = atlas::cores().map(|host| atlas::member(host, first_node(host), 1));
-        let directory = directory_record();
-        let mut placement = Placement::new(members, [&directory]);
-        let cells = placement
-            .spread(1, atlas::CELLS, Survive::Region)
-            .expect("three regions have nodes");
-        let cells: Vec<Cell> = std::iter::once(directory).chain(cells).collect();
-        let deduplicates = self.deduplicates();
-        let all = atlas::nodes().chain(atlas::clients());
-        for host in all {
-            let node = first_node(host);
-            let clock = Clock {
-                base,
-                drift_ppm: self.rng.random_range(0..1_000),
-                wall_offset_us: self.rng.random_range(0..3_600_000_000),
-            };
-            self.machines.push(Machine {
-                node,
-                life: 0,
-                clock,
-                process: Process::Off(disks(node, &cells, deduplicates)),
-                gone: false,
-                stalled_until: Time::default(),
-            });
-        }
-        self.cells = cells;
-        for host in atlas::nodes().chain(atlas::clients()) {
-            self.start(host);
-        }
-    }
-
-    fn deduplicates(&self) -> bool {
-        self.planted != Some(Planted::NoDeduplication)
-    }
-
     fn start(&mut self, host: Host) {
         let machine = &mut self.machines[host.0];
         if machine.gone || !matches!(machine.process, Process::Off(_)) {
@@ -252,7 +210,7 @@ impl World {
         machine.life += 1;
         if !atlas::is_core(host) {
             // An edge has no disk to keep an id on.
-            machine.node = NodeId(first_node(host).0 + u64::from(machine.life) * 1_000);
+            machine.node = NodeId(founding::first_node(host).0 + u64::from(machine.life) * 1_000);
         }
         let (node, life) = (machine.node, machine.life);
         self.hosts.insert(node, host);
@@ -472,129 +430,6 @@ impl World {
         }
     }
 
-    fn strike(&mut self, fault: Fault) {
-        let text = format!("{fault:?}");
-        self.trace
-            .note(self.now, Host(0), 99, |line| line.push_str(&text));
-        match fault {
-            Fault::Crash(host, away) => self.crash(host, away),
-            Fault::Blackout(hosts, away) => {
-                for host in atlas::cores().filter(|host| hosts & 1 << host.0 != 0) {
-                    self.crash(host, away);
-                }
-            }
-            Fault::PowerFailure(stall, away) => {
-                for host in atlas::cores() {
-                    self.machines[host.0].stalled_until = self.now + stall * 2;
-                }
-                let all = hosts(atlas::cores());
-                self.after(stall, Event::Fault(Fault::Blackout(all, away)));
-            }
-            Fault::Gone(host) => {
-                self.crash(host, Duration::ZERO);
-                self.machines[host.0].gone = true;
-            }
-            Fault::Wipe(host, away) => {
-                self.crash(host, away);
-                self.ledger.disks_wiped += 1;
-                let node = NodeId(self.machines[host.0].node.0 + 100);
-                let empty = disks(node, &self.cells, self.deduplicates());
-                let machine = &mut self.machines[host.0];
-                machine.node = node;
-                machine.process = Process::Off(empty);
-            }
-            Fault::Stop(host, away) => self.stop(host, away),
-            Fault::Cut(from, to, time) => self.cut(&[(from, to)], time),
-            Fault::Split(a, b, time) => self.cut(&[(a, b), (b, a)], time),
-            Fault::Stall(host, time) => {
-                self.ledger.disk_stalls += 1;
-                self.machines[host.0].stalled_until = self.now + time;
-            }
-            Fault::Loss(per_mille, time) => {
-                self.network.lose(Some(per_mille));
-                self.after(time, Event::LossEnds);
-            }
-            Fault::Reconnect(host) => self.step(host, |process, io| {
-                if let Process::Client(client) = process {
-                    client.reconnect(io);
-                }
-            }),
-        }
-    }
-
-    fn crash(&mut self, host: Host, away: Duration) {
-        let machine = &mut self.machines[host.0];
-        let off = Process::Off(Disks::default());
-        let disks = match std::mem::replace(&mut machine.process, off) {
-            Process::Core(core) => {
-                let (disks, lost) = core.crash();
-                self.ledger.unsynced_entries_lost += lost;
-                self.ledger.crashes += 1;
-                disks
-            }
-            Process::Off(disks) => disks,
-            Process::Edge(_) | Process::Client(_) => {
-                self.ledger.crashes += 1;
-                Disks::default()
-            }
-        };
-        machine.process = Process::Off(disks);
-        self.after(away, Event::Back(host));
-    }
-
-    fn stop(&mut self, host: Host, away: Duration) {
-        let life = self.machines[host.0].life;
-        if self.running(host).is_none() {
-            return;
-        }
-        self.ledger.stops += 1;
-        self.step(host, |process, io| {
-            if let Process::Core(core) = process {
-                core.prepare_to_stop(io);
-            }
-        });
-        self.after(STOPPING, Event::Leave(host, life, away));
-    }
-
-    /// A stopping node is done: it says good-bye, and its peers hear it.
-    fn leave(&mut self, host: Host, away: Duration) {
-        self.step(host, |process, io| match process {
-            Process::Core(core) => core.leave(io),
-            Process::Edge(edge) => edge.leave(io),
-            _ => {}
-        });
-        for (peer, node) in self.links.close_all(host) {
-            self.tell_link(
-                peer,
-                LinkChange {
-                    peer: node,
-                    host,
-                    link: Link::Stopped,
-                },
-            );
-        }
-        self.crash(host, away);
-        self.ledger.crashes -= 1;
-    }
-
-    fn cut(&mut self, cuts: &[(u32, u32)], time: Duration) {
-        self.ledger.cuts += 1;
-        for (from, to) in cuts {
-            let cut = self.network.cut(*from, *to);
-            self.after(time, Event::Mend(cut));
-        }
-    }
-
-    fn heal(&mut self) {
-        self.healed_at = Some(self.now);
-        self.network.heal();
-        for host in atlas::nodes() {
-            self.machines[host.0].stalled_until = self.now;
-            self.start(host);
-        }
-        self.after(TALK_ON, Event::LookForQuiet);
-    }
-
     fn look_for_quiet(&mut self) {
         let why_not = quiet::why_not(self);
         let healed_at = self.healed_at.unwrap_or(self.now);
@@ -643,46 +478,4 @@ fn running(machine: &Machine) -> Running {
         Process::Off(_) => None,
         _ => Some((machine.node, machine.life)),
     }
-}
-
-fn first_node(host: Host) -> NodeId {
-    NodeId(host.0 as u64 + 1)
-}
-
-/// The directory's own record: a voter in each region.
-fn directory_record() -> Cell {
-    let replicas = atlas::cores().step_by(2).map(|host| ReplicaRecord {
-        node_id: first_node(host).0,
-        region: atlas::region(host).to_string(),
-        zone: atlas::member(host, first_node(host), 1).zone.to_string(),
-        learner: false,
-    });
-    Cell {
-        id: CellId::DIRECTORY.0,
-        home_region: atlas::REGIONS[0].into(),
-        survive: Survive::Region.into(),
-        replicas: replicas.collect(),
-        epoch: 1,
-        version: 0,
-    }
-}
-
-/// What a core node's disk holds when its world has just been founded.
-fn disks(node: NodeId, cells: &[Cell], deduplicates: bool) -> Disks {
-    let mut disks = Disks::default();
-    for record in cells {
-        let cell = CellId(record.id);
-        let voters = causeway_core_region::assignment::voters(record).collect();
-        let members = Members {
-            voters: vec![voters],
-            ..Members::default()
-        };
-        let held = members.votes(node);
-        if held || cell == CellId::DIRECTORY {
-            let state = State::founded(cell, cells, deduplicates);
-            let remains = Remains::founded(held.then_some(members), state);
-            disks.replicas.insert(cell, remains);
-        }
-    }
-    disks
 }
