@@ -16,7 +16,8 @@ pub const AS_IN_THE_LOG: &str = "what clients see is what the log has";
 struct Shown {
     /// The last entry of each topic that the client is in.
     last: BTreeMap<Topic, u64>,
-    /// The last entry ever shown, also of channels that it has left.
+    /// The last entry ever shown, or passed by as older than the boot data, also
+    /// of channels that it has left.
     ever: BTreeMap<Topic, u64>,
 }
 
@@ -26,6 +27,13 @@ impl Shown {
     fn begin(&mut self, topic: Topic, last: u64) {
         let ever = self.ever.get(&topic).copied().unwrap_or(0);
         self.last.entry(topic).or_insert(last.max(ever));
+    }
+
+    fn end(&mut self, topic: Topic) {
+        if let Some(last) = self.last.remove(&topic) {
+            let ever = self.ever.entry(topic).or_default();
+            *ever = last.max(*ever);
+        }
     }
 }
 
@@ -50,7 +58,10 @@ impl Deliveries {
         begin.insert(Topic::User(user), boot.user_seq);
         begin.insert(Topic::Workspace(user.workspace()), boot.workspace_seq);
         let shown = self.clients.entry(host).or_default();
-        shown.last.retain(|topic, _| begin.contains_key(topic));
+        let left: Vec<Topic> = shown.last.keys().copied().collect();
+        for topic in left.into_iter().filter(|topic| !begin.contains_key(topic)) {
+            shown.end(topic);
+        }
         for (topic, seq) in begin {
             shown.begin(topic, seq);
         }
@@ -76,7 +87,7 @@ impl Deliveries {
                 shown.begin(joined, channel.last_seq);
             }
             Some(Kind::ChannelLeft(channel)) => {
-                shown.last.remove(&Topic::Channel(ChannelId(*channel)));
+                shown.end(Topic::Channel(ChannelId(*channel)));
             }
             _ => {}
         }
