@@ -1,7 +1,7 @@
 //! Entries on their way in: each topic's once and in order, holes filled from
 //! the log. A state machine; the reading is done around it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use causeway_protocol::client::{self, entry::Kind};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
@@ -9,6 +9,8 @@ use causeway_protocol::{ChannelId, Seq, Topic};
 
 /// Entries that wait behind a hole, per topic; more are read from the log.
 const EARLY_MAX: usize = 2_000;
+/// Channels that the client is not in and of which it remembers something.
+const ABSENT_MAX: usize = HELLO_CURSORS_MAX;
 
 /// What the inbox wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,17 +37,28 @@ struct TopicState {
     reading: bool,
 }
 
+#[derive(Debug, Clone, Copy, Default)]
+struct Absent {
+    /// The last entry that was delivered, before the channel was left.
+    delivered: Seq,
+    /// The last entry known to exist.
+    head: Seq,
+}
+
 /// What the client has of each topic.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    topics: HashMap<Topic, TopicState>,
+    topics: BTreeMap<Topic, TopicState>,
+    /// Channels that the client is not in, as far as it knows: between topics
+    /// there is no order, and a push may overtake the news of joining or leaving.
+    absent: BTreeMap<Topic, Absent>,
     position: u64,
     disorder: Option<Disorder>,
 }
 
 /// A planted bug: entries with an even `seq` are held back behind the next.
 #[derive(Debug, Default)]
-struct Disorder(HashMap<Topic, Take>);
+struct Disorder(BTreeMap<Topic, Take>);
 
 impl Disorder {
     fn spoil(&mut self, takes: Vec<Take>) -> Vec<Take> {
@@ -109,16 +122,16 @@ impl Inbox {
             let workspace = Topic::Workspace(user.workspace());
             heads.push((workspace, Seq(boot.workspace_seq)));
         }
-        self.topics.retain(|topic, _| {
-            !matches!(topic, Topic::Channel(_)) || heads.iter().any(|(known, _)| known == topic)
-        });
+        let left = |topic: &Topic| {
+            matches!(topic, Topic::Channel(_)) && heads.iter().all(|(known, _)| known != topic)
+        };
+        let left: Vec<Topic> = self.topics.keys().copied().filter(left).collect();
+        for topic in left {
+            self.leave(topic);
+        }
         let mut takes = Vec::new();
         for (topic, head) in heads {
-            let state = self.topics.entry(topic).or_insert_with(|| TopicState {
-                cursor: head,
-                head,
-                ..TopicState::default()
-            });
+            let state = self.begin(topic, head);
             state.reading = false;
             takes.extend(state.advance(topic));
         }
@@ -129,6 +142,7 @@ impl Inbox {
     pub fn push(&mut self, topic: Topic, entry: client::Entry, position: u64) -> Vec<Take> {
         self.saw(position);
         let Some(state) = self.topics.get_mut(&topic) else {
+            self.hear(topic, Seq(entry.seq));
             return Vec::new();
         };
         state.add(entry);
@@ -139,6 +153,7 @@ impl Inbox {
     /// Pushes were dropped: entries up to `head` exist.
     pub fn missed(&mut self, topic: Topic, head: Seq) -> Vec<Take> {
         let Some(state) = self.topics.get_mut(&topic) else {
+            self.hear(topic, head);
             return Vec::new();
         };
         state.head = state.head.max(head);
@@ -159,7 +174,8 @@ impl Inbox {
     }
 
     /// Topics come and go with the entries that say so.
-    fn follow(&mut self, takes: Vec<Take>) -> Vec<Take> {
+    fn follow(&mut self, mut takes: Vec<Take>) -> Vec<Take> {
+        let mut more = Vec::new();
         for take in &takes {
             let Take::Deliver(Topic::User(_), entry) = take else {
                 continue;
@@ -167,21 +183,48 @@ impl Inbox {
             match &entry.kind {
                 Some(Kind::ChannelJoined(channel)) => {
                     let topic = Topic::Channel(ChannelId(channel.id));
-                    self.topics.entry(topic).or_insert_with(|| TopicState {
-                        cursor: Seq(channel.last_seq),
-                        head: Seq(channel.last_seq),
-                        ..TopicState::default()
-                    });
+                    more.extend(self.begin(topic, Seq(channel.last_seq)).advance(topic));
                 }
                 Some(Kind::ChannelLeft(channel)) => {
-                    self.topics.remove(&Topic::Channel(ChannelId(*channel)));
+                    self.leave(Topic::Channel(ChannelId(*channel)));
                 }
                 _ => {}
             }
         }
+        takes.extend(more);
         match &mut self.disorder {
             None => takes,
             Some(disorder) => disorder.spoil(takes),
+        }
+    }
+
+    /// A topic that is new begins after `last`; of one that the client was in
+    /// before, nothing is delivered again.
+    fn begin(&mut self, topic: Topic, last: Seq) -> &mut TopicState {
+        let absent = self.absent.remove(&topic).unwrap_or_default();
+        self.topics.entry(topic).or_insert_with(|| {
+            let cursor = last.max(absent.delivered);
+            TopicState {
+                cursor,
+                head: cursor.max(absent.head),
+                ..TopicState::default()
+            }
+        })
+    }
+
+    fn leave(&mut self, topic: Topic) {
+        if let Some(state) = self.topics.remove(&topic) {
+            self.remember(topic, |absent| absent.delivered = state.cursor);
+        }
+    }
+
+    fn hear(&mut self, topic: Topic, seq: Seq) {
+        self.remember(topic, |absent| absent.head = absent.head.max(seq));
+    }
+
+    fn remember(&mut self, topic: Topic, what: impl FnOnce(&mut Absent)) {
+        if self.absent.len() < ABSENT_MAX || self.absent.contains_key(&topic) {
+            what(self.absent.entry(topic).or_default());
         }
     }
 }
@@ -341,6 +384,44 @@ mod tests {
         assert_eq!(inbox.push(TOPIC, entry(5), 0).len(), 1);
         inbox.push(topic, of_user(2, Kind::ChannelLeft(5)), 0);
         assert!(inbox.push(TOPIC, entry(6), 0).is_empty());
+    }
+
+    #[test]
+    fn a_channel_that_is_joined_again_shows_nothing_again() {
+        let mut inbox = Inbox::default();
+        inbox.booted(&boot(vec![channel(3)]));
+        // Left after 3 and joined again at 5, which is heard of late.
+        for seq in 4..7 {
+            assert_eq!(inbox.push(TOPIC, entry(seq), 0).len(), 1);
+        }
+        let of_user = |seq, kind| client::Entry {
+            kind: Some(kind),
+            ..entry(seq)
+        };
+        let topic = Topic::User(user());
+        inbox.push(topic, of_user(1, Kind::ChannelLeft(5)), 0);
+        inbox.push(topic, of_user(2, Kind::ChannelJoined(channel(5))), 0);
+        assert!(inbox.push(TOPIC, entry(6), 0).is_empty());
+        assert_eq!(inbox.push(TOPIC, entry(7), 0).len(), 1);
+    }
+
+    #[test]
+    fn what_comes_before_the_news_of_joining_is_read_from_the_log() {
+        let mut inbox = Inbox::default();
+        inbox.booted(&boot(vec![]));
+        inbox.push(TOPIC, entry(5), 0);
+        let joined = client::Entry {
+            kind: Some(Kind::ChannelJoined(channel(4))),
+            ..entry(1)
+        };
+        let takes = inbox.push(Topic::User(user()), joined, 0);
+        let read = Take::Read {
+            topic: TOPIC,
+            from: Seq(5),
+            to: Seq(5),
+        };
+        assert_eq!(takes.last(), Some(&read));
+        assert_eq!(inbox.log(TOPIC, Some(vec![entry(5)])).len(), 1);
     }
 
     #[test]

@@ -162,9 +162,9 @@ impl Outbox {
     }
 }
 
-/// Doubles with each try, and is spread by half, so that many clients do not
+/// How long to wait after so many failed tries: doubles with each, and is spread by half, so that many clients do not
 /// come back together.
-pub(crate) fn pause(tries: u32, rng: &mut SmallRng) -> Duration {
+pub fn pause(tries: u32, rng: &mut SmallRng) -> Duration {
     let longest = PAUSE_MIN.saturating_mul(1 << tries.min(10)).min(PAUSE_MAX);
     longest.mul_f64(rng.random_range(0.5..1.0))
 }

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::assignment;
 use crate::cell::{Cell, CellMachine, Publish};
 use crate::consensus::{
     Consensus, GroupError, GroupParts, Groups, Machine, RaftGroup, RaftTimings,
@@ -23,7 +24,7 @@ use crate::homecoming;
 use crate::routed;
 use crate::state::CellState;
 use crate::store::Store;
-use crate::succession;
+use crate::succession::Campaign;
 use crate::vitals::Vitals;
 
 /// How often a leader looks whether it should hand over.
@@ -31,13 +32,6 @@ const MOVE_EVERY: Duration = Duration::from_secs(1);
 /// Of the leaderships that belong elsewhere, so many in a thousand go home at a
 /// time.
 const HOMECOMING_PERMILLE: u32 = 250;
-/// Followers of a leader that is gone ask for an election so many times; then
-/// the ordinary election timeout takes over.
-const CAMPAIGNS: usize = 16;
-/// Between two of them.
-const CAMPAIGN_PAUSE: Duration = Duration::from_millis(150);
-/// The epoch in which a cell is founded; later ones find it there.
-const FIRST_EPOCH: u64 = 1;
 /// A change of replicas waits for the new ones to catch up, and is taken up
 /// again after this long.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -115,17 +109,35 @@ impl Cells {
     }
 }
 
-/// Groups whose members are being changed, one change at a time.
+/// Groups whose members are being changed, one change at a time: by the epoch of
+/// the record that asked for it.
 #[derive(Debug, Clone, Default)]
-struct Changes(Arc<Mutex<BTreeSet<CellId>>>);
+struct Changes(Arc<Mutex<BTreeMap<CellId, (u64, CancellationToken)>>>);
 
 impl Changes {
-    fn begin(&self, cell: CellId) -> bool {
-        self.0.lock().insert(cell)
+    /// Begins a change, unless it is under way. One for another record is given
+    /// up: it may wait for a node that the directory has replaced since.
+    fn begin(&self, record: &CellRecord) -> Option<CancellationToken> {
+        let mut changes = self.0.lock();
+        if let Some((epoch, given_up)) = changes.get(&CellId(record.id)) {
+            if *epoch == record.epoch {
+                return None;
+            }
+            given_up.cancel();
+        }
+        let given_up = CancellationToken::new();
+        changes.insert(CellId(record.id), (record.epoch, given_up.clone()));
+        Some(given_up)
     }
 
-    fn end(&self, cell: CellId) {
-        self.0.lock().remove(&cell);
+    fn end(&self, cell: CellId, epoch: u64) {
+        let mut changes = self.0.lock();
+        if changes
+            .get(&cell)
+            .is_some_and(|(present, _)| *present == epoch)
+        {
+            changes.remove(&cell);
+        }
     }
 }
 
@@ -248,8 +260,7 @@ impl CellHost {
     ) -> Result<(), GroupError> {
         for record in records {
             let id = CellId(record.id);
-            let held_here = record.replicas.iter().any(|r| r.node_id == self.node.0);
-            if id == CellId::DIRECTORY || !held_here || self.cells.get(id).is_some() {
+            if !assignment::starts(record, self.node) || self.cells.get(id).is_some() {
                 continue;
             }
             let state = CellState::open(self.store.clone(), id)?;
@@ -257,7 +268,7 @@ impl CellHost {
             let machine = CellMachine::new(id, Arc::clone(publish)).with_faults(faults);
             let cell = self.start(state, Arc::new(machine)).await?;
             tracing::info!(cell = %id, "a replica has started");
-            if record.epoch == FIRST_EPOCH && founder(record) == Some(self.node) {
+            if assignment::founds(record, self.node) {
                 self.found(Arc::clone(&cell), record);
             }
             self.lead_if_nobody_does(cell, record);
@@ -269,12 +280,9 @@ impl CellHost {
     /// stays on the disk: a node that gets the cell back goes on from there.
     async fn stop_surplus(&self, records: &[CellRecord]) {
         for record in records {
-            let held_here = record.replicas.iter().any(|r| r.node_id == self.node.0);
-            // Every core node has a replica of the directory, in use or not.
-            if held_here || CellId(record.id) == CellId::DIRECTORY {
-                continue;
-            }
-            if let Some(cell) = self.cells.remove(CellId(record.id)) {
+            if assignment::stops(record, self.node)
+                && let Some(cell) = self.cells.remove(CellId(record.id))
+            {
                 tracing::info!(cell = %cell.id(), "the replica is another node's now");
                 cell.consensus().stop().await;
             }
@@ -282,7 +290,7 @@ impl CellHost {
     }
 
     fn found(&self, cell: Arc<Cell>, record: &CellRecord) {
-        let voters: BTreeSet<NodeId> = voters(record).collect();
+        let voters: BTreeSet<NodeId> = assignment::voters(record).collect();
         tokio::spawn(async move {
             if let Err(error) = cell.consensus().found(voters).await {
                 tracing::error!(cell = %cell.id(), %error, "the cell was not founded");
@@ -298,21 +306,25 @@ impl CellHost {
                 continue;
             };
             let status = cell.consensus().status();
-            let wanted_voters: BTreeSet<NodeId> = voters(record).collect();
-            let wanted_learners: BTreeSet<NodeId> = learners(record).collect();
-            let as_wanted = status.voters == wanted_voters && status.learners == wanted_learners;
-            if !status.leadership.ready || as_wanted || !changing.begin(id) {
+            let Some((voters, learners)) = assignment::change_of_members(record, &status) else {
                 continue;
-            }
-            let changing = changing.clone();
+            };
+            let Some(given_up) = changing.begin(record) else {
+                continue;
+            };
+            let (changing, epoch) = (changing.clone(), record.epoch);
             tokio::spawn(async move {
-                let change = cell.consensus().set_members(wanted_voters, wanted_learners);
+                let change = cell.consensus().set_members(voters, learners);
+                let change = given_up.run_until_cancelled(change);
                 match tokio::time::timeout(CHANGE_TIMEOUT, change).await {
-                    Ok(Ok(())) => tracing::info!(cell = %id, "the replicas have changed"),
-                    Ok(Err(error)) => tracing::warn!(cell = %id, %error, "will be tried again"),
+                    Ok(Some(Ok(()))) => tracing::info!(cell = %id, "the replicas have changed"),
+                    Ok(Some(Err(error))) => {
+                        tracing::warn!(cell = %id, %error, "will be tried again")
+                    }
+                    Ok(None) => tracing::info!(cell = %id, "the directory says otherwise by now"),
                     Err(_) => tracing::warn!(cell = %id, "changing replicas takes long"),
                 }
-                changing.end(id);
+                changing.end(id, epoch);
             });
         }
     }
@@ -320,8 +332,7 @@ impl CellHost {
     /// After a start, a replica at home that hears of no leader asks for an
     /// election, instead of waiting as long as for a leader that died.
     pub fn lead_if_nobody_does(&self, cell: Arc<Cell>, record: &CellRecord) {
-        let votes = voters(record).any(|voter| voter == self.node);
-        if !votes || record.home_region != self.region.as_str() {
+        if !assignment::leads_if_nobody_does(record, self.node, &self.region) {
             return;
         }
         let wait = self.timings.heartbeat * 2;
@@ -354,7 +365,7 @@ impl CellHost {
         let moves = records.iter().filter_map(|record| {
             let cell = self.cells.get(CellId(record.id))?;
             let status = cell.consensus().status();
-            if !status.leadership.ready || cell.consensus().successor().is_some() {
+            if cell.consensus().successor().is_some() {
                 return None;
             }
             let drained = |node| drain(node).is_some();
@@ -381,41 +392,22 @@ impl CellHost {
                 continue;
             };
             if cell.consensus().leadership().borrow().leader == Some(lost) {
-                let voters: Vec<NodeId> = voters(record).collect();
-                let turn = succession::turn(cell.id(), self.node, lost, &voters);
-                tokio::spawn(campaign(cell, lost, turn));
+                let voters: Vec<NodeId> = assignment::voters(record).collect();
+                let plan = Campaign::new(cell.id(), self.node, lost, &voters);
+                tokio::spawn(campaign(cell, plan));
             }
         }
     }
 }
 
 /// Asks for an election until somebody else leads.
-async fn campaign(cell: Arc<Cell>, lost: NodeId, turn: Duration) {
+async fn campaign(cell: Arc<Cell>, mut plan: Campaign) {
     let mut leadership = cell.consensus().leadership();
-    let mut wait = turn;
-    for _ in 0..CAMPAIGNS {
-        let replaced = leadership.wait_for(|l| l.leader.is_some_and(|leader| leader != lost));
+    while let Some(wait) = plan.next_wait() {
+        let replaced = leadership.wait_for(|l| plan.is_won_by(l.leader));
         if tokio::time::timeout(wait, replaced).await.is_ok() {
             return;
         }
         cell.consensus().campaign().await;
-        wait = CAMPAIGN_PAUSE;
     }
-}
-
-fn voters(record: &CellRecord) -> impl Iterator<Item = NodeId> {
-    let voters = record.replicas.iter().filter(|r| !r.learner);
-    voters.map(|r| NodeId(r.node_id))
-}
-
-fn learners(record: &CellRecord) -> impl Iterator<Item = NodeId> {
-    let learners = record.replicas.iter().filter(|r| r.learner);
-    learners.map(|r| NodeId(r.node_id))
-}
-
-/// The one voter that founds the group: at home, where its leader should be.
-fn founder(record: &CellRecord) -> Option<NodeId> {
-    let voters = record.replicas.iter().filter(|r| !r.learner);
-    let at_home = voters.filter(|r| r.region == record.home_region);
-    at_home.map(|r| NodeId(r.node_id)).min()
 }

@@ -78,7 +78,7 @@ impl Pace {
     }
 }
 
-/// The heir to which this leader hands over, if any is fit.
+/// The heir to which this replica hands over, if it leads and any is fit.
 pub fn successor(
     heirs: &[NodeId],
     leader: &GroupStatus,
@@ -90,7 +90,8 @@ pub fn successor(
         let caught_up = matched.is_some_and(|(_, index)| index + BEHIND_MAX >= leader.applied.0);
         leader.voters.contains(&node) && caught_up && present.is_settled(node, now)
     };
-    heirs.iter().copied().find(|node| fit(*node))
+    let leads = leader.leadership.ready;
+    heirs.iter().copied().find(|node| leads && fit(*node))
 }
 
 #[cfg(test)]
@@ -105,7 +106,10 @@ mod tests {
 
     fn leader(matched: u64) -> GroupStatus {
         GroupStatus {
-            leadership: Leadership::default(),
+            leadership: Leadership {
+                ready: true,
+                ..Leadership::default()
+            },
             applied: Position(1_000),
             voters: [HOME, NodeId(2)].into(),
             learners: [NodeId(3)].into(),

@@ -6,6 +6,7 @@
 //! permission is checked again where the state is.
 
 pub mod api;
+pub mod assignment;
 pub mod cell;
 pub mod cells;
 pub mod channel_server;

@@ -9,6 +9,47 @@ use causeway_protocol::{CellId, NodeId};
 /// The next in line waits this much longer: an election across an ocean is over
 /// by then.
 const STEP: Duration = Duration::from_millis(450);
+/// Followers of a leader that is gone ask for an election so many times; then
+/// the ordinary election timeout takes over.
+const TRIES: usize = 16;
+/// Between two of them, for the one whose turn is first.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// One replica's tries to have a lost leader replaced.
+#[derive(Debug, Clone)]
+pub struct Campaign {
+    lost: NodeId,
+    wait: Duration,
+    pause: Duration,
+    tries_left: usize,
+}
+
+impl Campaign {
+    /// Of `me` against `lost`, when its turn has come.
+    pub fn new(cell: CellId, me: NodeId, lost: NodeId, voters: &[NodeId]) -> Self {
+        let turn = turn(cell, me, lost, voters);
+        Self {
+            lost,
+            wait: turn,
+            // While the lost leader's lease lasts, all try in vain. Those whose
+            // turn is later must not keep pace with the first after that.
+            pause: PAUSE + turn,
+            tries_left: TRIES,
+        }
+    }
+
+    /// How long to wait for another's success before the next try; `None` after
+    /// the last.
+    pub fn next_wait(&mut self) -> Option<Duration> {
+        self.tries_left = self.tries_left.checked_sub(1)?;
+        Some(std::mem::replace(&mut self.wait, self.pause))
+    }
+
+    /// Whether somebody else leads, so that nothing is left to do.
+    pub fn is_won_by(&self, leader: Option<NodeId>) -> bool {
+        leader.is_some_and(|leader| leader != self.lost)
+    }
+}
 
 /// How long `me` waits before its campaign against `lost`. The order differs
 /// from cell to cell, so that the cells of a lost node are spread over the rest.
@@ -37,6 +78,17 @@ mod tests {
             turns.sort();
             assert_eq!(turns, [Duration::ZERO, STEP]);
         }
+    }
+
+    #[test]
+    fn a_campaign_waits_for_its_turn_and_ends() {
+        let mut campaign = Campaign::new(CellId(1), NodeId(7), NodeId(4), &VOTERS);
+        let first = turn(CellId(1), NodeId(7), NodeId(4), &VOTERS);
+        let waits: Vec<_> = std::iter::from_fn(|| campaign.next_wait()).collect();
+        assert_eq!(waits.len(), TRIES);
+        assert_eq!((waits[0], waits[1]), (first, PAUSE + first));
+        assert!(!campaign.is_won_by(None) && !campaign.is_won_by(Some(NodeId(4))));
+        assert!(campaign.is_won_by(Some(NodeId(9))));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod member;
 pub mod ring;
 pub mod router;
 pub mod routes;
+pub mod search;
 pub mod service;
 pub mod swim;
 pub mod sync;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use causeway_protocol::backbone::{MemberRecord, Role as WireRole};
 use causeway_protocol::{Name, NodeId};
@@ -125,12 +124,12 @@ impl fmt::Debug for Member {
 impl foca::Identity for Member {
     type Addr = SocketAddr;
 
-    /// A new life, when the others have declared this one dead.
+    /// A new life, when the others have declared this one dead. A start begins at
+    /// the time of day, and no node is declared dead once a microsecond: the next
+    /// start still wins.
     fn renew(&self) -> Option<Self> {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = since_epoch.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX));
         Some(Self::new(MemberInfo {
-            incarnation: now.max(self.incarnation + 1),
+            incarnation: self.incarnation + 1,
             ..MemberInfo::clone(self)
         }))
     }

@@ -1,7 +1,6 @@
 //! The way of a call to a cell: to its leader wherever that is, or to the
 //! nearest replica.
 
-use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,16 +11,8 @@ use causeway_transport::backbone::{Backbone, CallError};
 use futures::future::BoxFuture;
 use prost::Message;
 
-use crate::routes::{Leader, Routes};
+use crate::search::{LeaderSearch, Next, TRY_TIMEOUT};
 use crate::sync::SharedRoutes;
-
-/// One try at one node. A quorum across an ocean takes a fraction of this.
-const TRY_TIMEOUT: Duration = Duration::from_secs(2);
-/// A node without a connection is given this long: a handshake across the world
-/// and the answer. It is probably dead.
-const DIAL_TIMEOUT: Duration = Duration::from_millis(800);
-/// After every replica has been tried in vain.
-const ROUND_PAUSE: Duration = Duration::from_millis(50);
 
 /// Whether a call may be made again when its fate is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,30 +86,21 @@ impl Router {
         budget: Duration,
     ) -> Result<Bytes, ApiError> {
         let deadline = Instant::now() + budget;
-        let mut tried = HashSet::new();
-        let mut successor = None;
-        let mut hinted = self.hinted(cell);
+        let mut search = LeaderSearch::new(cell, &self.routes.get(), deadline);
         let mut last = unavailable(format!("cell {cell} is not known"));
         loop {
-            let now = self.hinted(cell);
-            if now != hinted {
-                // Whoever did not lead a moment ago may do so now.
-                tried.clear();
-                hinted = now;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(last);
-            }
-            let next = successor.take();
-            let Some(node) = next.or_else(|| self.next_candidate(cell, &tried)) else {
-                tried.clear();
-                tokio::time::sleep(ROUND_PAUSE.min(left)).await;
-                continue;
-            };
-            let timeout = match self.is_connected(node) {
-                true => left.min(TRY_TIMEOUT),
-                false => left.min(DIAL_TIMEOUT),
+            let next = search.next(
+                &self.routes.get(),
+                |node| self.is_connected(node),
+                Instant::now(),
+            );
+            let (node, timeout) = match next {
+                Next::Try(node, timeout) => (node, timeout),
+                Next::Pause(pause) => {
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+                Next::GiveUp => return Err(last),
             };
             let trying = self.call_once(node, method, body.clone(), timeout);
             let tried_this = match repeat {
@@ -127,7 +109,7 @@ impl Router {
                 // whoever was waited for, it is not worth waiting any longer.
                 Repeat::Safe => tokio::select! {
                     tried = trying => tried,
-                    () = self.led_by_another(cell, node, hinted) => {
+                    () = self.led_by_another(&search, node) => {
                         tracing::debug!(%cell, %node, "given up for a new leader");
                         continue;
                     }
@@ -141,7 +123,7 @@ impl Router {
                     if last.code != ErrorCode::StorageFull {
                         last = unavailable(format!("{node} does not lead cell {cell}"));
                     }
-                    successor = about_to;
+                    search.follow(about_to);
                 }
                 Tried::NoRoom(error) => last = error,
                 Tried::Unknown(reason) if repeat == Repeat::Unsafe => {
@@ -150,7 +132,7 @@ impl Router {
                 Tried::Unknown(reason) => last = unavailable(reason),
             }
             tracing::debug!(%cell, %node, %last, "tried in vain");
-            tried.insert(node);
+            search.failed(node);
         }
     }
 
@@ -182,32 +164,13 @@ impl Router {
         Err(last)
     }
 
-    /// The leader of a cell, as far as is known.
-    fn hinted(&self, cell: CellId) -> Option<Leader> {
-        self.routes.get().cell(cell)?.leader
-    }
-
-    /// Ends when another leader of the cell is known than was `hinted`.
-    async fn led_by_another(&self, cell: CellId, tried: NodeId, hinted: Option<Leader>) {
-        let leader = |routes: &Routes| routes.cell(cell).and_then(|route| route.leader);
+    /// Ends when another leader of the cell is known than the one tried.
+    async fn led_by_another(&self, search: &LeaderSearch, tried: NodeId) {
         let mut routes = self.routes.watch();
-        let changed = routes.wait_for(|routes| {
-            let now = leader(routes);
-            now != hinted && now.is_some_and(|leader| leader.node != tried)
-        });
+        let changed = routes.wait_for(|routes| search.is_led_by_another(routes, tried));
         if changed.await.is_err() {
             std::future::pending().await
         }
-    }
-
-    fn next_candidate(&self, cell: CellId, tried: &HashSet<NodeId>) -> Option<NodeId> {
-        let routes = self.routes.get();
-        let candidates = routes.cell(cell)?.candidates();
-        let untried: Vec<NodeId> = candidates.filter(|node| !tried.contains(node)).collect();
-        // A leader without a connection is probably dead: those who elect the
-        // next one are asked first.
-        let connected = untried.iter().find(|node| self.is_connected(**node));
-        connected.or(untried.first()).copied()
     }
 
     fn is_connected(&self, node: NodeId) -> bool {
@@ -220,15 +183,10 @@ impl Router {
         let Some(route) = routes.cell(cell) else {
             return Vec::new();
         };
-        let mut nodes: Vec<_> = route.replicas.iter().map(|r| r.node).collect();
-        nodes.sort_by_key(|node| {
-            if *node == self.backbone.node() {
-                return Duration::ZERO;
-            }
-            let round_trip = self.backbone.round_trip(*node);
-            round_trip.unwrap_or(Duration::MAX)
-        });
-        nodes
+        route.by_distance(|node| match node == self.backbone.node() {
+            true => Some(Duration::ZERO),
+            false => self.backbone.round_trip(node),
+        })
     }
 
     async fn call_once(

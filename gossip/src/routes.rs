@@ -3,6 +3,7 @@
 //! corrected by the redirect that follows.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use causeway_protocol::backbone::{self as wire, LeaderHint};
 use causeway_protocol::{CellId, Epoch, Name, NodeId, WorkspaceId};
@@ -66,6 +67,13 @@ impl CellRoute {
         leader
             .into_iter()
             .chain(others.filter(move |n| Some(*n) != leader))
+    }
+
+    /// The replicas, the nearest first; those of unknown distance last.
+    pub fn by_distance(&self, round_trip: impl Fn(NodeId) -> Option<Duration>) -> Vec<NodeId> {
+        let mut nodes: Vec<_> = self.replicas.iter().map(|r| r.node).collect();
+        nodes.sort_by_key(|node| round_trip(*node).unwrap_or(Duration::MAX));
+        nodes
     }
 }
 

@@ -12,6 +12,7 @@ use prost::Message;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::member::Membership;
 use crate::routes::Routes;
 use crate::service::Gossip;
 
@@ -96,7 +97,14 @@ pub async fn follow_directory(
     let mut avoid = None;
     loop {
         let polling = async {
-            let source = source(&backbone, &gossip, &routes, avoid).ok_or(None)?;
+            let source = source(
+                backbone.node(),
+                &gossip.membership(),
+                &routes.get(),
+                avoid,
+                |node| backbone.round_trip(node),
+            )
+            .ok_or(None)?;
             poll(&backbone, source, have())
                 .await
                 .map_err(|()| Some(source))
@@ -125,16 +133,16 @@ async fn poll(backbone: &Backbone, node: NodeId, have_version: u64) -> Result<Di
     Directory::decode(answer.await.map_err(drop)?).map_err(drop)
 }
 
-/// Whom to ask: the nearest replica of the directory. Others only follow it, and
-/// two that followed each other would hear nothing; they are asked by a node
+/// Whom `me` asks: the nearest replica of the directory. Others only follow it,
+/// and two that followed each other would hear nothing; they are asked by a node
 /// that knows no replica, or instead of the one to `avoid`.
-fn source(
-    backbone: &Backbone,
-    gossip: &Gossip,
-    routes: &SharedRoutes,
+pub fn source(
+    me: NodeId,
+    membership: &Membership,
+    routes: &Routes,
     avoid: Option<NodeId>,
+    round_trip: impl Fn(NodeId) -> Option<Duration>,
 ) -> Option<NodeId> {
-    let (membership, routes) = (gossip.membership(), routes.get());
     let directory = routes.cell(CellId::DIRECTORY);
     let follows = |node: NodeId| {
         !directory.is_some_and(|route| route.replicas.iter().any(|r| r.node == node))
@@ -142,10 +150,9 @@ fn source(
     membership
         .cores(None)
         .map(|member| member.node)
-        .filter(|node| *node != backbone.node())
+        .filter(|node| *node != me)
         .min_by_key(|node| {
-            let unknown = Duration::from_secs(3_600);
-            let round_trip = backbone.round_trip(*node).unwrap_or(unknown);
+            let round_trip = round_trip(*node).unwrap_or(Duration::from_secs(3_600));
             (Some(*node) == avoid, follows(*node), round_trip)
         })
 }

@@ -3,7 +3,7 @@
 //! edge node with a subscriber.
 
 mod lanes;
-mod subscriptions;
+pub mod subscriptions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

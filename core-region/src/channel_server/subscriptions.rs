@@ -56,6 +56,11 @@ impl Subscriptions {
         self.topics.values().map(HashSet::len).sum()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.topics.values().all(HashSet::is_empty)
+    }
+
     fn drop_edge(&mut self, edge: NodeId, topic: Topic) {
         if let Some(edges) = self.edges.get_mut(&topic) {
             edges.retain(|e| *e != edge);

@@ -30,6 +30,7 @@ pub use founding::{Founder, Founding};
 pub use keeper::Keeper;
 pub use machine::DirectoryMachine;
 pub use placement::{Placement, PlacementError};
+pub use replacement::{Absence, replacements};
 
 /// A node's copy of the directory; clones share it.
 #[derive(Debug, Clone)]

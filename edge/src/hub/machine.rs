@@ -1,11 +1,11 @@
 //! The hub's decisions: which topics to subscribe to and where, what to deliver
 //! to whom, what is missing. A state machine over inputs and `now`; it does no
-//! IO.
+//! IO, and the same inputs give the same actions.
 //!
 //! A topic's entries may come late, twice or not at all; its subscribers get
 //! each once and in order, or are told up to where they have missed some.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -123,9 +123,9 @@ struct TopicState {
     head: Option<Seq>,
     subscription: Subscription,
     /// Subscribers, and the last entry each has.
-    sessions: HashMap<SessionId, Seq>,
+    sessions: BTreeMap<SessionId, Seq>,
     /// Who waits for `head` to be known.
-    waiting: HashMap<SessionId, Seq>,
+    waiting: BTreeMap<SessionId, Seq>,
     /// Entries that came before those they follow.
     early: BTreeMap<Seq, Bytes>,
     /// What is known to exist beyond `head`.
@@ -163,7 +163,7 @@ impl Subscription {
 /// The topics of one share of an edge node.
 #[derive(Default)]
 pub struct Hub {
-    topics: HashMap<Topic, TopicState>,
+    topics: BTreeMap<Topic, TopicState>,
     actions: Vec<Action>,
 }
 
@@ -447,8 +447,8 @@ impl TopicState {
             cell,
             head: None,
             subscription: Subscription::Wanted(now),
-            sessions: HashMap::new(),
-            waiting: HashMap::new(),
+            sessions: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             early: BTreeMap::new(),
             hole: None,
             unwanted_since: None,

@@ -3,6 +3,7 @@
 //! own.
 
 pub mod machine;
+pub mod places;
 #[cfg(test)]
 mod simulation;
 
@@ -12,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_gossip::{Gossip, Membership, Ring, Routes};
+use causeway_gossip::{Gossip, Membership, Routes};
 use causeway_protocol::backbone::{Publish, Subscribe, TopicRef};
 use causeway_protocol::client::{self, request, response, server_frame};
-use causeway_protocol::{CellId, Method, Name, NodeId, Seq, Topic, UserId, frame};
+use causeway_protocol::{CellId, Method, NodeId, Seq, Topic, UserId, frame};
 use causeway_transport::backbone::{Backbone, PeerEvent, Services};
 use causeway_transport::tls::Role;
 use parking_lot::RwLock;
@@ -23,7 +24,8 @@ use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::machine::{Action, Hub, Placement, Server, SessionId};
+use self::machine::{Action, Hub, SessionId};
+use self::places::Places;
 use crate::session::queue::PushQueue;
 use crate::upstream::{Ask, Upstream};
 
@@ -237,30 +239,6 @@ impl Hubs {
         let counters = &self.0.counters;
         counters.delivered.fetch_add(delivered, Ordering::Relaxed);
         counters.dropped.fetch_add(dropped, Ordering::Relaxed);
-    }
-}
-
-/// Where topics are served, as this node knows.
-struct Places {
-    routes: Arc<Routes>,
-    rings: HashMap<Name, Ring>,
-}
-
-impl Places {
-    fn new(routes: Arc<Routes>, membership: &Membership) -> Self {
-        let rings = routes.rings(membership);
-        Self { routes, rings }
-    }
-}
-
-impl Placement for Places {
-    fn server(&self, cell: CellId, topic: Topic) -> Option<Server> {
-        let route = self.routes.cell(cell)?;
-        let ring = self.rings.get(route.leader_region()?)?;
-        Some(Server {
-            node: ring.owner(&topic.key())?,
-            term: route.leader?.term,
-        })
     }
 }
 

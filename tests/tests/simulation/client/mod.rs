@@ -1,0 +1,188 @@
+//! A client: a thin shell around the product's inbox and outbox, as the client
+//! library's supervisor is, and an application that talks.
+
+mod connecting;
+mod requests;
+mod talk;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use causeway_client::inbox::{Inbox, Take};
+use causeway_client::outbox::Outbox;
+use causeway_protocol::client::{self, request, server_frame};
+use causeway_protocol::{NodeId, Seq, Topic, UserId, frame};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use self::connecting::Standing;
+use self::requests::Waiting;
+use self::talk::Talk;
+use crate::atlas;
+use crate::io::Io;
+use crate::message::{Connection, Message};
+use crate::planted::Planted;
+
+pub struct Client {
+    user: UserId,
+    inbox: Inbox,
+    outbox: Outbox,
+    rng: SmallRng,
+    standing: Standing,
+    tries: u32,
+    next_connection: u64,
+    next_request: u64,
+    waiting: BTreeMap<u64, Waiting>,
+    /// Logs to ask again, as they could not be read.
+    unread: Vec<(Instant, Topic)>,
+    last_edge: Option<NodeId>,
+    talk: Talk,
+}
+
+impl Client {
+    pub fn start(io: &mut Io<'_>) -> Self {
+        let mut rng = SmallRng::seed_from_u64(io.rng.random());
+        Self {
+            user: atlas::user(io.host),
+            inbox: Inbox::default(),
+            outbox: Outbox::new(SmallRng::from_rng(&mut rng)),
+            rng,
+            standing: Standing::Waiting(io.instant()),
+            tries: 0,
+            next_connection: (io.host.0 as u64) << 32,
+            next_request: 0,
+            waiting: BTreeMap::new(),
+            unread: Vec::new(),
+            last_edge: None,
+            talk: Talk::default(),
+        }
+    }
+
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// Whether it is connected and everything it sent is settled.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.standing, Standing::Connected(_)) && self.outbox.is_empty()
+    }
+
+    pub fn on_message(&mut self, from: NodeId, message: Message, io: &mut Io<'_>) {
+        match message {
+            Message::Accepted(connection) => self.on_accepted(from, connection, io),
+            Message::Response(connection, id, response) if self.has(connection) => {
+                self.on_response(id, client::Response::clone(&response), io);
+            }
+            Message::Push(connection, frame) if self.has(connection) => self.on_push(frame, io),
+            _ => {}
+        }
+        self.send_due(io);
+    }
+
+    /// The connection has ended.
+    pub fn on_closed(&mut self, connection: Connection, io: &mut Io<'_>) {
+        if self.has(connection) {
+            io.ledger.connections_lost += 1;
+            self.disconnected(io);
+        }
+    }
+
+    pub fn tick(&mut self, talks: bool, io: &mut Io<'_>) {
+        self.tick_connecting(io);
+        let now = io.instant();
+        let due: Vec<_> = self.unread.extract_if(.., |(at, _)| *at <= now).collect();
+        for (_, topic) in due {
+            let takes = self.inbox.log(topic, None);
+            self.carry_out(takes, io);
+        }
+        if talks {
+            self.talk(io);
+        }
+        self.send_due(io);
+    }
+
+    fn on_push(&mut self, framed: Bytes, io: &mut Io<'_>) {
+        if let Standing::Greeting { held, .. } = &mut self.standing {
+            held.push(framed);
+            return;
+        }
+        let body = framed.slice(frame::HEADER_BYTES..);
+        let decoded = frame::decode::<client::ServerFrame>(body);
+        let takes = match decoded.ok().and_then(|frame| frame.body) {
+            Some(server_frame::Body::Push(push)) => {
+                match (Topic::from_wire(push.topic.as_ref()), push.entry) {
+                    (Some(topic), Some(entry)) if io.has(Planted::PushesPastInbox) => {
+                        vec![Take::Deliver(topic, entry)]
+                    }
+                    (Some(topic), Some(entry)) => self.inbox.push(topic, entry, push.position),
+                    _ => Vec::new(),
+                }
+            }
+            Some(server_frame::Body::Missed(missed)) => {
+                let heads = missed.heads.iter();
+                let heads =
+                    heads.filter_map(|h| Some((Topic::from_wire(h.topic.as_ref())?, h.seq)));
+                let takes = heads.map(|(topic, seq)| self.inbox.missed(topic, Seq(seq)));
+                takes.flatten().collect()
+            }
+            _ => Vec::new(),
+        };
+        self.carry_out(takes, io);
+    }
+
+    fn carry_out(&mut self, takes: Vec<Take>, io: &mut Io<'_>) {
+        for take in takes {
+            match take {
+                Take::Deliver(topic, entry) => {
+                    io.ledger.delivered += 1;
+                    io.note(entry.seq, |line| {
+                        line.push_str(&format!("shows {topic} {}", entry.seq));
+                    });
+                    self.talk.heard(topic, &entry);
+                    io.oracle.deliveries.delivered(io.host, topic, &entry);
+                }
+                Take::Read { topic, from, to } => {
+                    let read = client::ReadLog {
+                        topic: Some(topic.to_wire()),
+                        from_seq: from.0,
+                        to_seq: to.0,
+                    };
+                    self.request(request::Body::ReadLog(read), Waiting::Read(topic), io);
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, body: request::Body, waiting: Waiting, io: &mut Io<'_>) {
+        let request = client::Request {
+            min_position: self.inbox.position(),
+            body: Some(body),
+        };
+        let Some((connection, edge)) = self.connection() else {
+            return;
+        };
+        self.next_request += 1;
+        self.waiting.insert(self.next_request, waiting);
+        io.send(
+            edge,
+            Message::Request(connection, self.next_request, Rc::new(request)),
+        );
+    }
+
+    fn send_due(&mut self, io: &mut Io<'_>) {
+        if !matches!(self.standing, Standing::Connected(_)) {
+            return;
+        }
+        for message in self.outbox.due(io.instant()) {
+            let send = client::SendMessage {
+                channel: message.channel.0,
+                client_msg_id: message.client_msg_id.clone(),
+                text: message.text.clone(),
+                thread_ts: 0,
+            };
+            self.request(request::Body::SendMessage(send), Waiting::Sent(message), io);
+        }
+    }
+}

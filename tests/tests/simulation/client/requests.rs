@@ -1,0 +1,119 @@
+//! Answers to a client's requests.
+
+use std::time::Duration;
+
+use causeway_client::Outgoing;
+use causeway_protocol::client::{self, response};
+use causeway_protocol::{ApiError, ChannelId, ErrorCode, Topic};
+
+use super::Client;
+use super::connecting::Standing;
+use crate::io::{Io, Output};
+
+/// Between tries to read a log that does not answer.
+const READ_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a request is for.
+pub enum Waiting {
+    Welcome,
+    Sent(Outgoing),
+    Read(Topic),
+    /// Coming or going of the user.
+    Membership,
+    /// A read of the channel's end, and the end that was known before.
+    Look(ChannelId, u64),
+}
+
+impl Client {
+    pub(super) fn on_response(&mut self, id: u64, response: client::Response, io: &mut Io<'_>) {
+        let Some(waiting) = self.waiting.remove(&id) else {
+            return;
+        };
+        let position = response.position;
+        let answer = match response.result {
+            Some(response::Result::Error(error)) => Err(ApiError::from_wire(error)),
+            Some(result) => Ok(result),
+            None => return,
+        };
+        if let Waiting::Look(channel, known) = &waiting {
+            self.looked(*channel, *known, position, &answer, io);
+        }
+        self.inbox.saw(position);
+        match waiting {
+            Waiting::Welcome => self.on_welcome(answer, io),
+            Waiting::Sent(message) => self.on_sent(&message, answer, io),
+            Waiting::Read(topic) => self.on_read(topic, answer, io),
+            Waiting::Membership | Waiting::Look(..) => {}
+        }
+    }
+
+    fn on_welcome(&mut self, answer: Result<response::Result, ApiError>, io: &mut Io<'_>) {
+        if let Ok(response::Result::Welcome(welcome)) = answer {
+            return self.welcomed(&welcome.boot.unwrap_or_default(), io);
+        }
+        if let Some((connection, _)) = self.connection() {
+            io.outputs.push(Output::Close(connection));
+        }
+        self.disconnected(io);
+    }
+
+    fn on_sent(
+        &mut self,
+        message: &Outgoing,
+        answer: Result<response::Result, ApiError>,
+        io: &mut Io<'_>,
+    ) {
+        let answer = answer.and_then(|result| match result {
+            response::Result::Sent(sent) => Ok(sent),
+            _ => Err(ErrorCode::InternalError.into()),
+        });
+        let id = &message.client_msg_id;
+        let now = io.instant();
+        let Some(settled) = self.outbox.answered(message.channel, id, answer, now) else {
+            return;
+        };
+        if let Ok(sent) = settled.result {
+            io.ledger.acknowledged += 1;
+            io.ledger.resends_recognised += u64::from(sent.duplicate);
+            self.talk.saw_end(message.channel, sent.seq);
+            io.oracle.acknowledged(self.user, message, &sent);
+        }
+    }
+
+    fn on_read(
+        &mut self,
+        topic: Topic,
+        answer: Result<response::Result, ApiError>,
+        io: &mut Io<'_>,
+    ) {
+        let Ok(response::Result::Log(page)) = answer else {
+            self.unread.push((io.instant() + READ_PAUSE, topic));
+            return;
+        };
+        io.ledger.holes_filled_by_clients += u64::from(!page.entries.is_empty());
+        let takes = self.inbox.log(topic, Some(page.entries));
+        self.carry_out(takes, io);
+    }
+
+    /// A read with the client's position never shows less than it knew.
+    fn looked(
+        &mut self,
+        channel: ChannelId,
+        known: u64,
+        position: u64,
+        answer: &Result<response::Result, ApiError>,
+        io: &mut Io<'_>,
+    ) {
+        if let Ok(response::Result::Log(page)) = answer {
+            io.ledger.cursor_reads += 1;
+            io.oracle
+                .read_back(self.user, channel, known, page.last_seq, position);
+            self.talk.saw_end(channel, page.last_seq);
+        }
+    }
+
+    /// Whether requests can be made.
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.standing, Standing::Connected(_))
+    }
+}
