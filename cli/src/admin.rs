@@ -116,7 +116,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
     match args.what {
         Admin::Status => {
-            let (statuses, edges) = (operator.statuses().await, operator.edge_statuses().await);
+            let (statuses, edges) = tokio::join!(operator.statuses(), operator.edge_statuses());
             say(&status::render(&statuses, &edges).context("no core node tells its status")?);
         }
         Admin::Drain(args) => drain::drain(&operator, args).await?,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use causeway_protocol::backbone::{
     AdminCall, AdminReply, ApiCall, CreateWorkspace, Directory, DirectoryPoll, Drain, EdgeStatus,
     EnsureChannel, EnsureUser, IssueToken, NodeStatus, PeerHello, RoutedReply, Status, admin_call,
@@ -16,7 +16,8 @@ use causeway_protocol::client;
 use causeway_protocol::{ApiError, CellId, Method, Name, NodeId, UserId, WorkspaceId};
 use causeway_transport::backbone::{Backbone, BackboneConfig, CallError};
 use causeway_transport::endpoint::Liveness;
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{join_all, select_ok};
 use parking_lot::Mutex;
 use prost::Message;
 
@@ -28,6 +29,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(12);
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 /// A node of the same machine or site answers by then.
 const AT_ONCE: Duration = Duration::from_millis(50);
+/// Before the next core node is tried beside one that has not answered.
+const HEAD_START: Duration = Duration::from_millis(200);
 /// Between tries to reach a core node.
 const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -296,19 +299,22 @@ impl Operator {
         }
     }
 
-    /// The first core node that answers.
+    /// The first core node that answers. A dead one holds nobody up: the next is
+    /// tried meanwhile.
     async fn reach(&self) -> anyhow::Result<NodeId> {
-        let mut last = None;
-        for (_, address) in self.cores.iter() {
-            match self.reach_at(*address).await {
-                Ok(node) => return Ok(node),
-                Err(error) => last = Some(error),
-            }
-        }
-        match last {
-            Some(error) => Err(error).context("no core node answers: does the world run?"),
-            None => bail!("the world has no core node"),
-        }
+        ensure!(!self.cores.is_empty(), "the world has no core node");
+        let waits = (0..).map(|turn| HEAD_START * turn);
+        let tries = self.cores.iter().zip(waits).map(|((_, address), wait)| {
+            let reaching = async move {
+                tokio::time::sleep(wait).await;
+                self.reach_at(*address).await
+            };
+            reaching.boxed()
+        });
+        let (node, _) = select_ok(tries)
+            .await
+            .context("no core node answers: does the world run?")?;
+        Ok(node)
     }
 
     async fn reach_at(&self, address: SocketAddr) -> Result<NodeId, CallError> {

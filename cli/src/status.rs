@@ -57,7 +57,8 @@ pub fn have_caught_up(statuses: &[NodeStatus], counts: impl Fn(u64) -> bool) -> 
 /// The world for people; `None` when no node tells anything.
 pub fn render(statuses: &[NodeStatus], edges: &[EdgeStatus]) -> Option<String> {
     // Whoever knows most speaks for all.
-    let best = statuses.iter().max_by_key(|status| status.members.len())?;
+    let knows = |status: &&NodeStatus| (status.cells.len(), status.members.len());
+    let best = statuses.iter().max_by_key(knows)?;
     let progress = Progress::of(statuses);
     let mut members: Vec<&MemberRecord> = best.members.iter().collect();
     members.sort_by_key(|m| (m.role, m.name.clone()));

@@ -1,5 +1,7 @@
 //! A region dies, or loses its disk, in the middle of a conversation.
 
+use std::collections::HashSet;
+
 use crate::export;
 use crate::world::{Site, assert_clean, until};
 
@@ -38,17 +40,17 @@ fn a_killed_home_region_loses_nothing_and_clients_stay_connected() {
     // Leadership goes home again.
     until("home leads its cells", || {
         let status = world.run(&["admin", "status"]);
-        let mut leaders = leaders_of(&status, "us-east");
-        leaders.all(|leader| leader == "us-east-1").then_some(())
+        let home = cells_of(&status).filter(|cell| cell[1] == "us-east");
+        let leaders: HashSet<&str> = home.map(|cell| cell[2]).collect();
+        (leaders == HashSet::from(["us-east-1"])).then_some(())
     });
 }
 
-/// The leaders of the cells at home in a region.
-fn leaders_of<'a>(status: &'a str, home: &'a str) -> impl Iterator<Item = &'a str> {
+/// The rows of cells: id, home, leader, term, epoch, entries applied, replicas.
+fn cells_of(status: &str) -> impl Iterator<Item = Vec<&str>> {
     let lines = status.lines().skip_while(|line| *line != "cells");
-    let cells = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let cells = cells.filter(move |words| words.get(1) == Some(&home));
-    cells.filter_map(|words| words.get(2).copied())
+    let rows = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|words| words.first().is_some_and(|id| id.parse::<u32>().is_ok()))
 }
 
 #[test]
@@ -65,14 +67,18 @@ fn a_node_whose_disk_was_wiped_is_given_replicas_anew() {
     world.run(&["chaos", "start", "ap-northeast-1"]);
     until("it leads its cells again, under a new id", || {
         let status = world.run(&["admin", "status"]);
-        let mut leaders = leaders_of(&status, "ap-northeast");
-        let home = leaders.all(|leader| leader == "ap-northeast-1");
+        let cells: Vec<Vec<&str>> = cells_of(&status).collect();
+        // Given to it in a second epoch: the first is that of the id it had.
+        let anew = !cells.is_empty() && cells.iter().all(|cell| cell[4] == "2");
+        let mut home = cells.iter().filter(|cell| cell[1] == "ap-northeast");
+        let home = home.all(|cell| cell[2] == "ap-northeast-1");
         // Everywhere with a vote, and nothing left to catch up on.
         let waits = ["silent", " -", "(learner)"].map(|sign| status.contains(sign));
-        (home && waits == [false; 3]).then_some(())
+        (anew && home && waits == [false; 3]).then_some(())
     });
 
-    // It has all that was acknowledged.
+    // It has all that was acknowledged, and counts when another is lost.
+    world.run(&["chaos", "kill", "us-east-1"]);
     let ledger = world.replay(&path, &["--home", "ap-northeast"]);
     assert_clean(&ledger);
     assert_eq!(ledger["already_there"], ledger["sent"]);
