@@ -131,7 +131,8 @@ impl RaftGroup {
             Arc::clone(&leading),
             applied_sender,
         )?;
-        let network = Network::new(parts.backbone, cell);
+        let network = Network::new(parts.backbone, cell, log.clone());
+        let receiver_log = log.clone();
         let raft = Raft::new(parts.node.0, config, network, log, machine)
             .await
             .map_err(|e| GroupError::Raft(e.to_string()))?;
@@ -142,6 +143,7 @@ impl RaftGroup {
                 handover: handover.clone(),
                 raft: raft.clone(),
                 state: parts.state,
+                log: receiver_log,
                 staging: Arc::default(),
             },
         );

@@ -21,6 +21,8 @@ use crate::store::{Family, Store, StoreError, keys, record};
 const CACHE_BYTES: usize = 1024 * 1024;
 /// Entries sent to a replica in one request, by bytes.
 const REQUEST_BYTES: usize = 1024 * 1024;
+/// Entries that a leader has written when it is still new.
+const SINCE_MAX: u64 = 8;
 
 /// The log of one cell; clones share it.
 #[derive(Clone)]
@@ -90,6 +92,34 @@ impl LogStore {
             entries.push(decode_entry(&value)?);
         }
         Ok(entries)
+    }
+
+    /// Whether this very entry is in the log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn holds(&self, id: &LogId) -> Result<bool, StoreError> {
+        let entries = self.read(id.index, id.index + 1, usize::MAX)?;
+        Ok(entries.first().is_some_and(|entry| entry.log_id == *id))
+    }
+
+    /// The last entry of a term before `term`, and what follows it; `None` if
+    /// that is long ago.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn since(&self, term: u64) -> Result<Option<(LogId, Vec<Entry>)>, StoreError> {
+        let recent = self.shared.lock().recent.back().map(|last| last.log_id);
+        let last = match recent {
+            None => self.last_entry()?.map(|last| last.log_id),
+            recent => recent,
+        };
+        let Some(last) = last else { return Ok(None) };
+        let from = last.index.saturating_sub(SINCE_MAX);
+        let mut entries = self.read(from, last.index + 1, REQUEST_BYTES)?;
+        let count = entries.partition_point(|entry| entry.log_id.leader_id.term < term);
+        let since = entries.split_off(count);
+        Ok(entries.last().map(|before| (before.log_id, since)))
     }
 
     async fn write_synced(&self, batch: crate::store::Batch<'_>) -> io::Result<()> {

@@ -22,6 +22,7 @@ use prost::Message;
 use quinn::SendStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::log_store::LogStore;
 use super::snapshot::SnapshotData;
 use super::types::{TypeConfig, Vote};
 use super::wire;
@@ -38,12 +39,17 @@ const VOTE_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub struct Network {
     backbone: Backbone,
     cell: CellId,
+    log: LogStore,
 }
 
 impl Network {
-    /// For the replicas of `cell`.
-    pub fn new(backbone: Backbone, cell: CellId) -> Self {
-        Self { backbone, cell }
+    /// For the replicas of `cell`, whose log here is `log`.
+    pub fn new(backbone: Backbone, cell: CellId, log: LogStore) -> Self {
+        Self {
+            backbone,
+            cell,
+            log,
+        }
     }
 }
 
@@ -55,6 +61,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             backbone: self.backbone.clone(),
             cell: self.cell,
             node: NodeId(target),
+            log: self.log.clone(),
         }
     }
 }
@@ -64,6 +71,7 @@ pub struct Replica {
     backbone: Backbone,
     cell: CellId,
     node: NodeId,
+    log: LogStore,
 }
 
 impl Replica {
@@ -172,7 +180,8 @@ impl RaftNetworkV2<TypeConfig> for Replica {
     {
         Box::pin(async move {
             let (send, recv) = self.open_append().await?;
-            let sending = AbortOnDropHandle::new(tokio::spawn(send_requests(send, input)));
+            let sending = send_requests(send, input, self.log.clone());
+            let sending = AbortOnDropHandle::new(tokio::spawn(sending));
             let answers = futures::stream::unfold(Some((recv, sending)), |state| async move {
                 let (mut recv, sending) = state?;
                 match next_answer(&mut recv).await? {
@@ -242,10 +251,15 @@ impl RaftNetworkV2<TypeConfig> for Replica {
 async fn send_requests(
     mut send: SendStream,
     mut requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
+    log: LogStore,
 ) {
-    while let Some(request) = requests.next().await {
-        let request = frame::encode(&append_request(&request));
-        if send.write_chunk(request).await.is_err() {
+    let mut is_first = true;
+    while let Some(rpc) = requests.next().await {
+        let mut request = append_request(&rpc);
+        if std::mem::take(&mut is_first) {
+            request.ahead = ahead(&rpc, &log);
+        }
+        if send.write_chunk(frame::encode(&request)).await.is_err() {
             return;
         }
     }
@@ -259,7 +273,22 @@ fn append_request(rpc: &AppendEntriesRequest<TypeConfig>) -> raft_wire::AppendRe
         prev: rpc.prev_log_id.as_ref().map(wire::log_id),
         entries: rpc.entries.iter().map(wire::entry).collect(),
         leader_commit: rpc.leader_commit.as_ref().map(wire::log_id),
+        ahead: None,
     }
+}
+
+/// openraft looks for the place where a replica's log parts from the leader's by
+/// halves, a round trip each: many across an ocean, on a long log, and nothing is
+/// committed before. Nearly always the replica has all that earlier leaders
+/// wrote: so the first request offers to go on from there. openraft takes an
+/// answer that is beyond what it asked for.
+fn ahead(rpc: &AppendEntriesRequest<TypeConfig>, log: &LogStore) -> Option<raft_wire::Ahead> {
+    let (prev, entries) = log.since(rpc.vote.leader_id.term).ok()??;
+    let asks_before = rpc.entries.last().is_some_and(|last| last.log_id <= prev);
+    asks_before.then(|| raft_wire::Ahead {
+        prev: Some(wire::log_id(&prev)),
+        entries: entries.iter().map(wire::entry).collect(),
+    })
 }
 
 /// The next answer; `None` when the stream has ended.

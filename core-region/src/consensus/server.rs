@@ -19,6 +19,7 @@ use quinn::SendStream;
 use tokio::sync::watch;
 
 use super::handover::Handover;
+use super::log_store::LogStore;
 use super::snapshot::Staging;
 use super::state_adapter::StateAdapter;
 use super::types::{TypeConfig, Vote};
@@ -34,6 +35,7 @@ type Requests = futures::stream::BoxStream<'static, AppendEntriesRequest<TypeCon
 pub(super) struct Receiver {
     pub raft: Raft<TypeConfig, StateAdapter>,
     pub state: CellState,
+    pub log: LogStore,
     /// Told when this replica is named the next leader.
     pub handover: Handover,
     /// One snapshot is received at a time.
@@ -151,7 +153,7 @@ impl Groups {
         let Ok(receiver) = self.get(header.cell).await else {
             return;
         };
-        let answers = receiver.raft.stream_append(requests(recv));
+        let answers = receiver.raft.stream_append(requests(recv, receiver.log));
         let mut answers = std::pin::pin!(answers);
         while let Some(Ok(answer)) = answers.next().await {
             if send
@@ -206,22 +208,33 @@ impl Groups {
 }
 
 /// The append requests of a stream, until it ends or makes no sense.
-fn requests(recv: FrameReader) -> Requests {
-    let requests = futures::stream::unfold(recv, |mut recv| async move {
+fn requests(recv: FrameReader, log: LogStore) -> Requests {
+    let requests = futures::stream::unfold((recv, log), |(mut recv, log)| async move {
         let request = recv.message::<raft_wire::AppendRequest>().await.ok()??;
-        Some((read_request(request).ok()?, recv))
+        Some((read_request(request, &log).ok()?, (recv, log)))
     });
     requests.boxed()
 }
 
 fn read_request(
     request: raft_wire::AppendRequest,
-) -> Result<AppendEntriesRequest<TypeConfig>, Missing> {
-    let entries = request.entries.into_iter().map(wire::read_entry);
+    log: &LogStore,
+) -> Result<AppendEntriesRequest<TypeConfig>, ApiError> {
+    let (mut prev, mut entries) = (request.prev, request.entries);
+    if let Some(ahead) = request.ahead {
+        let of = ahead.prev.as_ref().map(wire::read_log_id);
+        let of = of.ok_or_else(|| malformed(&Missing("the entry before")))?;
+        if log.holds(&of).map_err(|e| stopped(&e))? {
+            (prev, entries) = (ahead.prev, ahead.entries);
+        }
+    }
+    let entries = entries.into_iter().map(wire::read_entry);
     Ok(AppendEntriesRequest {
-        vote: wire::read_vote(request.vote.as_ref())?,
-        prev_log_id: request.prev.as_ref().map(wire::read_log_id),
-        entries: entries.collect::<Result<_, _>>()?,
+        vote: wire::read_vote(request.vote.as_ref()).map_err(|e| malformed(&e))?,
+        prev_log_id: prev.as_ref().map(wire::read_log_id),
+        entries: entries
+            .collect::<Result<_, _>>()
+            .map_err(|e| malformed(&e))?,
         leader_commit: request.leader_commit.as_ref().map(wire::read_log_id),
     })
 }

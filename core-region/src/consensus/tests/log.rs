@@ -160,3 +160,35 @@ async fn logs_of_cells_on_one_disk_do_not_touch() {
     };
     assert_eq!(two.get_log_state().await.unwrap(), state);
 }
+
+#[tokio::test]
+async fn a_log_holds_an_entry_of_the_same_term_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(&folder, CELL);
+    assert!(!log.holds(&id(1, 1)).unwrap());
+    append(&mut log, blanks(1, 1..4)).await;
+    assert!(log.holds(&id(1, 3)).unwrap());
+    assert!(!log.holds(&id(2, 3)).unwrap());
+    assert!(!log.holds(&id(1, 4)).unwrap());
+    log.purge(id(1, 3)).await.unwrap();
+    assert!(!log.holds(&id(1, 3)).unwrap());
+}
+
+#[tokio::test]
+async fn what_a_new_leader_has_written_follows_the_last_entry_of_those_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(&folder, CELL);
+    assert_eq!(log.since(1).unwrap(), None);
+    append(&mut log, blanks(1, 1..40)).await;
+    assert_eq!(log.since(2).unwrap(), Some((id(1, 39), Vec::new())));
+    append(&mut log, blanks(2, 40..43)).await;
+    let since = Some((id(1, 39), blanks(2, 40..43)));
+    assert_eq!(log.since(2).unwrap(), since);
+    // Also after a restart, with nothing in memory.
+    drop(log);
+    let mut log = open(&folder, CELL);
+    assert_eq!(log.since(2).unwrap(), since);
+    // What is long ago would make a long request.
+    append(&mut log, blanks(2, 43..60)).await;
+    assert_eq!(log.since(2).unwrap(), None);
+}
