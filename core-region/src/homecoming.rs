@@ -113,6 +113,8 @@ mod tests {
             applied: Position(1_000),
             voters: [HOME, NodeId(2)].into(),
             learners: [NodeId(3)].into(),
+            members: [HOME, NodeId(2), NodeId(3)].into(),
+            settled: true,
             matched: vec![(HOME, matched), (NodeId(3), 1_000)],
         }
     }
