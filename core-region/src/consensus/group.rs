@@ -253,7 +253,12 @@ impl RaftGroup {
         let failed = |e: &dyn std::fmt::Display| ChangeError(e.to_string());
         let present = self.status();
         let known = |node: &NodeId| present.members.contains(node);
-        for node in voters.union(&learners).filter(|node| !known(node)) {
+        let has_voice = |node: &NodeId| known(node) && !present.learners.contains(node);
+        let new_learners = learners.iter().filter(|node| !known(node));
+        // Of a learner that an earlier change has added, nobody knows whether it
+        // caught up: as a voter that is silent, it could cost the quorum.
+        let new_voters = voters.iter().filter(|node| !has_voice(node));
+        for node in new_learners.chain(new_voters) {
             let added = self.raft.add_learner(node.0, (), true).await;
             added.map_err(|e| failed(&e))?;
         }
