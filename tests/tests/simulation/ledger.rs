@@ -53,5 +53,6 @@ ledger! {
     channel_servers_moved,
     replacements,
     membership_changes,
+    replicas_released,
     homecomings,
 }

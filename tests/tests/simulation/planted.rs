@@ -23,6 +23,8 @@ pub enum Planted {
     HolesStay,
     /// The directory's leader leaves replicas on nodes that stay away.
     NoReplacement,
+    /// Replicas that the directory has given to other nodes go on for ever.
+    NoRelease,
     /// Leaders stay where they are.
     NoHomecoming,
     /// Leaders do not announce themselves.

@@ -98,6 +98,11 @@ fn replicas_left_on_nodes_that_are_gone_are_found() {
 }
 
 #[test]
+fn replicas_that_are_never_released_are_found() {
+    is_found(Planted::NoRelease, &[quiet::RELEASED]);
+}
+
+#[test]
 fn leaders_away_from_home_are_found() {
     is_found(Planted::NoHomecoming, &[quiet::LED_AT_HOME]);
 }

@@ -1,11 +1,12 @@
-//! The replicas of a node, as `CellHost` keeps them: started and stopped by the
-//! directory, sent home, and campaigning when a leader is lost.
+//! The replicas of a node, as `CellHost` keeps them: started by the directory,
+//! released by leaders, sent home, and campaigning when a leader is lost.
 
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use causeway_core_region::succession::Campaign;
+use causeway_core_region::surplus::{self, OnDisk, Word};
 use causeway_core_region::{RaftTimings, assignment, homecoming};
 use causeway_protocol::backbone::{Cell, LeaderHint};
 use causeway_protocol::{CellId, NodeId};
@@ -47,15 +48,64 @@ impl Core {
         let records: Vec<Cell> = self.book.cells().cloned().collect();
         for record in &records {
             let cell = CellId(record.id);
-            if assignment::stops(record, self.me)
-                && let Some(replica) = self.replicas.remove(&cell)
-            {
-                self.known.remove(&cell);
-                self.idle.insert(cell, replica.crash().0);
-            }
-            if assignment::starts(record, self.me) && !self.replicas.contains_key(&cell) {
+            if !self.replicas.contains_key(&cell) && self.starts(record) {
                 self.start_replica(cell, io);
             }
+        }
+    }
+
+    fn starts(&mut self, record: &Cell) -> bool {
+        let cell = CellId(record.id);
+        if assignment::starts(record, self.me) {
+            self.released.remove(&cell);
+            return true;
+        }
+        let on_disk = OnDisk {
+            has_rows: self.idle.contains_key(&cell),
+            released_in: self.released.get(&cell).copied(),
+        };
+        surplus::starts(record, self.me, on_disk)
+    }
+
+    /// Asks the leaders of cells that the directory has given to other nodes
+    /// whether their groups still count this one.
+    pub(super) fn ask_about_surplus(&mut self, io: &mut Io<'_>) {
+        for record in self.book.cells() {
+            let cell = CellId(record.id);
+            if !surplus::is_surplus(record, self.me) || !self.replicas.contains_key(&cell) {
+                continue;
+            }
+            let route = self.caller.routes().cell(cell);
+            let leader = route.and_then(|route| route.leader);
+            if let Some(leader) = leader.filter(|leader| leader.node != self.me) {
+                io.send(leader.node, Message::AskWord(cell));
+            }
+        }
+    }
+
+    pub(super) fn give_word(&self, from: NodeId, cell: CellId, io: &mut Io<'_>) {
+        let held = self.replicas.get(&cell).zip(self.book.cell(cell));
+        let status = held.map(|(replica, record)| (record, replica.status(io.instant())));
+        let word = status.and_then(|(record, status)| surplus::word(record, &status, from));
+        if let Some(word) = word {
+            io.send(from, Message::Word(cell, word));
+        }
+    }
+
+    pub(super) fn release(&mut self, cell: CellId, word: Word, io: &mut Io<'_>) {
+        let held = self.replicas.get(&cell).zip(self.book.cell(cell));
+        let Some((replica, record)) = held else {
+            return;
+        };
+        let term = replica.leadership(io.instant()).term;
+        if !surplus::is_released(record, self.me, term, word) || io.has(Planted::NoRelease) {
+            return;
+        }
+        if let Some(replica) = self.replicas.remove(&cell) {
+            io.ledger.replicas_released += 1;
+            self.known.remove(&cell);
+            self.idle.insert(cell, replica.crash().0);
+            self.released.insert(cell, word.epoch);
         }
     }
 
@@ -82,7 +132,7 @@ impl Core {
         for record in self.book.cells() {
             let cell = CellId(record.id);
             let led_by = self.replicas.get(&cell).and_then(Replica::leader);
-            if led_by != Some(lost) {
+            if led_by != Some(lost) || !assignment::campaigns(record, self.me) {
                 continue;
             }
             let voters: Vec<NodeId> = assignment::voters(record).collect();

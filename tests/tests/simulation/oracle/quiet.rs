@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use causeway_core_region::surplus::is_surplus;
 use causeway_edge::hub::machine::Placement;
 use causeway_protocol::backbone::Cell;
 use causeway_protocol::{CellId, NodeId, Topic};
@@ -17,6 +18,7 @@ use crate::world::World;
 pub const MEMBERS: &str = "after healing everyone knows who is there";
 pub const DIRECTORY: &str = "after healing every node has the same directory";
 pub const PLACED: &str = "after healing every cell has the replicas that it should";
+pub const RELEASED: &str = "after healing no node goes on with a replica of others";
 pub const LED_AT_HOME: &str = "after healing every cell is led at home";
 pub const EQUAL: &str = "after healing all replicas of a cell are equal";
 pub const ROUTED: &str = "after healing every router knows the leaders";
@@ -99,6 +101,7 @@ fn cells(world: &World) -> Found {
         placed(world, record)?;
         led_at_home(world, record)?;
         equal(world, record)?;
+        released(world, record)?;
     }
     Ok(())
 }
@@ -177,6 +180,23 @@ fn equal(world: &World, record: &Cell) -> Found {
         }
         if !replica.state().topics().eq(leader.state().topics()) {
             return wrong(EQUAL, format!("cell {cell}, host {}", host.0));
+        }
+    }
+    Ok(())
+}
+
+/// A replica of a later term than the leader's cannot be told by it; the next
+/// election ends that.
+fn released(world: &World, record: &Cell) -> Found {
+    let cell = CellId(record.id);
+    let (_, leader) = leader(world, cell)?;
+    let term = |host, replica: &Replica| replica.leadership(world.instant(host)).term;
+    for (host, core) in cores(world) {
+        let replica = core
+            .replica(cell)
+            .filter(|_| is_surplus(record, core.node()));
+        if replica.is_some_and(|replica| term(host, replica) <= term(host, leader)) {
+            return wrong(RELEASED, format!("host {} has cell {cell}", host.0));
         }
     }
     Ok(())
