@@ -31,9 +31,6 @@ use crate::vitals::Vitals;
 
 /// How often a leader looks whether it should hand over.
 const MOVE_EVERY: Duration = Duration::from_secs(1);
-/// Of the leaderships that belong elsewhere, so many in a thousand go home at a
-/// time.
-const HOMECOMING_PERMILLE: u32 = 250;
 /// A change of replicas waits for the new ones to catch up, and is taken up
 /// again after this long.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -430,7 +427,8 @@ impl CellHost {
             Some((cell, heir))
         });
         let moves: Vec<_> = moves.collect();
-        let permille = drain(self.node).map_or(HOMECOMING_PERMILLE, |d| d.permille_per_s);
+        let permille =
+            drain(self.node).map_or(homecoming::HOMECOMING_PERMILLE, |d| d.permille_per_s);
         let allowance = pace.allowance(moves.len(), permille);
         for (cell, heir) in moves.into_iter().take(allowance) {
             tracing::info!(cell = %cell.id(), to = %heir, "leadership moves");

@@ -55,4 +55,9 @@ ledger! {
     membership_changes,
     replicas_released,
     homecomings,
+    drains,
+    drains_refused,
+    drains_undone,
+    clients_sent_away,
+    clients_moved,
 }

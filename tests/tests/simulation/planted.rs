@@ -27,6 +27,12 @@ pub enum Planted {
     NoRelease,
     /// Leaders stay where they are.
     NoHomecoming,
+    /// A node that is drained keeps leaderships, and takes more.
+    DrainedNodesLead,
+    /// An edge node that is drained keeps its clients.
+    DrainedEdgesKeepClients,
+    /// A client leaves its PoP before it has arrived at the next.
+    LeavesFirst,
     /// Leaders do not announce themselves.
     NoHints,
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use causeway_core_region::homecoming::HOMECOMING_PERMILLE;
 use causeway_core_region::succession::Campaign;
 use causeway_core_region::surplus::{self, OnDisk, Word};
 use causeway_core_region::{RaftTimings, assignment, homecoming};
@@ -44,6 +45,7 @@ impl Core {
         let directory = self.book.since(0);
         self.caller
             .update(|routes| routes.apply_directory(&directory));
+        self.follow_ring();
         self.answer_polls(io);
         let records: Vec<Cell> = self.book.cells().cloned().collect();
         for record in &records {
@@ -181,19 +183,36 @@ impl Core {
         let now = io.instant();
         let alive: HashSet<NodeId> = self.gossip.membership().iter().map(|m| m.node).collect();
         self.present.update(&alive, now);
+        let (members, routes) = (self.gossip.membership(), self.caller.routes());
+        let drain = |node| members.get(node).and_then(|m| routes.drains().of(m));
+        let is_drained = |node| drain(node).is_some() && !io.has(Planted::DrainedNodesLead);
+        let distance = |node| {
+            let round_trip = self.caller.round_trip(node, io.host);
+            round_trip.unwrap_or(Duration::MAX)
+        };
+        let mut moves = Vec::new();
         for record in self.book.cells() {
-            let Some(replica) = self.replicas.get_mut(&CellId(record.id)) else {
+            let cell = CellId(record.id);
+            let Some(replica) = self.replicas.get_mut(&cell) else {
                 continue;
             };
             let status = replica.status(now);
-            let heirs = homecoming::heirs(record, self.me, |_| false, |_| Duration::ZERO);
+            let heirs = homecoming::heirs(record, self.me, is_drained, distance);
             let heir = homecoming::successor(&heirs, &status, &self.present, now);
-            if let Some(successor) = heir.filter(|_| !io.has(Planted::NoHomecoming)) {
-                io.ledger.homecomings += 1;
-                replica.transfer(successor, io);
-            }
+            moves.extend(heir.map(|heir| (cell, heir)));
             if let Some((voters, learners)) = assignment::change_of_members(record, &status) {
                 replica.set_members(record.epoch, voters, learners);
+            }
+        }
+        let permille = drain(self.me).map_or(HOMECOMING_PERMILLE, |d| d.permille_per_s);
+        let allowance = self.pace.allowance(moves.len(), permille);
+        if io.has(Planted::NoHomecoming) {
+            return;
+        }
+        for (cell, heir) in moves.into_iter().take(allowance) {
+            io.ledger.homecomings += 1;
+            if let Some(replica) = self.replicas.get_mut(&cell) {
+                replica.transfer(heir, io);
             }
         }
     }

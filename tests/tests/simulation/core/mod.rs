@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use causeway_core_region::directory::{Absence, Book};
-use causeway_core_region::homecoming::Presence;
+use causeway_core_region::homecoming::{Pace, Presence};
 use causeway_protocol::{CellId, Epoch, Name, NodeId};
 
 use self::api::{Poll, Question};
@@ -50,6 +50,7 @@ pub struct Core {
     /// Replicas that have just started, and when they ask for an election.
     starting: Vec<(CellId, Instant)>,
     present: Presence,
+    pace: Pace,
     absence: Absence,
     server: ChannelServer,
     questions: Vec<Question>,
@@ -80,6 +81,7 @@ impl Core {
             campaigns: Vec::new(),
             starting: Vec::new(),
             present: Presence::default(),
+            pace: Pace::default(),
             absence: Absence::default(),
             server: ChannelServer::default(),
             questions: Vec::new(),
@@ -88,7 +90,7 @@ impl Core {
             announce_at: None,
         };
         core.start_directory(io);
-        core.server.follow(core.gossip.membership(), &core.region);
+        core.follow_ring();
         core
     }
 
@@ -211,8 +213,13 @@ impl Core {
 
     fn after_gossip(&mut self, changed: bool) {
         if changed {
-            self.server.follow(self.gossip.membership(), &self.region);
+            self.follow_ring();
         }
+    }
+
+    fn follow_ring(&mut self) {
+        let (routes, members) = (self.caller.routes(), self.gossip.membership());
+        self.server.follow(routes, members, &self.region);
     }
 
     /// Does whatever a step has made possible.
