@@ -56,9 +56,12 @@ impl Client {
 
     /// What is under way on a connection that is over is not answered.
     pub(super) fn fail_requests(&mut self, connection: Connection, io: &mut Io<'_>) {
-        let of_it = |_: &u64, (on, _): &mut (Connection, Waiting)| *on == connection;
-        let failed: Vec<_> = self.waiting.extract_if(.., of_it).collect();
-        for (_, (_, waiting)) in failed {
+        let of_it = self.waiting.iter().filter(|(_, (on, _))| *on == connection);
+        let failed: Vec<u64> = of_it.map(|(id, _)| *id).collect();
+        for id in failed {
+            let Some((_, waiting)) = self.waiting.remove(&id) else {
+                continue;
+            };
             io.oracle.client_noticed(io.host, "a request was left");
             self.take_answer(connection, waiting, Err(ErrorCode::Unavailable.into()), io);
         }
