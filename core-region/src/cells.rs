@@ -365,15 +365,25 @@ impl CellHost {
                 continue;
             };
             let (changing, epoch) = (changing.clone(), record.epoch);
+            let (term, mut leadership) = (status.leadership.term, cell.consensus().leadership());
             tokio::spawn(async move {
-                let change = cell.consensus().set_members(voters, learners);
-                let change = given_up.run_until_cancelled(change);
+                let change = async {
+                    // A replica that leads no more would wait for its followers
+                    // in vain, and not begin anew when it leads again.
+                    tokio::select! {
+                        changed = cell.consensus().set_members(voters, learners) => Some(changed),
+                        _ = leadership.wait_for(|l| !l.leads || l.term != term) => None,
+                    }
+                };
+                let change = async { given_up.run_until_cancelled(change).await.flatten() };
                 match tokio::time::timeout(CHANGE_TIMEOUT, change).await {
                     Ok(Some(Ok(()))) => tracing::info!(cell = %id, "the replicas have changed"),
                     Ok(Some(Err(error))) => {
                         tracing::warn!(cell = %id, %error, "will be tried again")
                     }
-                    Ok(None) => tracing::info!(cell = %id, "the directory says otherwise by now"),
+                    Ok(None) => {
+                        tracing::info!(cell = %id, "another leader or record changes the replicas")
+                    }
                     Err(_) => tracing::warn!(cell = %id, "changing replicas takes long"),
                 }
                 changing.end(id, epoch);
