@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use nearest::endpoint;
+pub use nearest::{Avoid, endpoint};
 pub use outbox::OutboxFull;
 
 /// Events that wait for the application; then the client reads no more pushes,

@@ -38,7 +38,7 @@ pub(crate) fn quinn_config(config: &ClientConfig) -> Result<quinn::ClientConfig,
 
 /// Which PoPs not to connect to, as long as others answer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Avoid {
+pub struct Avoid {
     left: Vec<(SocketAddr, Instant)>,
 }
 
@@ -46,10 +46,14 @@ impl Avoid {
     /// An edge node wants to be left at `now`; `open` names the PoPs that let
     /// clients in, if known.
     pub fn told(&mut self, node: &Pop, open: &[String], all: &[Pop], now: Instant) {
-        self.left.retain(|(_, at)| now.duration_since(*at) < AVOID);
+        let is_open = |pop: &Pop| open.iter().any(|o| o == pop.name.as_str());
+        // What was closed, and is open again, may be all that is left.
+        let opened = |address| (all.iter()).any(|pop| pop.address == address && is_open(pop));
+        self.left
+            .retain(|(address, at)| now.duration_since(*at) < AVOID && !opened(*address));
         let is_closed = |pop: &&Pop| match open.is_empty() {
             true => pop.name == node.name,
-            false => pop.address == node.address || !open.iter().any(|o| o == pop.name.as_str()),
+            false => pop.address == node.address || !is_open(pop),
         };
         for pop in all.iter().filter(is_closed) {
             self.left.push((pop.address, now));
@@ -57,7 +61,7 @@ impl Avoid {
     }
 
     /// The PoPs to try at `now`, and those to try if none of them answers.
-    fn split<'a>(&self, pops: &'a [Pop], now: Instant) -> (Vec<&'a Pop>, Vec<&'a Pop>) {
+    pub fn split<'a>(&self, pops: &'a [Pop], now: Instant) -> (Vec<&'a Pop>, Vec<&'a Pop>) {
         let avoided = |pop: &&Pop| {
             let mut left = self.left.iter();
             left.any(|(address, at)| *address == pop.address && now.duration_since(*at) < AVOID)
@@ -154,5 +158,9 @@ mod tests {
         assert_eq!(tried(&told(&["c"]), &pops, now), [4]);
         assert_eq!(tried(&told(&["a", "c"]), &pops, now), [2, 4]);
         assert_eq!(tried(&told(&[]), &pops, now + AVOID), [1, 2, 3, 4]);
+
+        let mut avoid = told(&["b"]);
+        avoid.told(&pops[2], &["a".to_owned()], &pops, now);
+        assert_eq!(tried(&avoid, &pops, now), [1, 2], "a is open again");
     }
 }

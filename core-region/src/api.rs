@@ -361,7 +361,7 @@ impl Api {
         let routes = self.0.router.routes().get();
         let heard = routes.cell(id).and_then(|route| route.leader);
         let held = self.0.cells.get(id).map(|cell| cell.consensus().status());
-        let held = held.filter(|status| status.voters.len() + status.learners.len() > 0);
+        let held = held.filter(|status| !status.members.is_empty());
         let mut replicas = record.replicas.clone();
         if let Some(status) = &held {
             // Until its group has taken it in, a new voter has no vote.

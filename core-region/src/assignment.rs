@@ -33,12 +33,9 @@ pub fn starts(record: &Cell, node: NodeId) -> bool {
     CellId(record.id) != CellId::DIRECTORY && is_held_by(record, node)
 }
 
-/// Whether `node` stops the replica that it may have: it is another's now.
-pub fn stops(record: &Cell, node: NodeId) -> bool {
-    CellId(record.id) != CellId::DIRECTORY && !is_held_by(record, node)
-}
-
-fn is_held_by(record: &Cell, node: NodeId) -> bool {
+/// Whether `node` should have a replica. One that it has although it should not
+/// goes on for a while: see [`surplus`](crate::surplus).
+pub fn is_held_by(record: &Cell, node: NodeId) -> bool {
     record.replicas.iter().any(|r| r.node_id == node.0)
 }
 
@@ -54,7 +51,13 @@ pub fn founds(record: &Cell, node: NodeId) -> bool {
 /// Whether `node`, in `region`, asks for an election after its start when it
 /// hears of no leader, instead of waiting as long as for a leader that died.
 pub fn leads_if_nobody_does(record: &Cell, node: NodeId, region: &Name) -> bool {
-    record.home_region == region.as_str() && voters(record).any(|voter| voter == node)
+    record.home_region == region.as_str() && campaigns(record, node)
+}
+
+/// Whether `node` asks for an election at once when the leader is lost. Others
+/// that still have a vote leave it to these, until the ordinary timeout.
+pub fn campaigns(record: &Cell, node: NodeId) -> bool {
+    voters(record).any(|voter| voter == node)
 }
 
 /// The voters and learners to which a leader has its group changed; `None` when
@@ -63,7 +66,65 @@ pub fn change_of_members(
     record: &Cell,
     status: &GroupStatus,
 ) -> Option<(BTreeSet<NodeId>, BTreeSet<NodeId>)> {
-    let wanted = (voters(record).collect(), learners(record).collect());
-    let as_wanted = status.voters == wanted.0 && status.learners == wanted.1;
+    let wanted: (BTreeSet<_>, BTreeSet<_>) = (voters(record).collect(), learners(record).collect());
+    // Amid a change, more may be counted than vote everywhere.
+    let everybody = status.members.len() == wanted.0.len() + wanted.1.len();
+    let as_wanted = status.voters == wanted.0 && status.learners == wanted.1 && everybody;
     (status.leadership.ready && !as_wanted).then_some(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use causeway_protocol::Position;
+
+    use super::*;
+    use crate::consensus::Leadership;
+
+    fn record(voters: &[u64]) -> Cell {
+        let replicas = voters.iter().map(|node_id| Replica {
+            node_id: *node_id,
+            ..Replica::default()
+        });
+        Cell {
+            replicas: replicas.collect(),
+            ..Cell::default()
+        }
+    }
+
+    #[test]
+    fn a_leader_changes_its_group_until_it_is_as_wanted() {
+        let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<BTreeSet<_>>();
+        let status = |voters, learners, members| GroupStatus {
+            leadership: Leadership {
+                ready: true,
+                ..Leadership::default()
+            },
+            applied: Position(9),
+            voters: ids(voters),
+            learners: ids(learners),
+            members: ids(members),
+            settled: true,
+            matched: Vec::new(),
+        };
+        let wanted = record(&[1, 2, 4]);
+        let changes = |status| change_of_members(&wanted, &status).is_some();
+        assert!(changes(status(&[1, 2, 3], &[], &[1, 2, 3])));
+        assert!(
+            changes(status(&[1, 2], &[], &[1, 2, 3, 4])),
+            "amid the change"
+        );
+        assert!(changes(status(&[1, 2, 4], &[3], &[1, 2, 3, 4])));
+        assert!(
+            changes(status(&[1, 2, 4], &[], &[1, 2, 3, 4])),
+            "not committed"
+        );
+        assert!(!changes(status(&[1, 2, 4], &[], &[1, 2, 4])));
+    }
+
+    #[test]
+    fn those_that_the_directory_lists_campaign_first() {
+        let record = record(&[1, 2, 4]);
+        assert!(campaigns(&record, NodeId(4)));
+        assert!(!campaigns(&record, NodeId(3)));
+    }
 }

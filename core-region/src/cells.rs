@@ -11,7 +11,7 @@ use causeway_protocol::backbone::{Cell as CellRecord, LeaderHint};
 use causeway_protocol::{CellId, Name, NodeId};
 use causeway_transport::backbone::{Backbone, PeerEvent};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment;
@@ -21,20 +21,21 @@ use crate::consensus::{
 };
 use crate::directory::SharedBook;
 use crate::homecoming;
+use crate::release;
 use crate::routed;
 use crate::state::CellState;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::succession::Campaign;
+use crate::surplus::{self, Word};
 use crate::vitals::Vitals;
 
 /// How often a leader looks whether it should hand over.
 const MOVE_EVERY: Duration = Duration::from_secs(1);
-/// Of the leaderships that belong elsewhere, so many in a thousand go home at a
-/// time.
-const HOMECOMING_PERMILLE: u32 = 250;
 /// A change of replicas waits for the new ones to catch up, and is taken up
 /// again after this long.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Answers of leaders on surplus replicas that may wait to be taken in.
+const WORDS_MAX: usize = 64;
 
 /// The cells of this node; clones share them.
 #[derive(Clone, Default)]
@@ -225,12 +226,12 @@ impl CellHost {
         let mut present = homecoming::Presence::default();
         let mut pace = homecoming::Pace::default();
         let mut changing = Changes::default();
+        let (say, mut words) = mpsc::channel(WORDS_MAX);
         loop {
             let records: Vec<CellRecord> = {
                 let book = changed.borrow_and_update();
                 book.cells().cloned().collect()
             };
-            self.stop_surplus(&records).await;
             self.start_missing(&records, &publish).await?;
             loop {
                 tokio::select! {
@@ -242,6 +243,10 @@ impl CellHost {
                     _ = moving.tick() => {
                         self.move_leaders(&records, &mut present, &mut pace).await;
                         self.change_members(&records, &mut changing);
+                        self.ask_about_surplus(&records, &say);
+                    }
+                    Some((cell, word)) = words.recv() => {
+                        self.release(cell, word, &records).await?;
                     }
                     event = events.recv() => {
                         if let Ok(PeerEvent::Down { peer, .. }) = event {
@@ -260,7 +265,7 @@ impl CellHost {
     ) -> Result<(), GroupError> {
         for record in records {
             let id = CellId(record.id);
-            if !assignment::starts(record, self.node) || self.cells.get(id).is_some() {
+            if self.cells.get(id).is_some() || !self.starts(record)? {
                 continue;
             }
             let state = CellState::open(self.store.clone(), id)?;
@@ -276,17 +281,64 @@ impl CellHost {
         Ok(())
     }
 
-    /// A replica that the directory has given to another node is stopped. Its log
-    /// stays on the disk: a node that gets the cell back goes on from there.
-    async fn stop_surplus(&self, records: &[CellRecord]) {
-        for record in records {
-            if assignment::stops(record, self.node)
-                && let Some(cell) = self.cells.remove(CellId(record.id))
-            {
-                tracing::info!(cell = %cell.id(), "the replica is another node's now");
-                cell.consensus().stop().await;
-            }
+    /// Whether this node has, or is to have, a replica of the cell.
+    fn starts(&self, record: &CellRecord) -> Result<bool, StoreError> {
+        let id = CellId(record.id);
+        if id == CellId::DIRECTORY {
+            return Ok(false);
         }
+        let on_disk = release::on_disk(&self.store, id)?;
+        if assignment::starts(record, self.node) {
+            if on_disk.released_in.is_some() {
+                release::remember(&self.store, id, None)?;
+            }
+            return Ok(true);
+        }
+        Ok(surplus::starts(record, self.node, on_disk))
+    }
+
+    /// Asks the leaders of cells that the directory has given to other nodes
+    /// whether their groups still count this one.
+    fn ask_about_surplus(&self, records: &[CellRecord], say: &mpsc::Sender<(CellId, Word)>) {
+        let routes = self.routes.get();
+        for record in records {
+            let id = CellId(record.id);
+            if !surplus::is_surplus(record, self.node) || self.cells.get(id).is_none() {
+                continue;
+            }
+            let leader = routes.cell(id).and_then(|route| route.leader);
+            let Some(leader) = leader.filter(|leader| leader.node != self.node) else {
+                continue;
+            };
+            let (backbone, say) = (self.backbone.clone(), say.clone());
+            tokio::spawn(async move {
+                if let Some(word) = release::ask(&backbone, leader.node, id).await {
+                    // If too many wait already, it is asked again.
+                    let _ = say.try_send((id, word));
+                }
+            });
+        }
+    }
+
+    /// Stops a surplus replica if the leader's word allows it.
+    async fn release(
+        &self,
+        cell: CellId,
+        word: Word,
+        records: &[CellRecord],
+    ) -> Result<(), StoreError> {
+        let record = records.iter().find(|record| record.id == cell.0);
+        let Some((record, held)) = record.zip(self.cells.get(cell)) else {
+            return Ok(());
+        };
+        let term = held.consensus().leadership().borrow().term;
+        if surplus::is_released(record, self.node, term, word) {
+            tracing::info!(%cell, "the replica is other nodes' now");
+            self.cells.remove(cell);
+            held.consensus().stop().await;
+            release::remember(&self.store, cell, Some(word.epoch))?;
+        }
+        Ok(())
     }
 
     fn found(&self, cell: Arc<Cell>, record: &CellRecord) {
@@ -313,15 +365,25 @@ impl CellHost {
                 continue;
             };
             let (changing, epoch) = (changing.clone(), record.epoch);
+            let (term, mut leadership) = (status.leadership.term, cell.consensus().leadership());
             tokio::spawn(async move {
-                let change = cell.consensus().set_members(voters, learners);
-                let change = given_up.run_until_cancelled(change);
+                let change = async {
+                    // A replica that leads no more would wait for its followers
+                    // in vain, and not begin anew when it leads again.
+                    tokio::select! {
+                        changed = cell.consensus().set_members(voters, learners) => Some(changed),
+                        _ = leadership.wait_for(|l| !l.leads || l.term != term) => None,
+                    }
+                };
+                let change = async { given_up.run_until_cancelled(change).await.flatten() };
                 match tokio::time::timeout(CHANGE_TIMEOUT, change).await {
                     Ok(Some(Ok(()))) => tracing::info!(cell = %id, "the replicas have changed"),
                     Ok(Some(Err(error))) => {
                         tracing::warn!(cell = %id, %error, "will be tried again")
                     }
-                    Ok(None) => tracing::info!(cell = %id, "the directory says otherwise by now"),
+                    Ok(None) => {
+                        tracing::info!(cell = %id, "another leader or record changes the replicas")
+                    }
                     Err(_) => tracing::warn!(cell = %id, "changing replicas takes long"),
                 }
                 changing.end(id, epoch);
@@ -375,7 +437,8 @@ impl CellHost {
             Some((cell, heir))
         });
         let moves: Vec<_> = moves.collect();
-        let permille = drain(self.node).map_or(HOMECOMING_PERMILLE, |d| d.permille_per_s);
+        let permille =
+            drain(self.node).map_or(homecoming::HOMECOMING_PERMILLE, |d| d.permille_per_s);
         let allowance = pace.allowance(moves.len(), permille);
         for (cell, heir) in moves.into_iter().take(allowance) {
             tracing::info!(cell = %cell.id(), to = %heir, "leadership moves");
@@ -391,7 +454,8 @@ impl CellHost {
             let Some(cell) = self.cells.get(CellId(record.id)) else {
                 continue;
             };
-            if cell.consensus().leadership().borrow().leader == Some(lost) {
+            let lost_it = cell.consensus().leadership().borrow().leader == Some(lost);
+            if lost_it && assignment::campaigns(record, self.node) {
                 let voters: Vec<NodeId> = assignment::voters(record).collect();
                 let plan = Campaign::new(cell.id(), self.node, lost, &voters);
                 tokio::spawn(campaign(cell, plan));

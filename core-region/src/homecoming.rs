@@ -58,6 +58,10 @@ pub fn heirs(
     heirs.into_iter().map(|(_, node)| node).collect()
 }
 
+/// Of the leaderships that belong elsewhere, so many in a thousand go home in a
+/// second; from a drained node they go as fast as the drain says.
+pub const HOMECOMING_PERMILLE: u32 = 250;
+
 /// How many of a node's leaderships move at a time.
 #[derive(Debug, Default)]
 pub struct Pace {
@@ -113,6 +117,8 @@ mod tests {
             applied: Position(1_000),
             voters: [HOME, NodeId(2)].into(),
             learners: [NodeId(3)].into(),
+            members: [HOME, NodeId(2), NodeId(3)].into(),
+            settled: true,
             matched: vec![(HOME, matched), (NodeId(3), 1_000)],
         }
     }

@@ -19,11 +19,13 @@ pub mod homecoming;
 pub mod http;
 pub mod leaders;
 pub mod node;
+mod release;
 mod routed;
 pub mod state;
 pub mod step_aside;
 pub mod store;
 pub mod succession;
+pub mod surplus;
 pub mod vitals;
 
 pub use consensus::RaftTimings;

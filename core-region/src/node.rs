@@ -30,7 +30,7 @@ use crate::http::{self, Health};
 use crate::state::CellState;
 use crate::store::{Identity, Store, StoreError, next_incarnation};
 use crate::vitals::Vitals;
-use crate::{leaders, step_aside};
+use crate::{leaders, release, step_aside};
 
 /// A leader that stops waits this long for a successor.
 const HANDOVER: Duration = Duration::from_millis(1_000);
@@ -187,6 +187,7 @@ impl CoreNode {
         let services = routes.register(services);
         let services = book.register(services);
         let services = vitals.register(services);
+        let services = release::register(services, cells.clone(), book.clone());
         let services = channel_server.register(services);
         backbone.serve(api.register(services));
 

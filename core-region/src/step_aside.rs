@@ -97,6 +97,8 @@ mod tests {
             applied: Position(5_000),
             voters: [ME, NodeId(2), NodeId(3), NodeId(4)].into(),
             learners: [NodeId(5)].into(),
+            members: [ME, NodeId(2), NodeId(3), NodeId(4), NodeId(5)].into(),
+            settled: true,
             matched: [(1, 5_001), (2, 4_990), (3, 5_000), (4, 100), (5, 5_000)]
                 .map(|(node, index)| (NodeId(node), index))
                 .into(),

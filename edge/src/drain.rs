@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_gossip::{Gossip, Role, Router};
+use causeway_gossip::{Drains, Gossip, Membership, Role, Router};
 use causeway_protocol::client::{self, server_frame};
-use causeway_protocol::{ErrorCode, Name, frame};
+use causeway_protocol::{ErrorCode, Name, NodeId, frame};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use crate::hub::Hubs;
 use crate::hub::machine::SessionId;
 
 /// Between looks at who is to go next.
-const TICK: Duration = Duration::from_millis(200);
+pub const TICK: Duration = Duration::from_millis(200);
 /// A client that was told goes within this, or is told again.
 const GO_WITHIN: Duration = Duration::from_secs(10);
 /// A node that stops has its clients leave at this rate, in a thousand a second.
@@ -30,7 +30,7 @@ const POPS_MAX: usize = 16;
 
 /// Whose turn it is to go: a pure decision.
 #[derive(Debug, Default)]
-struct Departures {
+pub struct Departures {
     /// Sessions when it began: the rate is of these.
     total: usize,
     /// What is due to go, in millionths of a session.
@@ -41,7 +41,7 @@ struct Departures {
 
 impl Departures {
     /// The sessions that are told to go at `now`, of those that are `here`.
-    fn due(
+    pub fn due(
         &mut self,
         here: &[SessionId],
         permille: u32,
@@ -111,30 +111,32 @@ impl Drain {
         if due.is_empty() {
             return;
         }
-        let frame = go_away(self.pops());
+        let membership = self.gossip.membership();
+        let routes = self.router.routes().get();
+        let me = self.router.backbone().node();
+        let frame = go_away(&open_pops(&membership, routes.drains(), me));
         for session in due {
             if let Some(subscriber) = self.hubs.subscriber(session) {
                 subscriber.queue.go_away(frame.clone());
             }
         }
     }
-
-    /// Where clients can go: PoPs with another node that is not being drained.
-    fn pops(&self) -> BTreeSet<Name> {
-        let membership = self.gossip.membership();
-        let routes = self.router.routes().get();
-        let me = self.router.backbone().node();
-        let open = membership.iter().filter(|member| {
-            let open = member.role == Role::Edge && routes.drains().of(member).is_none();
-            open && member.node != me
-        });
-        open.map(|member| member.place.clone())
-            .take(POPS_MAX)
-            .collect()
-    }
 }
 
-fn go_away(pops: BTreeSet<Name>) -> Bytes {
+/// Where the clients of `me` can go: PoPs with another node that is not being
+/// drained.
+pub fn open_pops(membership: &Membership, drains: &Drains, me: NodeId) -> BTreeSet<Name> {
+    let open = membership.iter().filter(|member| {
+        let open = member.role == Role::Edge && drains.of(member).is_none();
+        open && member.node != me
+    });
+    open.map(|member| member.place.clone())
+        .take(POPS_MAX)
+        .collect()
+}
+
+/// The frame that asks a client to go to one of these.
+pub fn go_away(pops: &BTreeSet<Name>) -> Bytes {
     let within_ms = u32::try_from(GO_WITHIN.as_millis()).unwrap_or(u32::MAX);
     frame::encode(&client::ServerFrame {
         body: Some(server_frame::Body::GoAway(client::GoAway {

@@ -47,6 +47,9 @@ methods! {
     RaftSnapshot = 12;
     /// Call: a leader asks its successor to take over.
     RaftTransfer = 13;
+    /// Call: a replica that the directory gives to others asks its leader whether
+    /// the group counts it → its answer.
+    RaftMember = 14;
     /// Call: `Subscribe` → `Heads`, to a channel server.
     Subscribe = 20;
     /// Call: `Unsubscribe` → nothing, to a channel server.

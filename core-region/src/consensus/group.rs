@@ -25,7 +25,7 @@ use super::log_store::LogStore;
 use super::network::Network;
 use super::server::{Groups, Receiver};
 use super::state_adapter::StateAdapter;
-use super::types::{Command, TypeConfig};
+use super::types::{Command, Membership, TypeConfig};
 use super::{
     Campaigns, ChangeError, Consensus, GroupStatus, Leadership, Machine, Outcome, ProposeError,
 };
@@ -254,9 +254,13 @@ impl RaftGroup {
     ) -> Result<(), ChangeError> {
         let failed = |e: &dyn std::fmt::Display| ChangeError(e.to_string());
         let present = self.status();
-        let known =
-            |node: &NodeId| present.voters.contains(node) || present.learners.contains(node);
-        for node in voters.union(&learners).filter(|node| !known(node)) {
+        let known = |node: &NodeId| present.members.contains(node);
+        let has_voice = |node: &NodeId| known(node) && !present.learners.contains(node);
+        let new_learners = learners.iter().filter(|node| !known(node));
+        // Of a learner that an earlier change has added, nobody knows whether it
+        // caught up: as a voter that is silent, it could cost the quorum.
+        let new_voters = voters.iter().filter(|node| !has_voice(node));
+        for node in new_learners.chain(new_voters) {
             let added = self.raft.add_learner(node.0, (), true).await;
             added.map_err(|e| failed(&e))?;
         }
@@ -310,18 +314,23 @@ impl Consensus for RaftGroup {
     fn status(&self) -> GroupStatus {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
+        let (latest, committed) = (
+            &metrics.membership_config,
+            &metrics.committed_membership_config,
+        );
+        let both = [latest.membership(), committed.membership()];
         let replication = metrics.replication.iter().flatten();
-        // Amid a change of voters, two majorities are needed.
-        let configs = membership.get_joint_config();
-        let votes = |node: u64| configs.iter().all(|voters| voters.contains(&node));
+        let votes = |node: &u64| both.iter().all(|members| votes_everywhere(members, *node));
+        let members = both.iter().flat_map(|members| members.nodes());
         GroupStatus {
             leadership: *self.leadership.borrow(),
             applied: *self.applied.borrow(),
-            voters: (membership.voter_ids().filter(|node| votes(*node)))
+            voters: (latest.membership().voter_ids().filter(votes))
                 .map(NodeId)
                 .collect(),
-            learners: membership.learner_ids().map(NodeId).collect(),
+            learners: latest.membership().learner_ids().map(NodeId).collect(),
+            members: members.map(|(node, ())| NodeId(*node)).collect(),
+            settled: latest.log_id() == committed.log_id(),
             matched: replication
                 .filter_map(|(node, matched)| Some((NodeId(*node), matched.as_ref()?.index)))
                 .collect(),
@@ -381,6 +390,12 @@ impl Consensus for RaftGroup {
         }
         .boxed()
     }
+}
+
+/// Amid a change of voters, two majorities are needed.
+fn votes_everywhere(members: &Membership, node: u64) -> bool {
+    let configs = members.get_joint_config();
+    !configs.is_empty() && configs.iter().all(|voters| voters.contains(&node))
 }
 
 fn log_fatal(cell: CellId, result: Result<(), Fatal<TypeConfig>>) {

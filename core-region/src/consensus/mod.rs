@@ -109,10 +109,16 @@ pub struct GroupStatus {
     pub leadership: Leadership,
     /// How far the state is.
     pub applied: Position,
-    /// Those who vote, before and after a change that is under way.
+    /// Those who certainly have a vote in every majority that is needed, and may
+    /// lead: before and after a change that is under way, as far as is committed.
     pub voters: BTreeSet<NodeId>,
-    /// Those who only follow.
+    /// Those who only follow, by the latest membership in the log.
     pub learners: BTreeSet<NodeId>,
+    /// All whom the group counts, by that membership or the last that is committed:
+    /// voters of any majority, and learners.
+    pub members: BTreeSet<NodeId>,
+    /// The latest membership in the log is committed, and so no other counts.
+    pub settled: bool,
     /// On the leader: how far each other replica's log matches.
     pub matched: Vec<(NodeId, u64)>,
 }

@@ -99,7 +99,7 @@ impl Founder {
         if status.leadership.ready {
             return self.fill(&membership, &status.voters).await;
         }
-        if !status.voters.is_empty() || self.founding.by != self.name {
+        if !status.members.is_empty() || self.founding.by != self.name {
             return Ok(());
         }
         let Some(voters) = voters(&membership, &self.founding.regions) else {

@@ -99,6 +99,11 @@ pub fn generation(cell: CellId) -> Key {
     Key::default().bytes(b"generation/").u32(cell.0)
 }
 
+/// The epoch in which the replica of a cell was released, among the node's facts.
+pub fn released(cell: CellId) -> Key {
+    Key::default().bytes(b"released/").u32(cell.0)
+}
+
 /// What is written to see whether the disk takes writes.
 pub fn probe() -> Key {
     Key::default().bytes(b"probe")

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use causeway_client::Pop;
 use causeway_gossip::member::{Member, MemberInfo, Role};
 use causeway_protocol::{ChannelId, Name, NodeId, UserId, WorkspaceId};
 
@@ -11,7 +12,7 @@ use crate::message::Host;
 
 /// Regions, in order of their names, as the directory's leader places cells.
 pub const REGIONS: [&str; 3] = ["ap-south", "eu-west", "us-east"];
-const POPS: [&str; 3] = ["bom", "fra", "nyc"];
+pub const POPS: [&str; 3] = ["bom", "fra", "nyc"];
 /// One-way delays between sites, in milliseconds.
 const DELAYS_MS: [[u64; 3]; 3] = [[1, 55, 95], [55, 1, 40], [95, 40, 1]];
 
@@ -80,6 +81,25 @@ pub fn host_at(address: SocketAddr) -> Host {
     Host(usize::from(address.port() - 7_000))
 }
 
+/// What clients are offered.
+pub fn pops() -> Vec<Pop> {
+    let pop = |host| Pop {
+        name: name(POPS[site(host)]),
+        address: address(host),
+        server_name: POPS[site(host)].into(),
+    };
+    edges().map(pop).collect()
+}
+
+/// A node's name.
+pub fn node_name(host: Host) -> String {
+    let place = match is_core(host) {
+        true => REGIONS[site(host)],
+        false => POPS[site(host)],
+    };
+    format!("{place}-{}", host.0)
+}
+
 /// A node's facts, as gossip tells them.
 pub fn member(host: Host, node: NodeId, incarnation: u64) -> Member {
     let (role, place) = match is_core(host) {
@@ -89,7 +109,7 @@ pub fn member(host: Host, node: NodeId, incarnation: u64) -> Member {
     Member::new(MemberInfo {
         node,
         incarnation,
-        name: name(&format!("{place}-{}", host.0)),
+        name: name(&node_name(host)),
         role,
         place: name(place),
         zone: name(&format!("{place}-{}", host.0 % 2)),

@@ -53,5 +53,11 @@ ledger! {
     channel_servers_moved,
     replacements,
     membership_changes,
+    replicas_released,
     homecomings,
+    drains,
+    drains_refused,
+    drains_undone,
+    clients_sent_away,
+    clients_moved,
 }

@@ -2,7 +2,7 @@
 //! clients, in virtual time: with lost, late, doubled and overtaken messages,
 //! crashes, cuts, slow disks and clocks that disagree. What decides is real:
 //! routes and the search for leaders, SWIM, the ring, the hub, sessions, inbox,
-//! outbox, placement, replacement, succession, homecoming, subscriptions. What
+//! outbox, placement, replacement, succession, homecoming, drains, subscriptions. What
 //! needs a disk or tasks is modelled: Raft, and a cell's state.
 //!
 //! `./x simulate` runs it; with `--seed N` one seed again. [`world`] is the place

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use causeway_core_region::surplus::Word;
 use causeway_protocol::backbone::{Directory, LeaderHint};
 use causeway_protocol::{CellId, ErrorCode, NodeId, Seq, Topic, UserId, client};
 
@@ -25,6 +26,9 @@ pub enum Message {
     Gossip(Bytes),
     Raft(CellId, Rc<RaftMessage>),
     Hints(Rc<Vec<LeaderHint>>),
+    /// Whether the leader's group counts the sender.
+    AskWord(CellId),
+    Word(CellId, Word),
     Publish(Publish),
     Call(CallId, Rc<Call>),
     Answer(CallId, Rc<Answer>),
@@ -108,6 +112,8 @@ impl Message {
             Self::Request(..) => (7, "request"),
             Self::Response(..) => (8, "response"),
             Self::Push(..) => (9, "push"),
+            Self::AskWord(_) => (16, "ask word"),
+            Self::Word(..) => (17, "word"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use causeway_protocol::backbone::{Drain, DrainScope};
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
@@ -45,12 +46,15 @@ pub enum Fault {
     Stall(Host, Duration),
     /// So many of a thousand messages are lost.
     Loss(u32, Duration),
+    /// An operator has something emptied, and opens it again after a while, or
+    /// never.
+    Drain(Drain, Option<Duration>),
     /// A client looks for the nearest PoP anew.
     Reconnect(Host),
 }
 
 /// How messages fare when nothing is broken.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Weather {
     pub lost_per_mille: u32,
     pub doubled_per_mille: u32,
@@ -61,6 +65,8 @@ pub struct Weather {
 pub struct Plan {
     pub faults: Vec<(Time, Fault)>,
     pub weather: Weather,
+    /// Nothing goes wrong but that nodes are drained: nobody may notice.
+    pub calm: bool,
 }
 
 impl Plan {
@@ -74,13 +80,46 @@ impl Plan {
         let mut plan = Self {
             faults: Vec::new(),
             weather,
+            calm: false,
         };
         for _ in 0..rng.random_range(3..9) {
             let at = Time::from_millis(rng.random_range(CALM_MS..HEAL_AT_MS - 1_000));
             let fault = plan.draw(&mut rng);
             plan.faults.push((at, fault));
         }
+        plan.add_drains(seed);
         plan
+    }
+
+    /// Drains have their own draw: without them a seed's other faults are the
+    /// same.
+    fn add_drains(&mut self, seed: u64) {
+        let mut rng = SmallRng::seed_from_u64(seed.wrapping_mul(0xd1b5_4a32_d192_ed03));
+        let (calm, drains) = match rng.random_range(0..100) {
+            0..12 => (true, 1),
+            12..40 => (false, rng.random_range(1..3)),
+            _ => return,
+        };
+        self.calm = calm;
+        if calm {
+            self.faults.clear();
+            self.weather = Weather::default();
+        }
+        for _ in 0..drains {
+            let latest = if calm {
+                CALM_MS + 3_000
+            } else {
+                HEAL_AT_MS - 3_000
+            };
+            let at = Time::from_millis(rng.random_range(CALM_MS..latest));
+            let open_after = match (rng.random_bool(0.5), calm) {
+                (true, true) => Some(EMPTY_WITHIN_MAX),
+                (true, false) => Some(between(&mut rng, 500, 10_000)),
+                (false, _) => None,
+            };
+            let drain = draw_drain(&mut rng);
+            self.faults.push((at, Fault::Drain(drain, open_after)));
+        }
     }
 
     fn draw(&self, rng: &mut SmallRng) -> Fault {
@@ -130,6 +169,42 @@ impl Plan {
         self.faults.iter().any(|(_, fault)| lost(fault))
     }
 }
+
+fn draw_drain(rng: &mut SmallRng) -> Drain {
+    let (core, node) = (
+        Host(rng.random_range(0..atlas::CORES)),
+        Host(rng.random_range(0..atlas::CORES + atlas::EDGES)),
+    );
+    let site = rng.random_range(0..3);
+    let (scope, name) = match rng.random_range(0..4) {
+        0 => (DrainScope::Region, atlas::REGIONS[site].to_owned()),
+        1 => (DrainScope::Pop, atlas::POPS[site].to_owned()),
+        2 => {
+            let member = atlas::member(core, causeway_protocol::NodeId(0), 0);
+            (
+                DrainScope::Zone,
+                format!("{}/{}", member.place, member.zone),
+            )
+        }
+        _ => (DrainScope::Node, atlas::node_name(node)),
+    };
+    Drain {
+        scope: scope.into(),
+        name,
+        permille_per_s: rng.random_range(250..=1_000),
+        active: true,
+        version: 0,
+    }
+}
+
+/// By then what is drained is empty, when nothing else is wrong: a round of
+/// leaders takes a second, and so does a client's move.
+pub fn empty_within(drain: &Drain) -> Duration {
+    Duration::from_millis(1_000_000 / u64::from(drain.permille_per_s)) + Duration::from_secs(5)
+}
+
+/// As [`empty_within`], of the slowest drain.
+const EMPTY_WITHIN_MAX: Duration = Duration::from_secs(10);
 
 fn cores_at(site: usize) -> Hosts {
     hosts(atlas::cores().filter(|host| atlas::site(*host) == site))

@@ -23,8 +23,16 @@ pub enum Planted {
     HolesStay,
     /// The directory's leader leaves replicas on nodes that stay away.
     NoReplacement,
+    /// Replicas that the directory has given to other nodes go on for ever.
+    NoRelease,
     /// Leaders stay where they are.
     NoHomecoming,
+    /// A node that is drained keeps leaderships, and takes more.
+    DrainedNodesLead,
+    /// An edge node that is drained keeps its clients.
+    DrainedEdgesKeepClients,
+    /// A client leaves its PoP before it has arrived at the next.
+    LeavesFirst,
     /// Leaders do not announce themselves.
     NoHints,
 }

@@ -6,7 +6,7 @@ use crate::planted::Planted;
 use crate::runs::run;
 
 /// A planted fault shows within so many seeds.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 300;
 
 #[test]
 fn the_same_seed_is_the_same_run_byte_for_byte() {
@@ -95,6 +95,29 @@ fn holes_that_stay_are_found() {
 #[test]
 fn replicas_left_on_nodes_that_are_gone_are_found() {
     is_found(Planted::NoReplacement, &[quiet::PLACED]);
+}
+
+#[test]
+fn replicas_that_are_never_released_are_found() {
+    is_found(Planted::NoRelease, &[quiet::RELEASED]);
+}
+
+#[test]
+fn drained_nodes_that_lead_are_found() {
+    is_found(
+        Planted::DrainedNodesLead,
+        &[quiet::EMPTY, quiet::LED_AT_HOME],
+    );
+}
+
+#[test]
+fn drained_edges_that_keep_their_clients_are_found() {
+    is_found(Planted::DrainedEdgesKeepClients, &[quiet::EMPTY]);
+}
+
+#[test]
+fn moves_that_break_connections_are_found() {
+    is_found(Planted::LeavesFirst, &[oracle::NO_ERRORS]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use causeway_core_region::consensus::{Outcome, TopicEntry};
 use causeway_core_region::directory::Book;
 use causeway_core_region::state_records::{Command, PlaceCells, command};
-use causeway_protocol::backbone::{Cell, Directory, Shard};
+use causeway_protocol::backbone::{Cell, Directory, Drain, Shard};
 use causeway_protocol::client::{self, entry::Kind, response};
 use causeway_protocol::{CellId, ChannelId, ErrorCode, Seq, Topic, UserId};
 
@@ -107,6 +107,7 @@ impl State {
                 self.leave(user, ChannelId(leave.channel), &mut entries)
             }
             Some(command::Body::PlaceCells(place)) => self.place(place),
+            Some(command::Body::SetDrain(drain)) => self.set_drain(drain),
             _ => Outcome::Refused(ErrorCode::UnknownMethod.into()),
         };
         (outcome, entries)
@@ -220,6 +221,22 @@ impl State {
         self.book.apply(&Directory {
             version,
             cells,
+            ..Directory::default()
+        });
+        Outcome::Done
+    }
+}
+
+impl State {
+    fn set_drain(&mut self, drain: &Drain) -> Outcome {
+        let version = self.book.version() + 1;
+        let drain = Drain {
+            version,
+            ..drain.clone()
+        };
+        self.book.apply(&Directory {
+            version,
+            drains: vec![drain],
             ..Directory::default()
         });
         Outcome::Done

@@ -2,6 +2,7 @@
 //! library's supervisor is, and an application that talks.
 
 mod connecting;
+mod moving;
 mod requests;
 mod talk;
 
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use causeway_client::Avoid;
 use causeway_client::inbox::{Inbox, Take};
 use causeway_client::outbox::Outbox;
 use causeway_protocol::client::{self, request, server_frame};
@@ -17,7 +19,8 @@ use causeway_protocol::{NodeId, Seq, Topic, UserId, frame};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use self::connecting::Standing;
+use self::connecting::{Link, Standing};
+use self::moving::{Leaving, Moving};
 use self::requests::Waiting;
 use self::talk::Talk;
 use crate::atlas;
@@ -31,10 +34,14 @@ pub struct Client {
     outbox: Outbox,
     rng: SmallRng,
     standing: Standing,
+    moving: Option<Moving>,
+    leaving: Vec<Leaving>,
+    avoid: Avoid,
     tries: u32,
     next_connection: u64,
     next_request: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    /// By the connection on which it was asked.
+    waiting: BTreeMap<u64, (Connection, Waiting)>,
     /// Logs to ask again, as they could not be read.
     unread: Vec<(Instant, Topic)>,
     last_edge: Option<NodeId>,
@@ -50,6 +57,9 @@ impl Client {
             outbox: Outbox::new(SmallRng::from_rng(&mut rng)),
             rng,
             standing: Standing::Waiting(io.instant()),
+            moving: None,
+            leaving: Vec::new(),
+            avoid: Avoid::default(),
             tries: 0,
             next_connection: (io.host.0 as u64) << 32,
             next_request: 0,
@@ -72,9 +82,10 @@ impl Client {
     pub fn on_message(&mut self, from: NodeId, message: Message, io: &mut Io<'_>) {
         match message {
             Message::Accepted(connection) => self.on_accepted(from, connection, io),
-            Message::Response(connection, id, response) if self.has(connection) => {
-                self.on_response(id, client::Response::clone(&response), io);
+            Message::Response(connection, id, response) => {
+                self.on_response(connection, id, client::Response::clone(&response), io);
             }
+            Message::Push(connection, frame) if self.keep(connection, &frame) => {}
             Message::Push(connection, frame) if self.has(connection) => self.on_push(frame, io),
             _ => {}
         }
@@ -86,11 +97,14 @@ impl Client {
         if self.has(connection) {
             io.ledger.connections_lost += 1;
             self.disconnected(io);
+        } else {
+            self.on_closed_elsewhere(connection, io);
         }
     }
 
     pub fn tick(&mut self, talks: bool, io: &mut Io<'_>) {
         self.tick_connecting(io);
+        self.tick_moving(io);
         let now = io.instant();
         let due: Vec<_> = self.unread.extract_if(.., |(at, _)| *at <= now).collect();
         for (_, topic) in due {
@@ -104,8 +118,8 @@ impl Client {
     }
 
     fn on_push(&mut self, framed: Bytes, io: &mut Io<'_>) {
-        if let Standing::Greeting { held, .. } = &mut self.standing {
-            held.push(framed);
+        if let Standing::Greeting(greeting) = &mut self.standing {
+            greeting.held.push(framed);
             return;
         }
         let body = framed.slice(frame::HEADER_BYTES..);
@@ -127,7 +141,8 @@ impl Client {
                 let takes = heads.map(|(topic, seq)| self.inbox.missed(topic, Seq(seq)));
                 takes.flatten().collect()
             }
-            _ => Vec::new(),
+            Some(server_frame::Body::GoAway(away)) => return self.go_away(&away, io),
+            None => Vec::new(),
         };
         self.carry_out(takes, io);
     }
@@ -156,17 +171,22 @@ impl Client {
     }
 
     fn request(&mut self, body: request::Body, waiting: Waiting, io: &mut Io<'_>) {
+        if let Some(link) = self.link() {
+            self.request_on(link, body, waiting, io);
+        }
+    }
+
+    fn request_on(&mut self, link: Link, body: request::Body, waiting: Waiting, io: &mut Io<'_>) {
         let request = client::Request {
             min_position: self.inbox.position(),
             body: Some(body),
         };
-        let Some((connection, edge)) = self.connection() else {
-            return;
-        };
+        let connection = link.connection;
         self.next_request += 1;
-        self.waiting.insert(self.next_request, waiting);
+        self.waiting
+            .insert(self.next_request, (connection, waiting));
         io.send(
-            edge,
+            link.edge,
             Message::Request(connection, self.next_request, Rc::new(request)),
         );
     }

@@ -9,6 +9,7 @@ use causeway_protocol::{ApiError, ChannelId, ErrorCode, Topic};
 use super::Client;
 use super::connecting::Standing;
 use crate::io::{Io, Output};
+use crate::message::Connection;
 
 /// Between tries to read a log that does not answer.
 const READ_PAUSE: Duration = Duration::from_millis(200);
@@ -25,8 +26,14 @@ pub enum Waiting {
 }
 
 impl Client {
-    pub(super) fn on_response(&mut self, id: u64, response: client::Response, io: &mut Io<'_>) {
-        let Some(waiting) = self.waiting.remove(&id) else {
+    pub(super) fn on_response(
+        &mut self,
+        connection: Connection,
+        id: u64,
+        response: client::Response,
+        io: &mut Io<'_>,
+    ) {
+        let Some((_, waiting)) = self.waiting.remove(&id) else {
             return;
         };
         let position = response.position;
@@ -38,23 +45,65 @@ impl Client {
         if let Waiting::Look(channel, known) = &waiting {
             self.looked(*channel, *known, position, &answer, io);
         }
+        if let Err(error) = answer.as_ref()
+            && error.code.is_retryable()
+        {
+            io.oracle.client_noticed(io.host, error.code.as_str());
+        }
         self.inbox.saw(position);
+        self.take_answer(connection, waiting, answer, io);
+    }
+
+    /// What is under way on a connection that is over is not answered.
+    pub(super) fn fail_requests(&mut self, connection: Connection, io: &mut Io<'_>) {
+        let of_it = self.waiting.iter().filter(|(_, (on, _))| *on == connection);
+        let failed: Vec<u64> = of_it.map(|(id, _)| *id).collect();
+        for id in failed {
+            let Some((_, waiting)) = self.waiting.remove(&id) else {
+                continue;
+            };
+            io.oracle.client_noticed(io.host, "a request was left");
+            self.take_answer(connection, waiting, Err(ErrorCode::Unavailable.into()), io);
+        }
+    }
+
+    fn take_answer(
+        &mut self,
+        connection: Connection,
+        waiting: Waiting,
+        answer: Result<response::Result, ApiError>,
+        io: &mut Io<'_>,
+    ) {
         match waiting {
-            Waiting::Welcome => self.on_welcome(answer, io),
+            Waiting::Welcome => self.on_welcome(connection, answer, io),
             Waiting::Sent(message) => self.on_sent(&message, answer, io),
             Waiting::Read(topic) => self.on_read(topic, answer, io),
             Waiting::Membership | Waiting::Look(..) => {}
         }
     }
 
-    fn on_welcome(&mut self, answer: Result<response::Result, ApiError>, io: &mut Io<'_>) {
-        if let Ok(response::Result::Welcome(welcome)) = answer {
-            return self.welcomed(&welcome.boot.unwrap_or_default(), io);
+    fn on_welcome(
+        &mut self,
+        connection: Connection,
+        answer: Result<response::Result, ApiError>,
+        io: &mut Io<'_>,
+    ) {
+        let boot = match answer {
+            Ok(response::Result::Welcome(welcome)) => Some(welcome.boot.unwrap_or_default()),
+            _ => None,
+        };
+        if self.on_welcome_elsewhere(connection, boot.as_ref(), io) {
+            return;
         }
-        if let Some((connection, _)) = self.connection() {
-            io.outputs.push(Output::Close(connection));
+        let waiting = Standing::Waiting(io.instant());
+        match (std::mem::replace(&mut self.standing, waiting), boot) {
+            (Standing::Greeting(greeting), Some(boot)) => self.welcomed(greeting, &boot, io),
+            (standing, _) => {
+                self.standing = standing;
+                io.outputs.push(Output::Close(connection));
+                self.disconnected(io);
+            }
         }
-        self.disconnected(io);
     }
 
     fn on_sent(

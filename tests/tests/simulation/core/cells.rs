@@ -1,11 +1,13 @@
-//! The replicas of a node, as `CellHost` keeps them: started and stopped by the
-//! directory, sent home, and campaigning when a leader is lost.
+//! The replicas of a node, as `CellHost` keeps them: started by the directory,
+//! released by leaders, sent home, and campaigning when a leader is lost.
 
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use causeway_core_region::homecoming::HOMECOMING_PERMILLE;
 use causeway_core_region::succession::Campaign;
+use causeway_core_region::surplus::{self, OnDisk, Word};
 use causeway_core_region::{RaftTimings, assignment, homecoming};
 use causeway_protocol::backbone::{Cell, LeaderHint};
 use causeway_protocol::{CellId, NodeId};
@@ -43,19 +45,69 @@ impl Core {
         let directory = self.book.since(0);
         self.caller
             .update(|routes| routes.apply_directory(&directory));
+        self.follow_ring();
         self.answer_polls(io);
         let records: Vec<Cell> = self.book.cells().cloned().collect();
         for record in &records {
             let cell = CellId(record.id);
-            if assignment::stops(record, self.me)
-                && let Some(replica) = self.replicas.remove(&cell)
-            {
-                self.known.remove(&cell);
-                self.idle.insert(cell, replica.crash().0);
-            }
-            if assignment::starts(record, self.me) && !self.replicas.contains_key(&cell) {
+            if !self.replicas.contains_key(&cell) && self.starts(record) {
                 self.start_replica(cell, io);
             }
+        }
+    }
+
+    fn starts(&mut self, record: &Cell) -> bool {
+        let cell = CellId(record.id);
+        if assignment::starts(record, self.me) {
+            self.released.remove(&cell);
+            return true;
+        }
+        let on_disk = OnDisk {
+            has_rows: self.idle.contains_key(&cell),
+            released_in: self.released.get(&cell).copied(),
+        };
+        surplus::starts(record, self.me, on_disk)
+    }
+
+    /// Asks the leaders of cells that the directory has given to other nodes
+    /// whether their groups still count this one.
+    pub(super) fn ask_about_surplus(&mut self, io: &mut Io<'_>) {
+        for record in self.book.cells() {
+            let cell = CellId(record.id);
+            if !surplus::is_surplus(record, self.me) || !self.replicas.contains_key(&cell) {
+                continue;
+            }
+            let route = self.caller.routes().cell(cell);
+            let leader = route.and_then(|route| route.leader);
+            if let Some(leader) = leader.filter(|leader| leader.node != self.me) {
+                io.send(leader.node, Message::AskWord(cell));
+            }
+        }
+    }
+
+    pub(super) fn give_word(&self, from: NodeId, cell: CellId, io: &mut Io<'_>) {
+        let held = self.replicas.get(&cell).zip(self.book.cell(cell));
+        let status = held.map(|(replica, record)| (record, replica.status(io.instant())));
+        let word = status.and_then(|(record, status)| surplus::word(record, &status, from));
+        if let Some(word) = word {
+            io.send(from, Message::Word(cell, word));
+        }
+    }
+
+    pub(super) fn release(&mut self, cell: CellId, word: Word, io: &mut Io<'_>) {
+        let held = self.replicas.get(&cell).zip(self.book.cell(cell));
+        let Some((replica, record)) = held else {
+            return;
+        };
+        let term = replica.leadership(io.instant()).term;
+        if !surplus::is_released(record, self.me, term, word) || io.has(Planted::NoRelease) {
+            return;
+        }
+        if let Some(replica) = self.replicas.remove(&cell) {
+            io.ledger.replicas_released += 1;
+            self.known.remove(&cell);
+            self.idle.insert(cell, replica.crash().0);
+            self.released.insert(cell, word.epoch);
         }
     }
 
@@ -82,7 +134,7 @@ impl Core {
         for record in self.book.cells() {
             let cell = CellId(record.id);
             let led_by = self.replicas.get(&cell).and_then(Replica::leader);
-            if led_by != Some(lost) {
+            if led_by != Some(lost) || !assignment::campaigns(record, self.me) {
                 continue;
             }
             let voters: Vec<NodeId> = assignment::voters(record).collect();
@@ -131,19 +183,36 @@ impl Core {
         let now = io.instant();
         let alive: HashSet<NodeId> = self.gossip.membership().iter().map(|m| m.node).collect();
         self.present.update(&alive, now);
+        let (members, routes) = (self.gossip.membership(), self.caller.routes());
+        let drain = |node| members.get(node).and_then(|m| routes.drains().of(m));
+        let is_drained = |node| drain(node).is_some() && !io.has(Planted::DrainedNodesLead);
+        let distance = |node| {
+            let round_trip = self.caller.round_trip(node, io.host);
+            round_trip.unwrap_or(Duration::MAX)
+        };
+        let mut moves = Vec::new();
         for record in self.book.cells() {
-            let Some(replica) = self.replicas.get_mut(&CellId(record.id)) else {
+            let cell = CellId(record.id);
+            let Some(replica) = self.replicas.get_mut(&cell) else {
                 continue;
             };
             let status = replica.status(now);
-            let heirs = homecoming::heirs(record, self.me, |_| false, |_| Duration::ZERO);
+            let heirs = homecoming::heirs(record, self.me, is_drained, distance);
             let heir = homecoming::successor(&heirs, &status, &self.present, now);
-            if let Some(successor) = heir.filter(|_| !io.has(Planted::NoHomecoming)) {
-                io.ledger.homecomings += 1;
-                replica.transfer(successor, io);
-            }
+            moves.extend(heir.map(|heir| (cell, heir)));
             if let Some((voters, learners)) = assignment::change_of_members(record, &status) {
                 replica.set_members(record.epoch, voters, learners);
+            }
+        }
+        let permille = drain(self.me).map_or(HOMECOMING_PERMILLE, |d| d.permille_per_s);
+        let allowance = self.pace.allowance(moves.len(), permille);
+        if io.has(Planted::NoHomecoming) {
+            return;
+        }
+        for (cell, heir) in moves.into_iter().take(allowance) {
+            io.ledger.homecomings += 1;
+            if let Some(replica) = self.replicas.get_mut(&cell) {
+                replica.transfer(heir, io);
             }
         }
     }

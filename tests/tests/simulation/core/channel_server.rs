@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_core_region::channel_server::subscriptions::Subscriptions;
 use causeway_core_region::consensus::TopicEntry;
-use causeway_gossip::{Membership, Ring};
+use causeway_gossip::{Membership, Ring, Routes};
 use causeway_protocol::client::{self, server_frame};
 use causeway_protocol::{CellId, Name, NodeId, Position, Seq, Topic, frame};
 
@@ -33,8 +33,8 @@ pub struct ChannelServer {
 }
 
 impl ChannelServer {
-    pub fn follow(&mut self, membership: &Membership, region: &Name) {
-        self.ring = Ring::new(membership.cores(Some(region)).map(|member| member.node));
+    pub fn follow(&mut self, routes: &Routes, membership: &Membership, region: &Name) {
+        self.ring = routes.rings(membership).remove(region).unwrap_or_default();
     }
 
     pub fn owner(&self, topic: Topic) -> Option<NodeId> {

@@ -7,7 +7,7 @@ use causeway_core_region::directory::{Absence, replacements};
 use causeway_core_region::state_records::{Command, PlaceCells, command};
 use causeway_gossip::Member;
 use causeway_protocol::CellId;
-use causeway_protocol::backbone::Cell;
+use causeway_protocol::backbone::{Cell, Drain};
 
 use super::Core;
 use crate::io::Io;
@@ -42,5 +42,16 @@ impl Core {
             body: Some(command::Body::PlaceCells(PlaceCells { cells })),
         };
         directory.propose(command, None, io);
+    }
+
+    pub fn propose_drain(&mut self, drain: Drain, io: &mut Io<'_>) {
+        let command = Command {
+            proposed_at_us: io.wall_us(),
+            actor: 0,
+            body: Some(command::Body::SetDrain(drain)),
+        };
+        if let Some(directory) = self.replicas.get_mut(&CellId::DIRECTORY) {
+            directory.propose(command, None, io);
+        }
     }
 }

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use causeway_core_region::directory::{Absence, Book};
-use causeway_core_region::homecoming::Presence;
-use causeway_protocol::{CellId, Name, NodeId};
+use causeway_core_region::homecoming::{Pace, Presence};
+use causeway_protocol::{CellId, Epoch, Name, NodeId};
 
 use self::api::{Poll, Question};
 use self::cells::Campaigning;
@@ -29,6 +29,8 @@ use crate::raft::{Remains, Replica};
 #[derive(Debug, Clone, Default)]
 pub struct Disks {
     pub replicas: BTreeMap<CellId, Remains>,
+    /// Of cells that went to other nodes: when their leaders said so.
+    released: BTreeMap<CellId, Epoch>,
 }
 
 pub struct Core {
@@ -41,12 +43,14 @@ pub struct Core {
     replicas: BTreeMap<CellId, Replica>,
     /// Of cells that the directory has given to other nodes.
     idle: BTreeMap<CellId, Remains>,
+    released: BTreeMap<CellId, Epoch>,
     /// Who led a cell when this node last looked: term, leader, ready.
     known: BTreeMap<CellId, (u64, Option<NodeId>, bool)>,
     campaigns: Vec<Campaigning>,
     /// Replicas that have just started, and when they ask for an election.
     starting: Vec<(CellId, Instant)>,
     present: Presence,
+    pace: Pace,
     absence: Absence,
     server: ChannelServer,
     questions: Vec<Question>,
@@ -72,10 +76,12 @@ impl Core {
             book: Book::default(),
             replicas: BTreeMap::new(),
             idle: disks.replicas,
+            released: disks.released,
             known: BTreeMap::new(),
             campaigns: Vec::new(),
             starting: Vec::new(),
             present: Presence::default(),
+            pace: Pace::default(),
             absence: Absence::default(),
             server: ChannelServer::default(),
             questions: Vec::new(),
@@ -84,7 +90,7 @@ impl Core {
             announce_at: None,
         };
         core.start_directory(io);
-        core.server.follow(core.gossip.membership(), &core.region);
+        core.follow_ring();
         core
     }
 
@@ -97,7 +103,8 @@ impl Core {
             replicas.insert(cell, remains);
             lost += entries;
         }
-        (Disks { replicas }, lost)
+        let released = self.released;
+        (Disks { replicas, released }, lost)
     }
 
     pub fn node(&self) -> NodeId {
@@ -138,6 +145,8 @@ impl Core {
             Message::Hints(hints) => {
                 self.caller.hint(&hints);
             }
+            Message::AskWord(cell) => self.give_word(from, cell, io),
+            Message::Word(cell, word) => self.release(cell, word, io),
             Message::Publish(publish) => self.server.fan_out(&publish, io),
             Message::Call(id, call) => self.on_call(from, id, &call, io),
             Message::Answer(id, answer) => self.on_answer(id, &answer, io),
@@ -178,6 +187,7 @@ impl Core {
         if self.look_at.is_none_or(|at| now >= at) {
             self.look_at = Some(now + LOOK_EVERY);
             self.look_home(io);
+            self.ask_about_surplus(io);
             self.look_after_placement(io);
         }
         if self.announce_at.is_none_or(|at| now >= at) {
@@ -203,8 +213,13 @@ impl Core {
 
     fn after_gossip(&mut self, changed: bool) {
         if changed {
-            self.server.follow(self.gossip.membership(), &self.region);
+            self.follow_ring();
         }
+    }
+
+    fn follow_ring(&mut self) {
+        let (routes, members) = (self.caller.routes(), self.gossip.membership());
+        self.server.follow(routes, members, &self.region);
     }
 
     /// Does whatever a step has made possible.

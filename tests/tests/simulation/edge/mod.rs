@@ -1,5 +1,6 @@
 //! An edge node: thin shells around the product's hub, sessions and routes.
 
+mod drain;
 mod fan_out;
 mod session;
 mod upstream;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use causeway_edge::drain::Departures;
 use causeway_edge::hub::machine::{Hub, SessionId};
 use causeway_edge::hub::places::Places;
 use causeway_protocol::{CellId, NodeId, Topic, UserId, client};
@@ -44,6 +46,8 @@ pub struct Edge {
     empty_reads: Vec<EmptyRead>,
     recent: BTreeMap<UserId, u64>,
     probe_at: Option<Instant>,
+    departures: Departures,
+    drain_at: Option<Instant>,
 }
 
 impl Edge {
@@ -65,6 +69,8 @@ impl Edge {
             empty_reads: Vec::new(),
             recent: BTreeMap::new(),
             probe_at: None,
+            departures: Departures::default(),
+            drain_at: None,
         }
     }
 
@@ -82,6 +88,10 @@ impl Edge {
 
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
     }
 
     /// The topics of its sessions, and their cells.
@@ -159,6 +169,7 @@ impl Edge {
         self.expire_subscriptions(io);
         self.report_empty_reads(io);
         self.probe(io);
+        self.drain(io);
         self.go_on(io);
     }
 

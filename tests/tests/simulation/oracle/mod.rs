@@ -12,6 +12,7 @@ use causeway_protocol::client::{Sent, entry::Kind};
 use causeway_protocol::{CellId, ChannelId, NodeId, Position, Topic, UserId};
 
 use self::deliveries::Deliveries;
+use crate::message::Host;
 use crate::raft::message::Entry;
 use crate::state::State;
 
@@ -27,6 +28,7 @@ pub const ONE_LOG: &str = "all replicas apply the same log";
 pub const COMMITTED_STAYS: &str = "what is committed is never replaced";
 pub const FRESH: &str = "a leader answers as fresh only what is the latest";
 pub const ACKNOWLEDGED: &str = "an acknowledged message is in the log exactly once";
+pub const NO_ERRORS: &str = "when nothing is wrong but a drain, no client notices";
 pub const READS: &str = "reads with a cursor never go back";
 
 /// A message that its sender was told is posted.
@@ -37,6 +39,8 @@ struct Promise {
 
 #[derive(Default)]
 pub struct Oracle {
+    /// Nothing is wrong but a drain.
+    pub expects_no_errors: bool,
     violation: Option<Violation>,
     leaders: BTreeMap<(CellId, u64), NodeId>,
     last_leader: BTreeMap<CellId, NodeId>,
@@ -84,6 +88,13 @@ impl Oracle {
             // The entries that found a group are equal, and not the same.
             Some(known) if Rc::ptr_eq(known, entry) || entry.term == 0 => {}
             _ => self.violated(ONE_LOG, format!("cell {cell}, entry {index}")),
+        }
+    }
+
+    /// A client noticed that something is wrong.
+    pub fn client_noticed(&mut self, host: Host, what: &str) {
+        if self.expects_no_errors {
+            self.violated(NO_ERRORS, format!("client {}: {what}", host.0));
         }
     }
 

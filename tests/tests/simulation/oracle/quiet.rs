@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use causeway_core_region::surplus::is_surplus;
 use causeway_edge::hub::machine::Placement;
 use causeway_protocol::backbone::Cell;
 use causeway_protocol::{CellId, NodeId, Topic};
@@ -10,6 +11,7 @@ use causeway_protocol::{CellId, NodeId, Topic};
 use super::Violation;
 use crate::atlas;
 use crate::core::Core;
+use crate::edge::Edge;
 use crate::message::Host;
 use crate::raft::Replica;
 use crate::world::World;
@@ -17,7 +19,9 @@ use crate::world::World;
 pub const MEMBERS: &str = "after healing everyone knows who is there";
 pub const DIRECTORY: &str = "after healing every node has the same directory";
 pub const PLACED: &str = "after healing every cell has the replicas that it should";
+pub const RELEASED: &str = "after healing no node goes on with a replica of others";
 pub const LED_AT_HOME: &str = "after healing every cell is led at home";
+pub const EMPTY: &str = "what is drained gets empty";
 pub const EQUAL: &str = "after healing all replicas of a cell are equal";
 pub const ROUTED: &str = "after healing every router knows the leaders";
 pub const SERVED: &str = "after healing all agree on a topic's channel server";
@@ -31,7 +35,15 @@ fn wrong<T>(invariant: &'static str, detail: String) -> Result<T, Violation> {
 
 /// The first thing that is not well; `None` when all is.
 pub fn why_not(world: &World) -> Option<Violation> {
-    let checks = [members, directory, cells, routes, channel_servers, clients];
+    let checks = [
+        members,
+        directory,
+        cells,
+        empty,
+        routes,
+        channel_servers,
+        clients,
+    ];
     checks.iter().find_map(|check| check(world).err())
 }
 
@@ -99,6 +111,7 @@ fn cells(world: &World) -> Found {
         placed(world, record)?;
         led_at_home(world, record)?;
         equal(world, record)?;
+        released(world, record)?;
     }
     Ok(())
 }
@@ -144,13 +157,59 @@ fn leader(world: &World, cell: CellId) -> Result<(NodeId, &Replica), Violation> 
     }
 }
 
+/// At home, unless that is drained.
 fn led_at_home(world: &World, record: &Cell) -> Found {
     let (node, _) = leader(world, CellId(record.id))?;
+    let mut open = record
+        .replicas
+        .iter()
+        .filter(|r| !is_drained(world, r.node_id));
+    let home_is_open = open.any(|r| r.region == record.home_region);
     let at = record.replicas.iter().find(|r| r.node_id == node.0);
-    match at.map(|replica| &replica.region) == Some(&record.home_region) {
+    let at_home = at.map(|replica| &replica.region) == Some(&record.home_region);
+    match at_home || !home_is_open {
         true => Ok(()),
         false => wrong(LED_AT_HOME, format!("cell {} is led by {node}", record.id)),
     }
+}
+
+/// What is drained leads nothing and has no clients, where others can.
+pub fn empty(world: &World) -> Found {
+    for record in any_core(world)?.book().cells() {
+        let (node, _) = leader(world, CellId(record.id))?;
+        let open = record
+            .replicas
+            .iter()
+            .any(|r| !is_drained(world, r.node_id));
+        if open && is_drained(world, node.0) {
+            let text = format!("cell {} is led by {node}, which is drained", record.id);
+            return wrong(EMPTY, text);
+        }
+    }
+    let edges = || atlas::edges().filter_map(|host| Some((host, world.edge(host)?)));
+    let drained = |edge: &Edge| is_drained(world, edge.node().0);
+    if edges().all(|(_, edge)| drained(edge)) {
+        return Ok(());
+    }
+    match edges().find(|(_, edge)| drained(edge) && edge.sessions() > 0) {
+        Some((host, edge)) => {
+            let text = format!("edge {} has {} sessions", host.0, edge.sessions());
+            wrong(EMPTY, text)
+        }
+        None => Ok(()),
+    }
+}
+
+/// A node that runs, by what the directory says.
+fn is_drained(world: &World, node: u64) -> bool {
+    let host = world.host_of(NodeId(node));
+    let member = host.map(|host| atlas::member(host, NodeId(node), 0));
+    let book = any_core(world).map(Core::book);
+    let drain = |member| {
+        book.ok()
+            .and_then(|book| book.drains().of(&member).cloned())
+    };
+    member.and_then(drain).is_some()
 }
 
 fn equal(world: &World, record: &Cell) -> Found {
@@ -177,6 +236,23 @@ fn equal(world: &World, record: &Cell) -> Found {
         }
         if !replica.state().topics().eq(leader.state().topics()) {
             return wrong(EQUAL, format!("cell {cell}, host {}", host.0));
+        }
+    }
+    Ok(())
+}
+
+/// A replica of a later term than the leader's cannot be told by it; the next
+/// election ends that.
+fn released(world: &World, record: &Cell) -> Found {
+    let cell = CellId(record.id);
+    let (_, leader) = leader(world, cell)?;
+    let term = |host, replica: &Replica| replica.leadership(world.instant(host)).term;
+    for (host, core) in cores(world) {
+        let replica = core
+            .replica(cell)
+            .filter(|_| is_surplus(record, core.node()));
+        if replica.is_some_and(|replica| term(host, replica) <= term(host, leader)) {
+            return wrong(RELEASED, format!("host {} has cell {cell}", host.0));
         }
     }
     Ok(())

@@ -83,9 +83,10 @@ impl Disk {
         self.log[from..].iter().take(most).cloned().collect()
     }
 
-    /// The latest members in the log, committed or not, and where they are.
-    pub fn members(&self) -> (u64, Members) {
-        let entries = self.log.iter().enumerate().rev();
+    /// The latest members in the log up to `index`, and where they are.
+    pub fn members(&self, index: u64) -> (u64, Members) {
+        let len = slot(index + 1).unwrap_or(0).min(self.log.len());
+        let entries = self.log[..len].iter().enumerate().rev();
         let mut found = entries.filter_map(|(slot, entry)| match &entry.payload {
             Payload::Members(members) => Some((slot as u64 + 1, members.clone())),
             _ => None,

@@ -40,6 +40,11 @@ impl Members {
         self.voters.iter().any(|set| set.contains(&node))
     }
 
+    /// In each majority that is needed.
+    pub fn votes_everywhere(&self, node: NodeId) -> bool {
+        !self.voters.is_empty() && self.voters.iter().all(|set| set.contains(&node))
+    }
+
     pub fn all(&self) -> BTreeSet<NodeId> {
         let voters = self.voters.iter().flatten();
         voters.chain(&self.learners).copied().collect()

@@ -106,7 +106,7 @@ impl Remains {
 impl Replica {
     /// Starts from what is on the disk.
     pub fn start(cell: CellId, me: NodeId, remains: Remains) -> Self {
-        let (members_at, members) = remains.disk.members();
+        let (members_at, members) = remains.disk.members(remains.disk.len());
         let mut replica = Self {
             cell,
             me,
@@ -193,13 +193,23 @@ impl Replica {
             Role::Leader(leading) => leading.matched(),
             _ => Vec::new(),
         };
-        let in_all = |node: &NodeId| self.members.voters.iter().all(|set| set.contains(node));
+        let (committed_at, committed) = self.disk.members(self.commit);
         let voters = self.members.voters.iter().flatten().copied();
+        let certain = |node: &NodeId| {
+            self.members.votes_everywhere(*node) && committed.votes_everywhere(*node)
+        };
         GroupStatus {
             leadership: self.leadership(now),
             applied: self.applied(),
-            voters: voters.filter(in_all).collect(),
+            voters: voters.filter(certain).collect(),
             learners: self.members.learners.clone(),
+            members: self
+                .members
+                .all()
+                .union(&committed.all())
+                .copied()
+                .collect(),
+            settled: committed_at == self.members_at,
             matched,
         }
     }
@@ -307,7 +317,7 @@ impl Replica {
     }
 
     fn read_members(&mut self) {
-        (self.members_at, self.members) = self.disk.members();
+        (self.members_at, self.members) = self.disk.members(self.disk.len());
     }
 
     fn commit_up_to(&mut self, index: u64, io: &mut Io<'_>) {

@@ -57,6 +57,7 @@ impl World {
                 self.network.lose(Some(per_mille));
                 self.after(time, Event::LossEnds);
             }
+            Fault::Drain(drain, open_after) => self.operate(drain, open_after),
             Fault::Reconnect(host) => self.step(host, |process, io| {
                 if let Process::Client(client) = process {
                     client.reconnect(io);

@@ -1,6 +1,7 @@
 //! A world: hosts, what runs on them, and the loop that takes one event after
 //! another, in virtual time, on one thread.
 
+mod drains;
 mod faults;
 mod founding;
 
@@ -8,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::{Duration, Instant};
 
-use causeway_protocol::backbone::Cell;
+use causeway_protocol::backbone::{Cell, Drain};
 use causeway_protocol::{CellId, NodeId};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -70,6 +71,10 @@ enum Event {
     Closed(Host, u32, Connection),
     CheckLinks,
     Fault(Fault),
+    /// The operator sees to a drain, until it is in force or undone.
+    Operate(Drain, Option<Duration>),
+    /// What is drained must be empty by now, if it is yet.
+    CheckEmpty(Drain),
     Back(Host),
     Leave(Host, u32, Duration),
     Mend(u64),
@@ -119,6 +124,7 @@ pub struct World {
     pub ledger: Ledger,
     pub trace: Trace,
     planted: Option<Planted>,
+    calm: bool,
     healed_at: Option<Time>,
     quiet_since: Option<Time>,
     done: bool,
@@ -141,6 +147,7 @@ impl World {
             ledger: Ledger::default(),
             trace: Trace::with_text(with_text),
             planted,
+            calm: plan.calm,
             healed_at: None,
             quiet_since: None,
             done: false,
@@ -196,6 +203,11 @@ impl World {
     pub fn running_nodes(&self) -> Vec<NodeId> {
         let nodes = atlas::nodes().filter_map(|host| self.running(host));
         nodes.map(|(node, _)| node).collect()
+    }
+
+    /// Where a node runs, or ran.
+    pub fn host_of(&self, node: NodeId) -> Option<Host> {
+        self.hosts.get(&node).copied()
     }
 
     pub fn instant(&self, host: Host) -> Instant {
@@ -264,6 +276,8 @@ impl World {
             Event::Synced(..) | Event::LinkChanged(..) | Event::Closed(..) => {}
             Event::CheckLinks => self.check_links(),
             Event::Fault(fault) => self.strike(fault),
+            Event::Operate(drain, open_after) => self.operate(drain, open_after),
+            Event::CheckEmpty(drain) => self.check_empty(&drain),
             Event::Back(host) => self.start(host),
             Event::Leave(host, life, away) if self.lives(host, life) => self.leave(host, away),
             Event::Leave(..) => {}
