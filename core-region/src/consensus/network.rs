@@ -22,6 +22,7 @@ use prost::Message;
 use quinn::SendStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::freshness::Lease;
 use super::snapshot::SnapshotData;
 use super::types::{TypeConfig, Vote};
 use super::wire;
@@ -38,12 +39,17 @@ const VOTE_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub struct Network {
     backbone: Backbone,
     cell: CellId,
+    lease: Lease,
 }
 
 impl Network {
-    /// For the replicas of `cell`.
-    pub fn new(backbone: Backbone, cell: CellId) -> Self {
-        Self { backbone, cell }
+    /// For the replicas of `cell`, which are told of this replica's lease.
+    pub(super) fn new(backbone: Backbone, cell: CellId, lease: Lease) -> Self {
+        Self {
+            backbone,
+            cell,
+            lease,
+        }
     }
 }
 
@@ -54,6 +60,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
         Replica {
             backbone: self.backbone.clone(),
             cell: self.cell,
+            lease: self.lease.clone(),
             node: NodeId(target),
         }
     }
@@ -63,6 +70,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub struct Replica {
     backbone: Backbone,
     cell: CellId,
+    lease: Lease,
     node: NodeId,
 }
 
@@ -152,7 +160,9 @@ impl RaftNetworkV2<TypeConfig> for Replica {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
         let (mut send, mut recv) = self.open_append().await?;
-        let sent = send.write_chunk(frame::encode(&append_request(&rpc))).await;
+        let sent = send
+            .write_chunk(frame::encode(&append_request(&rpc, &self.lease)))
+            .await;
         sent.map_err(|e| network(&e))?;
         let answer = next_answer(&mut recv).await;
         let cut = || network(&io::Error::from(io::ErrorKind::UnexpectedEof));
@@ -172,7 +182,11 @@ impl RaftNetworkV2<TypeConfig> for Replica {
     {
         Box::pin(async move {
             let (send, recv) = self.open_append().await?;
-            let sending = AbortOnDropHandle::new(tokio::spawn(send_requests(send, input)));
+            let sending = AbortOnDropHandle::new(tokio::spawn(send_requests(
+                send,
+                input,
+                self.lease.clone(),
+            )));
             let answers = futures::stream::unfold(Some((recv, sending)), |state| async move {
                 let (mut recv, sending) = state?;
                 match next_answer(&mut recv).await? {
@@ -242,9 +256,10 @@ impl RaftNetworkV2<TypeConfig> for Replica {
 async fn send_requests(
     mut send: SendStream,
     mut requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
+    lease: Lease,
 ) {
     while let Some(request) = requests.next().await {
-        let request = frame::encode(&append_request(&request));
+        let request = frame::encode(&append_request(&request, &lease));
         if send.write_chunk(request).await.is_err() {
             return;
         }
@@ -253,12 +268,16 @@ async fn send_requests(
     let _ = send.finish();
 }
 
-fn append_request(rpc: &AppendEntriesRequest<TypeConfig>) -> raft_wire::AppendRequest {
+fn append_request(
+    rpc: &AppendEntriesRequest<TypeConfig>,
+    lease: &Lease,
+) -> raft_wire::AppendRequest {
     raft_wire::AppendRequest {
         vote: Some(wire::vote(&rpc.vote)),
         prev: rpc.prev_log_id.as_ref().map(wire::log_id),
         entries: rpc.entries.iter().map(wire::entry).collect(),
         leader_commit: rpc.leader_commit.as_ref().map(wire::log_id),
+        quorum_silent_ms: lease.quorum_silent_ms(),
     }
 }
 
