@@ -7,6 +7,8 @@ use causeway_transport::stream::FrameReader;
 use quinn::Connection;
 use tokio::sync::mpsc;
 
+use crate::{Age, Answer};
+
 /// Makes one request on a stream of its own.
 ///
 /// # Errors
@@ -48,6 +50,15 @@ pub fn result(response: client::Response) -> Result<response::Result, ApiError> 
             "this answer needs a newer client",
         )),
     }
+}
+
+/// The same, with its age.
+///
+/// # Errors
+/// The refusal.
+pub fn answer(response: client::Response) -> Result<Answer, ApiError> {
+    let age = Age::from_wire(response.age_ms);
+    result(response).map(|result| Answer { result, age })
 }
 
 /// Hands every pushed frame on, until the connection ends.

@@ -81,6 +81,8 @@ pub enum Event {
         round_trip: Duration,
         /// The user, the workspace, the channels.
         boot: Box<client::BootData>,
+        /// How old that may be.
+        age: Age,
     },
     /// Not connected; the client goes on trying.
     Disconnected {
@@ -122,6 +124,36 @@ pub struct Outgoing {
     pub thread: Option<Timestamp>,
 }
 
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What was asked for.
+    pub result: response::Result,
+    /// How old it may be.
+    pub age: Age,
+}
+
+/// How long ago the replica that answered last knew that it lacked nothing. A
+/// replica that can talk to its cell's leader is a fraction of a second old; one
+/// in a region that is cut off grows older until the cut heals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// So long ago.
+    Known(Duration),
+    /// It has not heard of a leader since it started.
+    Unknown,
+}
+
+impl Age {
+    /// Reads `Response.age_ms`.
+    pub fn from_wire(age_ms: u32) -> Self {
+        match age_ms {
+            u32::MAX => Self::Unknown,
+            ms => Self::Known(Duration::from_millis(ms.into())),
+        }
+    }
+}
+
 /// A connected user. Dropping it disconnects.
 ///
 /// Whoever awaits [`send`](Self::send) or [`request`](Self::request) must not be
@@ -140,10 +172,7 @@ pub struct Stopped;
 
 pub(crate) enum Command {
     Send(Outgoing, oneshot::Sender<Result<(), OutboxFull>>),
-    Request(
-        request::Body,
-        oneshot::Sender<Result<response::Result, ApiError>>,
-    ),
+    Request(request::Body, oneshot::Sender<Result<Answer, ApiError>>),
     Reconnect,
 }
 
@@ -181,6 +210,14 @@ impl Client {
     /// The edge's or the cell's refusal; [`ErrorCode::Unavailable`] without a
     /// connection, and when the connection broke before the answer.
     pub async fn request(&self, body: request::Body) -> Result<response::Result, ApiError> {
+        self.ask(body).await.map(|answer| answer.result)
+    }
+
+    /// Makes a request, once, and tells how old the answer may be.
+    ///
+    /// # Errors
+    /// As for [`request`](Self::request).
+    pub async fn ask(&self, body: request::Body) -> Result<Answer, ApiError> {
         let unavailable = |text: &str| ApiError::new(ErrorCode::Unavailable, text);
         let (done, answer) = oneshot::channel();
         let sent = self.commands.send(Command::Request(body, done)).await;

@@ -10,7 +10,7 @@ use quinn::Connection;
 use crate::connection::{request, result};
 use crate::nearest::{self, Avoid};
 use crate::supervisor::End;
-use crate::{ClientConfig, Pop};
+use crate::{Age, ClientConfig, Pop};
 
 /// A hello is answered by then.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(6);
@@ -29,6 +29,8 @@ pub(crate) struct Arrived {
 pub(crate) struct Welcomed {
     /// The position that the boot data has.
     pub position: u64,
+    /// How old the boot data may be.
+    pub age: Age,
     /// The answer.
     pub welcome: client::Welcome,
 }
@@ -123,9 +125,13 @@ pub(crate) async fn greet(
         Ok(response) => response.map_err(|e| End::Broken(e.message))?,
         Err(_) => return Err(End::Broken("the hello was not answered".into())),
     };
-    let position = response.position;
+    let (position, age) = (response.position, Age::from_wire(response.age_ms));
     match result(response) {
-        Ok(response::Result::Welcome(welcome)) => Ok(Welcomed { position, welcome }),
+        Ok(response::Result::Welcome(welcome)) => Ok(Welcomed {
+            position,
+            age,
+            welcome,
+        }),
         Ok(_) => Err(End::Broken(
             "the hello was answered with something else".into(),
         )),

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{read_pushes, request, result};
+use crate::connection::{answer, read_pushes, request, result};
 use crate::inbox::{Inbox, Take};
 use crate::moving::{Arrived, Moved, Moving, Welcomed, greet, nearest_pop};
 use crate::nearest::Avoid;
@@ -159,9 +159,7 @@ impl State {
     async fn settle(&mut self, arrived: Arrived, welcomed: Welcomed) -> Link {
         self.inbox.saw(welcomed.position);
         let name = arrived.pop.name.clone();
-        let takes = self
-            .welcome(name, arrived.round_trip, welcomed.welcome)
-            .await;
+        let takes = self.welcome(name, arrived.round_trip, welcomed).await;
         Link {
             pop: arrived.pop,
             connection: arrived.connection,
@@ -174,7 +172,7 @@ impl State {
         &mut self,
         pop: Name,
         round_trip: Duration,
-        welcome: client::Welcome,
+        Welcomed { welcome, age, .. }: Welcomed,
     ) -> Vec<Take> {
         let boot = welcome.boot.unwrap_or_default();
         let takes = self.inbox.booted(&boot);
@@ -182,6 +180,7 @@ impl State {
             pop,
             edge: welcome.edge,
             round_trip,
+            age,
             boot: Box::new(boot),
         })
         .await;
@@ -277,7 +276,7 @@ impl State {
                 // Whoever sent may not care.
                 let _ = taken.send(self.outbox.push(message, Instant::now()));
             }
-            Command::Request(body, answer) => match link {
+            Command::Request(body, reply) => match link {
                 Some(link) => {
                     let (connection, done) = (link.connection.clone(), done.clone());
                     let position = self.inbox.position();
@@ -286,12 +285,12 @@ impl State {
                         if let Ok(response) = &response {
                             let _ = done.send(Done::Saw(response.position)).await;
                         }
-                        let _ = answer.send(response.and_then(result));
+                        let _ = reply.send(response.and_then(answer));
                     });
                 }
                 None => {
                     let error = ApiError::new(ErrorCode::Unavailable, "not connected");
-                    let _ = answer.send(Err(error));
+                    let _ = reply.send(Err(error));
                 }
             },
             Command::Reconnect => {}

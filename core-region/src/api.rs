@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use causeway_gossip::{Gossip, Member, Repeat, Router};
+use causeway_gossip::{Gossip, Member, Patience, Repeat, Router};
 use causeway_protocol::backbone::{
     AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, Drain, InitWorkspace,
     IssueToken, NodeStatus, admin_call, admin_reply,
@@ -24,7 +24,7 @@ use crate::routed;
 use crate::state_records::command::Body;
 
 /// An operator's call is answered by then.
-const ADMIN_BUDGET: Duration = Duration::from_secs(10);
+const ADMIN_PATIENCE: Patience = Patience::whatever_happens(Duration::from_secs(10));
 /// Lifetime of a token that asks for none.
 const TOKEN_LIFETIME_S: u64 = 30 * 24 * 3_600;
 
@@ -284,7 +284,7 @@ impl Api {
         let body = call.encode_to_vec().into();
         let router = &self.0.router;
         let answer = router
-            .call_leader(cell, Method::Api, body, Repeat::Safe, ADMIN_BUDGET)
+            .call_leader(cell, Method::Api, body, Repeat::Safe, ADMIN_PATIENCE)
             .await?;
         let answer = client::Response::decode(answer).map_err(|e| malformed(&e))?;
         match answer.result {
@@ -306,7 +306,7 @@ impl Api {
         let body = AdminCall { body: Some(call) }.encode_to_vec().into();
         let router = &self.0.router;
         let answer = router
-            .call_leader(cell, Method::Admin, body, Repeat::Safe, ADMIN_BUDGET)
+            .call_leader(cell, Method::Admin, body, Repeat::Safe, ADMIN_PATIENCE)
             .await?;
         AdminReply::decode(answer).map_err(|e| malformed(&e))
     }

@@ -137,7 +137,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         .await
         .map_err(|source| bind_error("tcp", config.https_listen, source))?;
     let app = web::routes(web::WebState {
-        ask: Arc::new(upstream.clone()),
+        ask: Arc::new(upstream.patiently()),
         verifier: config.verifier.clone(),
         unready: unready(routes.clone(), backbone.clone(), gossip.clone()),
         metrics: Arc::new(move || metrics.render()),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_gossip::{Repeat, Router};
+use causeway_gossip::{Patience, Repeat, Router};
 use causeway_protocol::backbone::ApiCall;
 use causeway_protocol::client::{self, request::Body, response};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Method, UserId, WorkspaceId};
@@ -16,6 +16,12 @@ use prost::Message;
 
 /// A request that no cell has answered by then is refused as `unavailable`.
 const BUDGET: Duration = Duration::from_secs(5);
+/// What a client of the native protocol is left waiting for: it asks again by
+/// itself, and until then its user is told how things are.
+const OF_CLIENTS: Patience = Patience {
+    reaching_quorum: BUDGET,
+    cut_off: Duration::from_millis(1_500),
+};
 
 /// News of the directory reaches every edge node well within this.
 const NEWS: Duration = Duration::from_secs(1);
@@ -43,6 +49,7 @@ const RECENT: Duration = Duration::from_secs(30);
 pub struct Upstream {
     router: Router,
     recent: Arc<Mutex<HashMap<UserId, (u64, Instant)>>>,
+    patience: Patience,
 }
 
 impl Upstream {
@@ -51,6 +58,17 @@ impl Upstream {
         Self {
             router,
             recent: Arc::default(),
+            patience: OF_CLIENTS,
+        }
+    }
+
+    /// The same for callers who do not ask again by themselves: a cut may heal
+    /// while they wait.
+    #[must_use]
+    pub fn patiently(&self) -> Self {
+        Self {
+            patience: Patience::whatever_happens(BUDGET),
+            ..self.clone()
         }
     }
 
@@ -97,7 +115,7 @@ impl Upstream {
         };
         let response = match way {
             Way::Nearest => self.nearest(cell, call).await?,
-            Way::Leader(repeat) => self.leader(cell, &call, repeat, BUDGET).await?,
+            Way::Leader(repeat) => self.leader(cell, &call, repeat, self.patience).await?,
         };
         self.has_seen(user, response.position);
         Ok(response)
@@ -108,14 +126,14 @@ impl Upstream {
     async fn nearest(&self, cell: CellId, mut call: ApiCall) -> Result<client::Response, ApiError> {
         let start = Instant::now();
         let body = call.encode_to_vec().into();
-        let near = self.router.call_nearest(cell, Method::Api, body, BUDGET);
+        let near = (self.router).call_nearest(cell, Method::Api, body, self.patience);
         match near.await.and_then(read) {
             Ok(response) if !may_be_news(&call, &response) => return Ok(response),
             Err(error) if error.code != ErrorCode::Unavailable => return Err(error),
             _ => {}
         }
         call.latest = true;
-        let left = BUDGET.saturating_sub(start.elapsed());
+        let left = self.patience.after(start.elapsed());
         self.leader(cell, &call, Repeat::Safe, left).await
     }
 
@@ -124,12 +142,12 @@ impl Upstream {
         cell: CellId,
         call: &ApiCall,
         repeat: Repeat,
-        budget: Duration,
+        patience: Patience,
     ) -> Result<client::Response, ApiError> {
         let body = call.encode_to_vec().into();
         let asking = self
             .router
-            .call_leader(cell, Method::Api, body, repeat, budget);
+            .call_leader(cell, Method::Api, body, repeat, patience);
         asking.await.and_then(read)
     }
 
@@ -244,6 +262,7 @@ mod tests {
         };
         client::Response {
             position: 1,
+            age_ms: 0,
             result: Some(response::Result::Log(page)),
         }
     }

@@ -20,4 +20,5 @@ pub use member::{Member, Membership, Role};
 pub use ring::Ring;
 pub use router::{Repeat, Router};
 pub use routes::{CellRoute, Routes};
+pub use search::Patience;
 pub use service::{Gossip, GossipConfig};

@@ -11,7 +11,7 @@ use causeway_transport::backbone::{Backbone, CallError};
 use futures::future::BoxFuture;
 use prost::Message;
 
-use crate::search::{LeaderSearch, Next, TRY_TIMEOUT};
+use crate::search::{DIAL_TIMEOUT, LeaderSearch, Next, Patience, TRY_TIMEOUT, reaches_quorum};
 use crate::sync::SharedRoutes;
 
 /// Whether a call may be made again when its fate is unknown.
@@ -26,6 +26,9 @@ pub enum Repeat {
 /// How a node answers calls that its own router finds to be for itself.
 pub type LocalCalls =
     dyn Fn(Method, Bytes) -> BoxFuture<'static, Result<Bytes, ApiError>> + Send + Sync;
+
+/// Between looks whether a quorum is within reach.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Routes calls by what this node knows of the cells; clones share that.
 #[derive(Clone)]
@@ -43,6 +46,8 @@ enum Tried {
     Elsewhere(Option<NodeId>),
     /// It leads, and takes no writes: another will lead soon.
     NoRoom(ApiError),
+    /// It may have been carried out, and nobody there knows.
+    Unavailable(ApiError),
     /// It was not reached, or its answer did not come.
     Unknown(String),
 }
@@ -73,7 +78,7 @@ impl Router {
         &self.backbone
     }
 
-    /// Calls the leader of `cell`, and looks for it until `budget` is used up.
+    /// Calls the leader of `cell`, and looks for it as long as there is patience.
     ///
     /// # Errors
     /// What the leader says, or [`ErrorCode::Unavailable`].
@@ -83,10 +88,9 @@ impl Router {
         method: Method,
         body: Bytes,
         repeat: Repeat,
-        budget: Duration,
+        patience: Patience,
     ) -> Result<Bytes, ApiError> {
-        let deadline = Instant::now() + budget;
-        let mut search = LeaderSearch::new(cell, &self.routes.get(), deadline);
+        let mut search = LeaderSearch::new(cell, &self.routes.get(), patience, Instant::now());
         let mut last = unavailable(format!("cell {cell} is not known"));
         loop {
             let next = search.next(
@@ -103,17 +107,17 @@ impl Router {
                 Next::GiveUp => return Err(last),
             };
             let trying = self.call_once(node, method, body.clone(), timeout);
-            let tried_this = match repeat {
-                Repeat::Unsafe => trying.await,
+            let tried_this = tokio::select! {
+                tried = trying => tried,
                 // A new leader is heard of while the old one does not answer:
                 // whoever was waited for, it is not worth waiting any longer.
-                Repeat::Safe => tokio::select! {
-                    tried = trying => tried,
-                    () = self.led_by_another(&search, node) => {
-                        tracing::debug!(%cell, %node, "given up for a new leader");
-                        continue;
-                    }
-                },
+                () = self.led_by_another(&search, node), if repeat == Repeat::Safe => {
+                    tracing::debug!(%cell, %node, "given up for a new leader");
+                    continue;
+                }
+                () = self.cut_off(&search) => {
+                    return Err(unavailable(format!("no quorum of cell {cell} is within reach")));
+                }
             };
             match tried_this {
                 Tried::Answered(answer) => return Ok(answer),
@@ -126,6 +130,15 @@ impl Router {
                     search.follow(about_to);
                 }
                 Tried::NoRoom(error) => last = error,
+                Tried::Unavailable(error)
+                    if repeat == Repeat::Safe && self.reaches_quorum(cell) =>
+                {
+                    // It has lost the others, which this node has not: they
+                    // may be electing another.
+                    search.lost_quorum(node);
+                    last = error;
+                }
+                Tried::Unavailable(error) => return Err(error),
                 Tried::Unknown(reason) if repeat == Repeat::Unsafe => {
                     return Err(unavailable(reason));
                 }
@@ -136,7 +149,7 @@ impl Router {
         }
     }
 
-    /// Calls the nearest replica of `cell` that answers; the leader at last.
+    /// Calls the replicas of `cell`, the nearest first, until one answers.
     ///
     /// # Errors
     /// What the replica says, or [`ErrorCode::Unavailable`].
@@ -145,19 +158,29 @@ impl Router {
         cell: CellId,
         method: Method,
         body: Bytes,
-        budget: Duration,
+        patience: Patience,
     ) -> Result<Bytes, ApiError> {
-        let deadline = Instant::now() + budget;
+        let begun = Instant::now();
         let mut last = unavailable("no replica is known".into());
         for node in self.by_distance(cell) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = left.min(TRY_TIMEOUT);
+            let patience = patience.after(begun.elapsed());
+            let left = match self.reaches_quorum(cell) {
+                true => patience.reaching_quorum,
+                false => patience.cut_off,
+            };
+            let longest = match self.is_connected(node) {
+                true => TRY_TIMEOUT,
+                false => DIAL_TIMEOUT,
+            };
+            let timeout = left.min(longest);
+            if timeout.is_zero() {
+                break;
+            }
             match self.call_once(node, method, body.clone(), timeout).await {
                 Tried::Answered(answer) => return Ok(answer),
-                Tried::Refused(error) if error.code == ErrorCode::Unavailable => last = error,
                 Tried::Refused(error) => return Err(error),
                 Tried::Elsewhere(_) => {}
-                Tried::NoRoom(error) => last = error,
+                Tried::NoRoom(error) | Tried::Unavailable(error) => last = error,
                 Tried::Unknown(reason) => last = unavailable(reason),
             }
         }
@@ -171,6 +194,21 @@ impl Router {
         if changed.await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// Ends when the search has waited long enough for a quorum that is out of
+    /// this node's reach.
+    async fn cut_off(&self, search: &LeaderSearch) {
+        tokio::time::sleep_until(search.deadline_cut_off().into()).await;
+        let is_over =
+            || search.is_over(&self.routes.get(), |n| self.is_connected(n), Instant::now());
+        while !is_over() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn reaches_quorum(&self, cell: CellId) -> bool {
+        reaches_quorum(&self.routes.get(), cell, |node| self.is_connected(node))
     }
 
     fn is_connected(&self, node: NodeId) -> bool {
@@ -204,6 +242,9 @@ impl Router {
         };
         let answer = match answer {
             Ok(answer) => answer,
+            Err(CallError::Refused(error)) if error.code == ErrorCode::Unavailable => {
+                return Tried::Unavailable(error);
+            }
             Err(CallError::Refused(error)) => return Tried::Refused(error),
             Err(error) => return Tried::Unknown(error.to_string()),
         };
@@ -223,6 +264,7 @@ impl Router {
                         Tried::Elsewhere(successor.map(NodeId))
                     }
                     ErrorCode::StorageFull => Tried::NoRoom(error),
+                    ErrorCode::Unavailable => Tried::Unavailable(error),
                     _ => Tried::Refused(error),
                 }
             }

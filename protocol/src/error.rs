@@ -164,8 +164,8 @@ impl ApiError {
     /// This error as the answer to a request.
     pub fn into_response(self) -> client::Response {
         client::Response {
-            position: 0,
             result: Some(client::response::Result::Error(self.to_wire())),
+            ..client::Response::default()
         }
     }
 }

@@ -9,6 +9,7 @@ mod plant;
 mod play;
 mod readback;
 mod report;
+mod report_html;
 mod scenario;
 mod stage;
 mod suite;

@@ -109,16 +109,9 @@ impl ChaosReport {
             && self.expectations.iter().all(|e| e.met)
     }
 
-    /// For people.
-    pub fn render(&self, history: &History, acts: &[(At, String)]) -> String {
-        let mut text = format!(
-            "chaos {}, seed {}, {} clients\n\n{}\n",
-            self.scenario,
-            self.seed,
-            self.clients,
-            timeline(history, acts)
-        );
-        for (name, value) in [
+    /// What the ledger counts, by name.
+    pub fn counts(&self) -> [(&'static str, u64); 9] {
+        [
             ("sent", self.sent),
             ("acknowledged", self.acknowledged),
             ("deliveries", self.deliveries),
@@ -128,7 +121,19 @@ impl ChaosReport {
             ("refused", self.refused),
             ("errors", self.errors),
             ("disconnects", self.disconnects),
-        ] {
+        ]
+    }
+
+    /// For people.
+    pub fn render(&self, history: &History, acts: &[(At, String)]) -> String {
+        let mut text = format!(
+            "chaos {}, seed {}, {} clients\n\n{}\n",
+            self.scenario,
+            self.seed,
+            self.clients,
+            timeline(history, acts)
+        );
+        for (name, value) in self.counts() {
             text += &format!("{name:>16}  {value}\n");
         }
         if let (Some(detect), Some(elect)) = (self.detect_ms, self.elect_ms) {

@@ -1,7 +1,7 @@
 //! `causeway chaos SCENARIO`: a world, a workload, a fault, and an account.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::plant::Plant;
 use super::play::{self, Played};
 use super::report::{self, ChaosReport};
+use super::report_html::Run;
 use super::scenario::{self, Plan, Scenario};
 use super::stage::{self, Part};
 use super::witness::{self, Expectation, Witness};
@@ -92,6 +93,9 @@ pub struct RunArgs {
     /// Print one JSON object instead of the page for people
     #[arg(long)]
     json: bool,
+    /// Write the run as a page, too; if the name ends in .svg, its timeline alone
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
     /// Plant a bug first: the run must fail, or the suite is blind to it
     #[arg(long, value_name = "BUG")]
     plant: Option<Plant>,
@@ -131,6 +135,15 @@ pub async fn run(suite: Suite) -> anyhow::Result<ExitCode> {
     let (scenario, args) = suite.split();
     ensure!(args.clients >= 1, "--clients is 1 or more");
     ensure!(args.rate > 0.0, "--rate is more than 0");
+    if let Some(file) = &args.report {
+        let folder = file.parent().filter(|folder| *folder != Path::new(""));
+        let is_there = folder.is_none_or(Path::is_dir);
+        ensure!(
+            is_there,
+            "--report: the folder of {} is not there",
+            file.display()
+        );
+    }
     let progress = progress_bar(args.json)?;
     let own = match &args.world {
         Some(_) => None,
@@ -236,6 +249,17 @@ async fn run_in(
         true => say(&serde_json::to_string(&report)?),
         false => say(&report.render(&played.history, &played.acts)),
     }
+    if let Some(file) = &args.report {
+        let run = Run {
+            report: &report,
+            history: &played.history,
+            acts: &played.acts,
+            struck: &|client| cast.is_struck(&plan, client),
+        };
+        // What was found has been printed by now.
+        let saved = run.save(file);
+        saved.with_context(|| format!("the report was not written to {}", file.display()))?;
+    }
     Ok(match report.is_clean() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -254,10 +278,7 @@ fn account(
     let history = &played.history;
     let strike = plan.strike.unwrap_or(plan.length);
     let verdict = checker::check(history);
-    let struck = |client: usize| {
-        plan.region.as_ref() == Some(&cast.homes[client])
-            || plan.pop.as_ref() == Some(&cast.places[client])
-    };
+    let struck = |client: usize| cast.is_struck(plan, client);
     let in_region = |channel: &ChannelId| cast.home_of.get(channel) == plan.region.as_ref();
     let struck_channels: HashSet<ChannelId> =
         cast.home_of.keys().copied().filter(in_region).collect();
@@ -309,6 +330,12 @@ impl Cast {
             home_of: report::homes(parts.iter().map(|part| (part.home.clone(), all(part)))),
             readers: readers.collect(),
         }
+    }
+
+    /// Whether the fault is at a client's home or PoP.
+    fn is_struck(&self, plan: &Plan, client: usize) -> bool {
+        plan.region.as_ref() == Some(&self.homes[client])
+            || plan.pop.as_ref() == Some(&self.places[client])
     }
 
     /// Who watches the node at fault, if one is.

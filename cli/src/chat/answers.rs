@@ -11,9 +11,15 @@ use super::popup::Popup;
 impl App {
     pub(super) fn on_answer(&mut self, answer: Answer) {
         use response::Result as Body;
-        let Answer { ask, result, took } = answer;
+        let Answer {
+            ask,
+            result,
+            age,
+            took,
+        } = answer;
         match (ask, result) {
             (Ask::History { number, read }, Ok(Body::Messages(page))) => {
+                self.tell_age(age);
                 self.on_page(ChannelId(read.channel), number, page);
             }
             (Ask::Users { .. }, Ok(Body::Users(page))) => self.people.page(page),

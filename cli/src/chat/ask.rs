@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use causeway_client::Outgoing;
+use causeway_client::{Age, Outgoing};
 use causeway_protocol::client::{self, request, response};
 use causeway_protocol::limits::PAGE_ROWS_MAX;
 use causeway_protocol::{ApiError, ChannelId, Seq, UserId};
@@ -36,6 +36,8 @@ pub struct Answer {
     pub ask: Ask,
     /// What came back.
     pub result: Result<response::Result, ApiError>,
+    /// How old it may be.
+    pub age: Age,
     /// How long that took.
     pub took: Duration,
 }

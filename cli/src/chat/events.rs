@@ -1,13 +1,13 @@
 //! What the client library tells: connections, entries, the fate of messages.
 
-use causeway_client::Event;
+use causeway_client::{Age, Event};
 use causeway_protocol::client::{self, entry::Kind};
 use causeway_protocol::{ApiError, ChannelId, Seq, Topic, UserId};
 
 use super::app::App;
 use super::outbox::Pending;
 use super::scroll::Scroll;
-use super::status::Link;
+use super::status::{Link, stale};
 
 /// The channel that a newcomer looks at first, where there is one.
 const FIRST_CHANNEL: &str = "general";
@@ -19,8 +19,10 @@ impl App {
                 pop,
                 round_trip,
                 boot,
+                age,
                 ..
             } => {
+                self.tell_age(age);
                 self.link = Link::Up { pop, round_trip };
                 self.on_boot(&boot);
             }
@@ -35,6 +37,13 @@ impl App {
                 Err(error) => self.on_refused(&client_msg_id, sentence(&error)),
             },
             Event::Stopped(error) => self.on_stopped(sentence(&error)),
+        }
+    }
+
+    /// What is shown may lack the latest: the region that told it is cut off.
+    pub(super) fn tell_age(&mut self, age: Age) {
+        if let Some(text) = stale(age) {
+            self.complain(text);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
-use causeway_client::{Client, Event, Outgoing};
+use causeway_client::{Age, Client, Event, Outgoing};
 use causeway_protocol::{ApiError, ErrorCode, Timestamp};
 use crossterm::event::EventStream;
 use futures::StreamExt;
@@ -163,7 +163,12 @@ impl Shell {
                 let text = "too many requests are under way";
                 let result = Err(ApiError::new(ErrorCode::Ratelimited, text));
                 let took = Duration::ZERO;
-                let answer = Box::new(Answer { ask, result, took });
+                let answer = Box::new(Answer {
+                    ask,
+                    result,
+                    age: Age::Known(Duration::ZERO),
+                    took,
+                });
                 let input = Input::Answer(answer);
                 self.tasks.spawn(hand_in(self.answer.clone(), input));
             }
@@ -183,9 +188,18 @@ impl Shell {
 
 async fn make_request(client: Client, ask: Ask, answer: mpsc::Sender<Input>) {
     let start = Instant::now();
-    let result = client.request(ask.body()).await;
+    let answered = client.ask(ask.body()).await;
     let took = start.elapsed();
-    let done = Box::new(Answer { ask, result, took });
+    let (result, age) = match answered {
+        Ok(answered) => (Ok(answered.result), answered.age),
+        Err(error) => (Err(error), Age::Known(Duration::ZERO)),
+    };
+    let done = Box::new(Answer {
+        ask,
+        result,
+        age,
+        took,
+    });
     hand_in(answer, Input::Answer(done)).await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use causeway_client::Age;
 use causeway_protocol::{Name, Timestamp};
 
 /// Whether there is a connection.
@@ -31,6 +32,21 @@ pub enum Link {
         /// Why.
         reason: String,
     },
+}
+
+/// A replica that is in touch with its leader is younger.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// A sentence on an answer that is not fresh.
+pub fn stale(age: Age) -> Option<String> {
+    match age {
+        Age::Known(age) if age < FRESH => None,
+        Age::Known(age) => {
+            let seconds = age.as_secs();
+            Some(format!("cut off from the others: as of {seconds} s ago"))
+        }
+        Age::Unknown => Some("cut off from the others: nobody knows how old this is".into()),
+    }
 }
 
 impl Link {
@@ -73,5 +89,21 @@ impl Link {
                 format!("✗ stopped: {reason}")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_fresh_is_told() {
+        assert_eq!(stale(Age::Known(Duration::from_millis(400))), None);
+        let told = stale(Age::Known(Duration::from_millis(12_300)));
+        assert_eq!(
+            told.as_deref(),
+            Some("cut off from the others: as of 12 s ago")
+        );
+        assert!(stale(Age::Unknown).is_some());
     }
 }

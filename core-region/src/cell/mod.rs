@@ -119,6 +119,7 @@ impl Cell {
         };
         Ok(client::Response {
             position: position.0,
+            age_ms: 0,
             result: Some(result),
         })
     }
@@ -131,6 +132,7 @@ impl Cell {
     ) -> Result<client::Response, ApiError> {
         // A replica that has applied nothing knows nothing, and says so.
         let position = reach(self.consensus.applied(), least.max(Position(1))).await?;
+        let age_ms = self.consensus.age_ms();
         let answer = self
             .state
             .read(|view| query::answer(view, user, body.clone()));
@@ -144,6 +146,7 @@ impl Cell {
         };
         Ok(client::Response {
             position: position.0,
+            age_ms,
             result: Some(result),
         })
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use causeway_gossip::{Gossip, Repeat, Ring, Router};
+use causeway_gossip::{Gossip, Patience, Repeat, Ring, Router};
 use causeway_protocol::backbone::{Head, Heads, Publish as PublishFrame, Subscribe, TopicRef};
 use causeway_protocol::client::{self, server_frame};
 use causeway_protocol::{
@@ -31,7 +31,7 @@ use crate::cells::Cells;
 use crate::consensus::TopicEntry;
 
 /// A leader says by then where its topics end; otherwise the edge asks again.
-const HEADS_BUDGET: Duration = Duration::from_secs(1);
+const HEADS_PATIENCE: Patience = Patience::whatever_happens(Duration::from_secs(1));
 /// Topics in one request.
 const TOPICS_MAX: usize = 10_000;
 
@@ -182,7 +182,7 @@ impl ChannelServer {
         };
         let body = ask.encode_to_vec().into();
         let router = &self.0.router;
-        let answer = router.call_leader(cell, Method::Heads, body, Repeat::Safe, HEADS_BUDGET);
+        let answer = router.call_leader(cell, Method::Heads, body, Repeat::Safe, HEADS_PATIENCE);
         Some(Heads::decode(answer.await.ok()?).ok()?.heads)
     }
 

@@ -20,9 +20,10 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::freshness::{Lease, SharedFreshness, age_ms};
 use super::handover::Handover;
 use super::log_store::LogStore;
-use super::network::Network;
+use super::network::{Network, Own};
 use super::server::{Groups, Receiver};
 use super::state_adapter::StateAdapter;
 use super::types::{Command, Membership, TypeConfig};
@@ -108,6 +109,8 @@ pub struct RaftGroup {
     timings: RaftTimings,
     leadership: watch::Receiver<Leadership>,
     handover: Handover,
+    lease: Lease,
+    freshness: SharedFreshness,
     applied: watch::Receiver<Position>,
     proposals: Semaphore,
     campaigns_freely: AtomicBool,
@@ -131,12 +134,18 @@ impl RaftGroup {
             Arc::clone(&leading),
             applied_sender,
         )?;
-        let network = Network::new(parts.backbone, cell, log.clone());
+        let lease = Lease::new(parts.timings.election_max);
+        let own = Own {
+            log: log.clone(),
+            lease: lease.clone(),
+        };
+        let network = Network::new(parts.backbone, cell, own);
         let receiver_log = log.clone();
         let raft = Raft::new(parts.node.0, config, network, log, machine)
             .await
             .map_err(|e| GroupError::Raft(e.to_string()))?;
-        let handover = Handover::default();
+        lease.observe(raft.metrics());
+        let (handover, freshness) = (Handover::default(), SharedFreshness::default());
         parts.groups.insert(
             cell,
             Receiver {
@@ -144,6 +153,8 @@ impl RaftGroup {
                 raft: raft.clone(),
                 state: parts.state,
                 log: receiver_log,
+                applied: applied.clone(),
+                freshness: Arc::clone(&freshness),
                 staging: Arc::default(),
             },
         );
@@ -159,6 +170,8 @@ impl RaftGroup {
             timings: parts.timings,
             leadership,
             handover,
+            lease,
+            freshness,
             applied,
             proposals: Semaphore::new(PROPOSALS_MAX),
             campaigns_freely: AtomicBool::new(true),
@@ -189,8 +202,24 @@ impl RaftGroup {
                 }
             }
         };
-        let written = tokio::time::timeout(self.timings.propose_timeout, writing).await;
-        written.map_err(|_| ProposeError::Unavailable)?
+        tokio::select! {
+            written = tokio::time::timeout(self.timings.propose_timeout, writing) => {
+                written.map_err(|_| ProposeError::Unavailable)?
+            }
+            () = self.lost_quorum() => Err(ProposeError::Unavailable),
+        }
+    }
+
+    /// Ends when this replica has led without a quorum for longer than its lease:
+    /// what waits for one may be carried out later, or never.
+    async fn lost_quorum(&self) {
+        loop {
+            tokio::time::sleep(self.timings.election_max).await;
+            let now = Instant::now();
+            if self.lease.known_at(now).is_some_and(|at| at < now) {
+                return;
+            }
+        }
     }
 
     async fn read_index(&self) -> Result<Position, ProposeError> {
@@ -309,6 +338,19 @@ impl Consensus for RaftGroup {
 
     fn applied(&self) -> watch::Receiver<Position> {
         self.applied.clone()
+    }
+
+    fn age_ms(&self) -> u32 {
+        let now = Instant::now();
+        let mut freshness = self.freshness.lock();
+        // Before it is ready, a new leader may have yet to apply what others
+        // have acknowledged.
+        if self.leadership.borrow().ready
+            && let Some(at) = self.lease.known_at(now)
+        {
+            freshness.was_current(at);
+        }
+        age_ms(freshness.age(*self.applied.borrow(), now))
     }
 
     fn status(&self) -> GroupStatus {

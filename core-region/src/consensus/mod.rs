@@ -2,6 +2,7 @@
 //! to the same state. [`Consensus`] is all that the rest of the node sees of it;
 //! openraft is known to this folder alone.
 
+mod freshness;
 mod group;
 mod handover;
 mod log_store;
@@ -177,6 +178,11 @@ pub trait Consensus: Send + Sync {
 
     /// How far the state is; changes are seen at once.
     fn applied(&self) -> watch::Receiver<Position>;
+
+    /// How long ago this replica last knew that it lacked nothing, in
+    /// milliseconds: 0 on a leader under its lease, the largest number when it
+    /// has not heard of a leader yet.
+    fn age_ms(&self) -> u32;
 
     /// The replica at a glance.
     fn status(&self) -> GroupStatus;

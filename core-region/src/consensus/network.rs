@@ -22,6 +22,7 @@ use prost::Message;
 use quinn::SendStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::freshness::Lease;
 use super::log_store::LogStore;
 use super::snapshot::SnapshotData;
 use super::types::{TypeConfig, Vote};
@@ -39,16 +40,23 @@ const VOTE_TIMEOUT: Duration = Duration::from_millis(1_500);
 pub struct Network {
     backbone: Backbone,
     cell: CellId,
-    log: LogStore,
+    own: Own,
+}
+
+/// What requests tell of this replica.
+#[derive(Clone)]
+pub(super) struct Own {
+    pub log: LogStore,
+    pub lease: Lease,
 }
 
 impl Network {
-    /// For the replicas of `cell`, whose log here is `log`.
-    pub fn new(backbone: Backbone, cell: CellId, log: LogStore) -> Self {
+    /// For the replicas of `cell`.
+    pub(super) fn new(backbone: Backbone, cell: CellId, own: Own) -> Self {
         Self {
             backbone,
             cell,
-            log,
+            own,
         }
     }
 }
@@ -61,7 +69,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             backbone: self.backbone.clone(),
             cell: self.cell,
             node: NodeId(target),
-            log: self.log.clone(),
+            own: self.own.clone(),
         }
     }
 }
@@ -71,7 +79,7 @@ pub struct Replica {
     backbone: Backbone,
     cell: CellId,
     node: NodeId,
-    log: LogStore,
+    own: Own,
 }
 
 impl Replica {
@@ -160,7 +168,9 @@ impl RaftNetworkV2<TypeConfig> for Replica {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
         let (mut send, mut recv) = self.open_append().await?;
-        let sent = send.write_chunk(frame::encode(&append_request(&rpc))).await;
+        let sent = send
+            .write_chunk(frame::encode(&append_request(&rpc, &self.own.lease)))
+            .await;
         sent.map_err(|e| network(&e))?;
         let answer = next_answer(&mut recv).await;
         let cut = || network(&io::Error::from(io::ErrorKind::UnexpectedEof));
@@ -180,7 +190,7 @@ impl RaftNetworkV2<TypeConfig> for Replica {
     {
         Box::pin(async move {
             let (send, recv) = self.open_append().await?;
-            let sending = send_requests(send, input, self.log.clone());
+            let sending = send_requests(send, input, self.own.clone());
             let sending = AbortOnDropHandle::new(tokio::spawn(sending));
             let answers = futures::stream::unfold(Some((recv, sending)), |state| async move {
                 let (mut recv, sending) = state?;
@@ -251,13 +261,13 @@ impl RaftNetworkV2<TypeConfig> for Replica {
 async fn send_requests(
     mut send: SendStream,
     mut requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
-    log: LogStore,
+    own: Own,
 ) {
     let mut is_first = true;
     while let Some(rpc) = requests.next().await {
-        let mut request = append_request(&rpc);
+        let mut request = append_request(&rpc, &own.lease);
         if std::mem::take(&mut is_first) {
-            request.ahead = ahead(&rpc, &log);
+            request.ahead = ahead(&rpc, &own.log);
         }
         if send.write_chunk(frame::encode(&request)).await.is_err() {
             return;
@@ -267,13 +277,17 @@ async fn send_requests(
     let _ = send.finish();
 }
 
-fn append_request(rpc: &AppendEntriesRequest<TypeConfig>) -> raft_wire::AppendRequest {
+fn append_request(
+    rpc: &AppendEntriesRequest<TypeConfig>,
+    lease: &Lease,
+) -> raft_wire::AppendRequest {
     raft_wire::AppendRequest {
         vote: Some(wire::vote(&rpc.vote)),
         prev: rpc.prev_log_id.as_ref().map(wire::log_id),
         entries: rpc.entries.iter().map(wire::entry).collect(),
         leader_commit: rpc.leader_commit.as_ref().map(wire::log_id),
         ahead: None,
+        quorum_silent_ms: lease.quorum_silent_ms(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Raft's messages from other replicas, handed to the group they are for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_protocol::{ApiError, CellId, ErrorCode, Method, frame};
+use causeway_protocol::{ApiError, CellId, ErrorCode, Method, Position, frame};
 use causeway_transport::backbone::Services;
 use causeway_transport::stream::FrameReader;
 use causeway_transport::tls::Role;
@@ -14,10 +14,12 @@ use openraft::Raft;
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest, VoteRequest,
 };
+use parking_lot::Mutex;
 use prost::Message;
 use quinn::SendStream;
 use tokio::sync::watch;
 
+use super::freshness::{Claim, SharedFreshness};
 use super::handover::Handover;
 use super::log_store::LogStore;
 use super::snapshot::Staging;
@@ -30,6 +32,10 @@ use crate::state::CellState;
 type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, super::snapshot::SnapshotData>;
 type Requests = futures::stream::BoxStream<'static, AppendEntriesRequest<TypeConfig>>;
 
+/// What the leader claimed with requests that are not answered yet; openraft
+/// bounds how many of a stream that may be.
+type Claims = Arc<Mutex<VecDeque<Option<Claim>>>>;
+
 /// A group that takes messages.
 #[derive(Clone)]
 pub(super) struct Receiver {
@@ -38,6 +44,10 @@ pub(super) struct Receiver {
     pub log: LogStore,
     /// Told when this replica is named the next leader.
     pub handover: Handover,
+    /// How far the state is.
+    pub applied: watch::Receiver<Position>,
+    /// Told what leaders claim.
+    pub freshness: SharedFreshness,
     /// One snapshot is received at a time.
     pub staging: Arc<tokio::sync::Mutex<()>>,
 }
@@ -153,9 +163,17 @@ impl Groups {
         let Ok(receiver) = self.get(header.cell).await else {
             return;
         };
-        let answers = receiver.raft.stream_append(requests(recv, receiver.log));
+        // Answers come in the order of the requests.
+        let claims = Claims::default();
+        let requests = requests(recv, receiver.log, Arc::clone(&claims));
+        let answers = receiver.raft.stream_append(requests);
         let mut answers = std::pin::pin!(answers);
         while let Some(Ok(answer)) = answers.next().await {
+            let claim = claims.lock().pop_front().flatten();
+            if let (Ok(_), Some(claim)) = (&answer, claim) {
+                let applied = *receiver.applied.borrow();
+                receiver.freshness.lock().heard(claim, applied);
+            }
             if send
                 .write_chunk(frame::encode(&response(&answer)))
                 .await
@@ -208,10 +226,16 @@ impl Groups {
 }
 
 /// The append requests of a stream, until it ends or makes no sense.
-fn requests(recv: FrameReader, log: LogStore) -> Requests {
-    let requests = futures::stream::unfold((recv, log), |(mut recv, log)| async move {
+fn requests(recv: FrameReader, log: LogStore, claims: Claims) -> Requests {
+    let state = (recv, log, claims);
+    let requests = futures::stream::unfold(state, |(mut recv, log, claims)| async move {
         let request = recv.message::<raft_wire::AppendRequest>().await.ok()??;
-        Some((read_request(request, &log).ok()?, (recv, log)))
+        let silent_ms = request.quorum_silent_ms;
+        let request = read_request(request, &log).ok()?;
+        let commit = request.leader_commit.map_or(0, |id| id.index);
+        let claim = Claim::read(Instant::now(), silent_ms, Position(commit));
+        claims.lock().push_back(claim);
+        Some((request, (recv, log, claims)))
     });
     requests.boxed()
 }

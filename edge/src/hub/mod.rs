@@ -502,6 +502,7 @@ pub async fn read_log(
     let Ok(client::Response {
         position,
         result: Some(response::Result::Log(page)),
+        ..
     }) = upstream.ask(user, request).await
     else {
         return Vec::new();

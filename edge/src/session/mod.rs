@@ -100,6 +100,7 @@ impl Sessions {
         };
         let response = client::Response {
             position: booted.position,
+            age_ms: booted.age_ms,
             result: Some(response::Result::Welcome(welcome)),
         };
         Ok((session, response))
@@ -141,8 +142,8 @@ impl Sessions {
     pub async fn answer(&self, user: UserId, request: client::Request) -> client::Response {
         let answered = match request.body {
             Some(request::Body::Ping(_)) => Ok(client::Response {
-                position: 0,
                 result: Some(response::Result::Pong(client::Pong {})),
+                ..client::Response::default()
             }),
             Some(request::Body::Hello(_)) => Err(ApiError::new(
                 ErrorCode::InvalidArguments,

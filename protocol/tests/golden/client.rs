@@ -44,6 +44,7 @@ fn request(name: &'static str, pinned: &'static str, body: Body) -> Example {
 fn response(name: &'static str, pinned: &'static str, result: Answer) -> Example {
     let response = Response {
         position: 1_201,
+        age_ms: 0,
         result: Some(result),
     };
     Example::new(name, pinned, response)
@@ -292,6 +293,7 @@ pub fn responses() -> Vec<Example> {
             "1224 0a0b756e617661696c61626c65 12136e6f626f6479206c656164732063656c6c2031 1801",
             Response {
                 position: 0,
+                age_ms: 0,
                 result: Some(Answer::Error(Error {
                     code: "unavailable".into(),
                     message: "nobody leads cell 1".into(),
@@ -318,6 +320,7 @@ pub fn responses() -> Vec<Example> {
                 38e480f9c0c1c48203 4002 4801 5029 5801 2003 2809",
             Response {
                 position: 1_200,
+                age_ms: 0,
                 result: Some(Answer::Welcome(Welcome {
                     session_id: 7,
                     edge: "fra-edge-1".into(),
@@ -427,12 +430,26 @@ pub fn responses() -> Vec<Example> {
                 2809",
             Answer::Boot(boot()),
         ),
+        Example::new(
+            "aged",
+            "08b109 6232 0a30 088580808010 102b 18e487a0cfc1c48203 208180808010 2a0568656c6c6f \
+                3a106f1ed002ab5c4e119b3a7d42c68055f9 f001e05d",
+            Response {
+                position: 1_201,
+                age_ms: 12_000,
+                result: Some(Answer::Messages(MessagePage {
+                    messages: vec![hello()],
+                    next_cursor: String::new(),
+                })),
+            },
+        ),
         response("done", "08b109 a20100", Answer::Done(Done {})),
         Example::new(
             "pong",
             "aa0100",
             Response {
                 position: 0,
+                age_ms: 0,
                 result: Some(Answer::Pong(Pong {})),
             },
         ),

@@ -7,66 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_client::endpoint;
 use causeway_protocol::client::{self, request, response};
-use causeway_protocol::frame;
-use causeway_protocol::limits::{CLIENT_FRAME_BYTES_MAX, SERVER_FRAME_BYTES_MAX};
-use causeway_transport::endpoint::{Liveness, Streams, client_transport};
-use causeway_transport::stream::FrameReader;
+use causeway_protocol::limits::CLIENT_FRAME_BYTES_MAX;
 use causeway_transport::tls;
-use quinn::Connection;
 
+use crate::raw::{ask, code, connect, hello, let_in, send_raw};
 use crate::web_api::{call, exchange};
 use crate::world::{Running, Site, causeway};
-
-async fn connect(world: &Running) -> Connection {
-    let node = world.node("nyc-1");
-    let roots = world.world.roots().expect("roots");
-    let tls = tls::client_plane_client(&roots).expect("TLS");
-    let mut config = quinn::ClientConfig::new(Arc::new(tls));
-    let transport = client_transport(Liveness::CLIENT_PLANE, Streams::CLIENT);
-    config.transport_config(Arc::new(transport));
-    let local = ([127, 0, 0, 1], 0).into();
-    let endpoint = endpoint(local, None).expect("an endpoint");
-    let address = node.client.expect("an edge node");
-    let connecting = endpoint.connect_with(config, address, &address.ip().to_string());
-    connecting.expect("valid").await.expect("the edge accepts")
-}
-
-/// Sends bytes on a stream of their own, and reads the answer.
-async fn send_raw(connection: &Connection, bytes: &[u8]) -> client::Response {
-    let (mut send, recv) = connection.open_bi().await.expect("a stream");
-    // The edge may stop reading before everything is written.
-    let _ = send.write_all(bytes).await;
-    let _ = send.finish();
-    let mut reader = FrameReader::new(recv, SERVER_FRAME_BYTES_MAX);
-    reader
-        .message()
-        .await
-        .expect("readable")
-        .expect("an answer")
-}
-
-async fn ask(connection: &Connection, body: request::Body) -> client::Response {
-    let request = client::Request {
-        min_position: 0,
-        body: Some(body),
-    };
-    send_raw(connection, &frame::encode(&request)).await
-}
-
-async fn hello(connection: &Connection, token: &str) -> client::Response {
-    let hello = client::Hello {
-        token: token.into(),
-        ..client::Hello::default()
-    };
-    ask(connection, request::Body::Hello(hello)).await
-}
-
-fn code(response: &client::Response) -> &str {
-    match &response.result {
-        Some(response::Result::Error(error)) => &error.code,
-        _ => "no error",
-    }
-}
 
 fn message(channel: u64, text: &str) -> request::Body {
     request::Body::SendMessage(client::SendMessage {
@@ -75,16 +21,6 @@ fn message(channel: u64, text: &str) -> request::Body {
         text: text.into(),
         thread_ts: 0,
     })
-}
-
-/// The demonstration user `ada` of a workspace, let in.
-async fn let_in(world: &Running, workspace: &str) -> (Connection, client::BootData) {
-    let connection = connect(world).await;
-    let token = &world.workspace(workspace).users[0].token;
-    match hello(&connection, token).await.result {
-        Some(response::Result::Welcome(welcome)) => (connection, welcome.boot.expect("boot data")),
-        other => panic!("not welcome: {other:?}"),
-    }
 }
 
 /// How often a code was refused, as the edge node counts.
@@ -113,7 +49,7 @@ async fn whatever_comes_in_is_refused_with_its_code_and_the_node_lives_on() {
     for pid in pids {
         assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
     }
-    let (connection, boot) = let_in(&world, "harbor").await;
+    let (connection, boot) = let_in(&world, "nyc-1", "harbor").await;
     let sent = ask(&connection, message(boot.channels[0].id, "still here")).await;
     assert!(matches!(sent.result, Some(response::Result::Sent(_))));
 }
@@ -136,13 +72,13 @@ async fn garbage_datagrams(world: &Running) {
 }
 
 async fn strangers(world: &Running) {
-    let early = connect(world).await;
+    let early = connect(world, "nyc-1").await;
     let answer = ask(&early, message(1, "no hello")).await;
     assert_eq!(code(&answer), "not_authed");
 
     let before = refused(world, "invalid_auth").await;
     for token in ["", "x", "a.b.c", &"y".repeat(10_000)] {
-        let connection = connect(world).await;
+        let connection = connect(world, "nyc-1").await;
         assert_eq!(code(&hello(&connection, token).await), "invalid_auth");
     }
     assert_eq!(refused(world, "invalid_auth").await, before + 4);
@@ -163,7 +99,7 @@ async fn strangers(world: &Running) {
 }
 
 async fn broken_requests(world: &Running) {
-    let (connection, _) = let_in(world, "harbor").await;
+    let (connection, _) = let_in(world, "nyc-1", "harbor").await;
     let too_large = u32::try_from(CLIENT_FRAME_BYTES_MAX + 1).expect("small");
     assert_eq!(
         code(&send_raw(&connection, &too_large.to_be_bytes()).await),
@@ -191,8 +127,8 @@ async fn broken_requests(world: &Running) {
 }
 
 async fn forbidden_requests(world: &Running) {
-    let (connection, boot) = let_in(world, "harbor").await;
-    let (_, foreign) = let_in(world, "sakura").await;
+    let (connection, boot) = let_in(world, "nyc-1", "harbor").await;
+    let (_, foreign) = let_in(world, "nyc-1", "sakura").await;
     let own = boot.channels[0].id;
     let theirs = foreign.channels[0].id;
     assert_eq!(
@@ -221,7 +157,7 @@ async fn forbidden_requests(world: &Running) {
 
 /// All at once: most wait for their turn, and all are answered.
 async fn ten_thousand_streams(world: &Running) {
-    let (connection, _) = let_in(world, "harbor").await;
+    let (connection, _) = let_in(world, "nyc-1", "harbor").await;
     let mut answers = tokio::task::JoinSet::new();
     for _ in 0..10_000 {
         let connection = connection.clone();
@@ -239,7 +175,7 @@ async fn ten_thousand_streams(world: &Running) {
     assert_eq!(pongs.expect("in time"), 10_000);
 
     // Streams that are opened and left alone hold nobody else up.
-    let (idle, _) = let_in(world, "harbor").await;
+    let (idle, _) = let_in(world, "nyc-1", "harbor").await;
     let mut open = Vec::new();
     for _ in 0..100 {
         let (mut send, recv) = idle.open_bi().await.expect("a stream");

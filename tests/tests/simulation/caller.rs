@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use causeway_gossip::Routes;
-use causeway_gossip::search::{LeaderSearch, Next, TRY_TIMEOUT};
+use causeway_gossip::search::{LeaderSearch, Next, TRY_TIMEOUT, reaches_quorum};
+use causeway_gossip::{Patience, Routes};
 use causeway_protocol::backbone::LeaderHint;
 use causeway_protocol::{CellId, ErrorCode, NodeId};
 
@@ -115,11 +115,11 @@ impl<P> Caller<P> {
         &mut self,
         cell: CellId,
         call: Call,
-        budget: Duration,
+        patience: Patience,
         purpose: P,
         io: &Io<'_>,
     ) {
-        let search = LeaderSearch::new(cell, &self.routes, io.instant() + budget);
+        let search = LeaderSearch::new(cell, &self.routes, patience, io.instant());
         self.add(cell, call, Way::Leader(search), purpose);
     }
 
@@ -172,15 +172,24 @@ impl<P> Caller<P> {
             |task: &Task<P>| matches!(task.standing, Standing::Trying(_, call, _) if call == id);
         let key = *self.tasks.iter().find(|(_, task)| is_this(task))?.0;
         let task = self.tasks.get_mut(&key)?;
+        let (me, connected) = (self.me, &self.connected);
+        let is_connected = |node: NodeId| node == me || connected.contains_key(&node);
+        let reaches_quorum = reaches_quorum(&self.routes, task.cell, is_connected);
         let asks_on = match (&task.way, result) {
             (Way::Leader(_), Err(ErrorCode::NotLeader)) => {
                 io.ledger.redirects += 1;
                 true
             }
             (Way::Nearest(..), Err(ErrorCode::NotLeader | ErrorCode::Unavailable)) => true,
+            (Way::Leader(_), Err(ErrorCode::Unavailable)) => reaches_quorum,
             _ => false,
         };
         if asks_on {
+            if let (Way::Leader(search), Standing::Trying(node, ..), Err(ErrorCode::Unavailable)) =
+                (&mut task.way, task.standing, result)
+            {
+                search.lost_quorum(node);
+            }
             task.failed();
             return None;
         }
@@ -213,6 +222,17 @@ impl<P> Caller<P> {
             Standing::Paused(until) if now < until => return true,
             Standing::Paused(_) => {}
             Standing::Trying(node, _, until) => {
+                let is_over = match &task.way {
+                    Way::Leader(search) => search.is_over(
+                        &self.routes,
+                        |node| node == self.me || self.connected.contains_key(&node),
+                        now,
+                    ),
+                    Way::Nearest(..) => false,
+                };
+                if is_over {
+                    return false;
+                }
                 let outdated = match &task.way {
                     Way::Leader(search) => search.is_led_by_another(&self.routes, node),
                     Way::Nearest(..) => false,

@@ -74,7 +74,7 @@ pub enum Answer {
 
 #[derive(Debug, Clone)]
 pub enum Body {
-    Response(client::Response),
+    Response(Box<client::Response>),
     Heads(Vec<Seq>),
 }
 

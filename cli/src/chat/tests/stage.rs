@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use causeway_client::{Event, Outgoing};
+use causeway_client::{Age, Event, Outgoing};
 use causeway_protocol::client::{self, entry::Kind, response};
 use causeway_protocol::{ApiError, ErrorCode, Timestamp, Topic};
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
@@ -97,6 +97,7 @@ impl Stage {
             edge: "lisbon-1".into(),
             round_trip: Duration::from_millis(12),
             boot: Box::new(boot),
+            age: Age::Known(Duration::ZERO),
         });
     }
 
@@ -201,7 +202,12 @@ impl Stage {
 
     pub fn answer(&mut self, ask: Ask, result: Result<response::Result, ApiError>) {
         let took = Duration::from_millis(20);
-        self.handle(Input::Answer(Box::new(Answer { ask, result, took })));
+        self.handle(Input::Answer(Box::new(Answer {
+            ask,
+            result,
+            age: Age::Known(Duration::ZERO),
+            took,
+        })));
     }
 
     /// The server answers until nothing more is asked.

@@ -64,6 +64,7 @@ impl Ask for Cells {
             Some(answer) => {
                 let response = answer.map(|answer| client::Response {
                     position: POSITION,
+                    age_ms: 0,
                     result: Some(answer),
                 });
                 future::ready(response).boxed()

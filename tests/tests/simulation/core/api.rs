@@ -130,10 +130,11 @@ impl Core {
             let replica = self.replicas.get(&question.cell);
             let ready = replica.filter(|replica| replica.applied() >= question.least);
             let answer = match ready {
-                Some(replica) => Ok(Body::Response(client::Response {
+                Some(replica) => Ok(Body::Response(Box::new(client::Response {
                     position: replica.applied().0,
+                    age_ms: 0,
                     result: Some(result(replica.state(), question.user, &question.body)),
-                })),
+                }))),
                 None if now >= question.until => Err(ErrorCode::Unavailable),
                 None => {
                     self.questions.push(question);
@@ -167,10 +168,11 @@ impl Core {
         };
         if let Some(Proposal { caller, call, .. }) = applied.proposal {
             io.oracle.answered(cell, applied.position);
-            let response = client::Response {
+            let response = Box::new(client::Response {
                 position: applied.position.0,
+                age_ms: 0,
                 result: Some(result),
-            };
+            });
             self.answer(caller, call, cell, Ok(Body::Response(response)), io);
         }
         if applied.leading {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_core_region::channel_server::subscriptions::Subscriptions;
 use causeway_core_region::consensus::TopicEntry;
-use causeway_gossip::{Membership, Ring, Routes};
+use causeway_gossip::{Membership, Patience, Ring, Routes};
 use causeway_protocol::client::{self, server_frame};
 use causeway_protocol::{CellId, Name, NodeId, Position, Seq, Topic, frame};
 
@@ -17,7 +17,7 @@ use crate::io::Io;
 use crate::message::{Answer, Body, Call, CallId, Message, Publish};
 
 /// A leader says by then where its topics end.
-const HEADS_BUDGET: Duration = Duration::from_secs(1);
+const HEADS_PATIENCE: Patience = Patience::whatever_happens(Duration::from_secs(1));
 
 /// An edge that waits for the heads of its topics.
 pub struct Subscriber {
@@ -103,7 +103,7 @@ impl Core {
             None => {
                 let ask = Call::Heads(*cell, wanted);
                 self.caller
-                    .ask_leader(*cell, ask, HEADS_BUDGET, subscriber, io);
+                    .ask_leader(*cell, ask, HEADS_PATIENCE, subscriber, io);
             }
         }
     }

@@ -64,6 +64,7 @@ impl Edge {
         self.take(id, first, io);
         Some(client::Response {
             position: booted.position,
+            age_ms: booted.age_ms,
             result: Some(response::Result::Welcome(client::Welcome {
                 session_id: id.0,
                 boot: Some(boot),

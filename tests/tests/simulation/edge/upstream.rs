@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_edge::hub::machine::SessionId;
+use causeway_gossip::Patience;
 use causeway_protocol::client::{self, request, response};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Position, Seq, Topic, UserId};
 use rand::RngExt;
@@ -21,6 +22,11 @@ use crate::message::{Body, Call, Connection, Message};
 
 /// A request that no cell has answered by then is refused.
 const BUDGET: Duration = Duration::from_secs(5);
+/// The same, and how soon that is without a quorum in reach.
+const PATIENCE: Patience = Patience {
+    reaching_quorum: BUDGET,
+    cut_off: Duration::from_millis(1_500),
+};
 
 /// What a question or command is for.
 #[derive(Clone)]
@@ -95,7 +101,7 @@ impl Edge {
         };
         match is_question {
             true => self.caller.ask_nearest(cell, call, BUDGET, asked, io),
-            false => self.caller.ask_leader(cell, call, BUDGET, asked, io),
+            false => self.caller.ask_leader(cell, call, PATIENCE, asked, io),
         }
     }
 
@@ -165,10 +171,10 @@ impl Edge {
                 request,
                 latest: true,
             };
-            return self.caller.ask_leader(cell, call, BUDGET, asked, io);
+            return self.caller.ask_leader(cell, call, PATIENCE, asked, io);
         }
         let response = match outcome {
-            Ok(Body::Response(response)) => Ok(response),
+            Ok(Body::Response(response)) => Ok(*response),
             Ok(Body::Heads(_)) => Err(ErrorCode::InternalError),
             Err(code) => Err(code),
         };
@@ -234,6 +240,7 @@ fn framed(topic: Topic, response: Option<client::Response>) -> Vec<(client::Entr
     let Some(client::Response {
         position,
         result: Some(response::Result::Log(page)),
+        ..
     }) = response
     else {
         return Vec::new();

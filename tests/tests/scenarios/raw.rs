@@ -1,0 +1,93 @@
+//! The client protocol by hand: one request, one answer, and nothing that tries
+//! again.
+
+use std::sync::Arc;
+
+use causeway_client::endpoint;
+use causeway_protocol::client::{self, request, response};
+use causeway_protocol::frame;
+use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
+use causeway_transport::endpoint::{Liveness, Streams, client_transport};
+use causeway_transport::stream::FrameReader;
+use causeway_transport::tls;
+use quinn::Connection;
+
+use crate::world::Running;
+
+/// A connection to an edge node, from outside of the emulated network.
+pub async fn connect(world: &Running, edge: &str) -> Connection {
+    let node = world.node(edge);
+    let roots = world.world.roots().expect("roots");
+    let tls = tls::client_plane_client(&roots).expect("TLS");
+    let mut config = quinn::ClientConfig::new(Arc::new(tls));
+    let transport = client_transport(Liveness::CLIENT_PLANE, Streams::CLIENT);
+    config.transport_config(Arc::new(transport));
+    let local = ([127, 0, 0, 1], 0).into();
+    let endpoint = endpoint(local, None).expect("an endpoint");
+    let address = node.client.expect("an edge node");
+    let connecting = endpoint.connect_with(config, address, &address.ip().to_string());
+    connecting.expect("valid").await.expect("the edge accepts")
+}
+
+/// Sends bytes on a stream of their own, and reads the answer.
+pub async fn send_raw(connection: &Connection, bytes: &[u8]) -> client::Response {
+    let (mut send, recv) = connection.open_bi().await.expect("a stream");
+    // The edge may stop reading before everything is written.
+    let _ = send.write_all(bytes).await;
+    let _ = send.finish();
+    let mut reader = FrameReader::new(recv, SERVER_FRAME_BYTES_MAX);
+    reader
+        .message()
+        .await
+        .expect("readable")
+        .expect("an answer")
+}
+
+/// Makes a request on a stream of its own.
+pub async fn ask(connection: &Connection, body: request::Body) -> client::Response {
+    ask_from(connection, 0, body).await
+}
+
+/// The same, of a client that has seen this position.
+pub async fn ask_from(
+    connection: &Connection,
+    min_position: u64,
+    body: request::Body,
+) -> client::Response {
+    let request = client::Request {
+        min_position,
+        body: Some(body),
+    };
+    send_raw(connection, &frame::encode(&request)).await
+}
+
+/// Says hello.
+pub async fn hello(connection: &Connection, token: &str) -> client::Response {
+    let hello = client::Hello {
+        token: token.into(),
+        ..client::Hello::default()
+    };
+    ask(connection, request::Body::Hello(hello)).await
+}
+
+/// The code of a refusal.
+pub fn code(response: &client::Response) -> &str {
+    match &response.result {
+        Some(response::Result::Error(error)) => &error.code,
+        _ => "no error",
+    }
+}
+
+/// The demonstration user `ada` of a workspace, let in.
+pub async fn let_in(
+    world: &Running,
+    edge: &str,
+    workspace: &str,
+) -> (Connection, client::BootData) {
+    let connection = connect(world, edge).await;
+    let token = &world.workspace(workspace).users[0].token;
+    match hello(&connection, token).await.result {
+        Some(response::Result::Welcome(welcome)) => (connection, welcome.boot.expect("boot data")),
+        other => panic!("not welcome: {other:?}"),
+    }
+}
