@@ -15,8 +15,8 @@ use crate::world::World;
 
 /// A terminal notices a PoP that is gone quickly; it has no battery to save.
 pub const LIVELY: Liveness = Liveness {
-    idle_timeout: std::time::Duration::from_millis(2_000),
-    keep_alive: std::time::Duration::from_millis(600),
+    idle_timeout: std::time::Duration::from_millis(1_500),
+    keep_alive: std::time::Duration::from_millis(350),
 };
 
 /// Flags of `causeway chat`.

@@ -151,22 +151,33 @@ fn answered(operation: &Operation) -> Option<At> {
     }
 }
 
-/// The longest that each of these clients waited for an acknowledgement after
-/// the strike, beyond what it waited usually before.
+/// The longest that each of these clients was kept waiting for an acknowledgement
+/// after the strike, beyond what it waits usually. A client sends the messages of
+/// a channel one after another: each waits from when the one before is answered.
 pub fn pauses(
     operations: &[Operation],
     strike: At,
     counts: impl Fn(ClientNumber) -> bool,
 ) -> Quantiles {
+    let mut free = HashMap::<(ClientNumber, ChannelId), At>::new();
     let mut calm = HashMap::<ClientNumber, Vec<Duration>>::new();
     let mut longest = HashMap::<ClientNumber, Duration>::new();
     for operation in operations.iter().filter(|o| counts(o.client)) {
         let (Call::Send { .. }, Some(at)) = (&operation.call, answered(operation)) else {
             continue;
         };
+        let free = free
+            .entry((operation.client, operation.channel))
+            .or_default();
+        let began = operation.began.max(*free);
+        *free = at.max(*free);
         // What had begun before the strike waited for it only from then on.
-        let calm_until = if at < strike { operation.began } else { strike };
-        let waited = at.saturating_sub(operation.began.max(calm_until));
+        let from = if at < strike {
+            began
+        } else {
+            began.max(strike)
+        };
+        let waited = at.saturating_sub(from);
         if at < strike {
             calm.entry(operation.client).or_default().push(waited);
         } else {
@@ -250,5 +261,16 @@ mod tests {
         ];
         let pauses = pauses(&operations, at(500), |client| client == 0);
         assert_eq!(pauses.max, 1_500.0);
+    }
+
+    #[test]
+    fn a_message_waits_for_the_service_once_the_one_before_is_answered() {
+        let operations = [
+            send(0, 0, 80),
+            send(0, 1_000, 1_100),
+            send(0, 1_010, 1_200),
+            send(0, 1_020, 1_290),
+        ];
+        assert_eq!(pauses(&operations, at(500), |_| true).max, 20.0);
     }
 }

@@ -74,8 +74,8 @@ fn a_clock_jumps() {
 #[test]
 fn everybody_returns_at_once() {
     let report = run("storm", "7", "15");
-    // Four clients, twice.
-    assert!(report["disconnects"].as_u64().is_some_and(|n| n >= 8));
+    // Four clients found their PoP dead; when it was stopped, they had been told.
+    assert!(report["disconnects"].as_u64().is_some_and(|n| n >= 4));
 }
 
 #[test]
