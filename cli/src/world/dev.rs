@@ -36,7 +36,7 @@ pub struct DevArgs {
     #[arg(long, default_value_t = 1)]
     nodes: usize,
     /// Cells of a new world
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=1024))]
     cells: u32,
     /// Let cells survive a zone of their home region, instead of a region
     #[arg(long)]
