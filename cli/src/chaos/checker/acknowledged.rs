@@ -8,12 +8,13 @@ use super::verdict::Findings;
 
 pub fn check(case: &Case<'_>, findings: &mut Findings) {
     for place in &case.places {
-        // Of two with one seq, one cannot be there: told already.
-        if case.contested.contains(&place.seq) {
-            continue;
-        }
+        let contested = case.contested.contains(&place.seq);
         match place.asked {
+            // Of two with one seq, one cannot be there: told already, unless it is
+            // nowhere else either.
+            Asked::Message(id) if contested && !case.log.copies(id).is_empty() => {}
             Asked::Message(id) => message(case, id, findings),
+            Asked::Edit(_) | Asked::Deletion(_) if contested => {}
             Asked::Edit(_) | Asked::Deletion(_) => {
                 let found = case.log.get(place.seq);
                 if found.is_some_and(|entry| place.is_of(entry)) {
