@@ -37,6 +37,23 @@ fn two_messages_with_one_seq() {
 }
 
 #[test]
+fn a_log_that_was_set_back_and_went_on() {
+    let mut story = Story::new();
+    story.sends(0, "a");
+    story.sends(1, "b");
+    let mut history = story.history();
+    // Nothing is left of a message whose seq another has now.
+    history.operations[0].call = send("gone", 0);
+    let verdict = check(&history);
+    assert!(verdict.broken.contains_key(&Rule::AcknowledgedMissing));
+    history.operations[1].outcome = history.operations[0].outcome.clone();
+    let verdict = check(&history);
+    assert!(verdict.broken.contains_key(&Rule::SeqReused));
+    assert!(verdict.broken.contains_key(&Rule::AcknowledgedMissing));
+    assert!(verdict.lost >= 1);
+}
+
+#[test]
 fn a_seq_against_time() {
     let mut story = Story::new();
     let a = story.begin(0, send("a", 0));
