@@ -25,6 +25,8 @@ use crate::state_records::command::Body;
 
 /// An operator's call is answered by then.
 const ADMIN_PATIENCE: Patience = Patience::whatever_happens(Duration::from_secs(10));
+/// A copy of the directory has what was written by then, unless it is cut off.
+const DIRECTORY_PATIENCE: Duration = Duration::from_secs(4);
 /// Lifetime of a token that asks for none.
 const TOKEN_LIFETIME_S: u64 = 30 * 24 * 3_600;
 
@@ -210,8 +212,8 @@ impl Api {
     }
 
     async fn command(&self, workspace: WorkspaceId, body: Body) -> Result<Bytes, ApiError> {
-        let cell = self.book().cell_of(workspace);
-        let cell = self.cell(cell.ok_or(ErrorCode::WorkspaceNotFound)?)?;
+        // Who asked has a copy of the directory that may be later than this node's.
+        let cell = self.cell(self.cell_of(workspace).await?)?;
         let response = cell.command(UserId(0), body).await;
         let reply = response.and_then(|response| {
             let body = match response.result {
@@ -315,7 +317,7 @@ impl Api {
     async fn cell_of(&self, workspace: WorkspaceId) -> Result<CellId, ApiError> {
         let mut book = self.0.book.watch();
         let known = book.wait_for(|book| book.cell_of(workspace).is_some());
-        let known = tokio::time::timeout(Duration::from_secs(1), known).await;
+        let known = tokio::time::timeout(DIRECTORY_PATIENCE, known).await;
         let cell = known.ok().and_then(Result::ok);
         let cell = cell.and_then(|book| book.cell_of(workspace));
         Ok(cell.ok_or(ErrorCode::WorkspaceNotFound)?)

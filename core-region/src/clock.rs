@@ -17,6 +17,26 @@ const TOLERANCE_US: i64 = 500_000;
 /// A majority begins here: this node and two others.
 const CLOCKS_MIN: usize = 3;
 
+/// What another node's clock said, and when by this node's monotonic clock: while
+/// the answer was on its way, the system's clock may have jumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Microseconds since 1970.
+    pub clock_us: u64,
+    /// When it said so.
+    pub at: Instant,
+}
+
+impl Reading {
+    /// How far that clock is ahead of one that says `system_us` `now`.
+    fn ahead_of(&self, system_us: u64, now: Instant) -> i64 {
+        let passed = micros(now.saturating_duration_since(self.at));
+        let there_us = i128::from(self.clock_us) + i128::from(passed);
+        let ahead = there_us - i128::from(system_us);
+        i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
 /// Stamps; clones share it.
 #[derive(Clone)]
 pub struct Clock(Arc<Shared>);
@@ -46,11 +66,10 @@ impl Clock {
         system_us(&self.0.faults)
     }
 
-    /// Compares the system's clock with those of others, each as its distance
-    /// from this one.
-    pub fn compare(&self, others_us: &[i64]) {
+    /// Compares the system's clock with those of others.
+    pub fn compare(&self, others: &[Reading]) {
         let (now, system_us) = (Instant::now(), self.system_us());
-        let verdict = self.0.model.lock().compare(system_us, others_us, now);
+        let verdict = self.0.model.lock().compare(system_us, others, now);
         match verdict {
             Verdict::Wrong { by_us } => tracing::error!(
                 ahead_ms = by_us / 1_000,
@@ -118,8 +137,9 @@ impl ClockModel {
 
     /// Without a majority to ask, a small difference is followed, as the system's
     /// clock is set by and by; a jump waits until there is one.
-    fn compare(&mut self, system_us: u64, others_us: &[i64], now: Instant) -> Verdict {
-        let mut clocks: Vec<i64> = others_us.iter().copied().chain([0]).collect();
+    fn compare(&mut self, system_us: u64, others: &[Reading], now: Instant) -> Verdict {
+        let others = others.iter().map(|other| other.ahead_of(system_us, now));
+        let mut clocks: Vec<i64> = others.chain([0]).collect();
         clocks.sort_unstable();
         let majority = (clocks.len() >= CLOCKS_MIN).then(|| clocks[clocks.len() / 2]);
         let Some(majority) = majority else {
@@ -132,7 +152,7 @@ impl ClockModel {
         self.compared = true;
         self.ahead_us = majority.saturating_neg();
         let was_wrong = self.is_wrong;
-        self.is_wrong = majority.abs() >= TOLERANCE_US;
+        self.is_wrong = majority.unsigned_abs() >= TOLERANCE_US.unsigned_abs();
         let time = match self.is_wrong {
             true => system_us.saturating_add_signed(majority),
             false => system_us,
@@ -173,6 +193,15 @@ mod tests {
         (ClockModel::new(DAWN_US, now), now)
     }
 
+    /// Others whose clocks are so far from the right time, `s` seconds after dawn.
+    fn others(off_us: &[i64], s: u64, at: Instant) -> Vec<Reading> {
+        let reading = |off: &i64| Reading {
+            clock_us: (DAWN_US + s * SECOND_US).saturating_add_signed(*off),
+            at,
+        };
+        off_us.iter().map(reading).collect()
+    }
+
     #[test]
     fn a_jump_of_the_clock_reaches_no_stamp() {
         for jump in [HOUR_US, -HOUR_US] {
@@ -180,17 +209,19 @@ mod tests {
             let at = |s| start + Duration::from_secs(s);
             let right = |s: u64| DAWN_US + s * SECOND_US;
             let system = |s: u64| right(s).saturating_add_signed(jump);
-            // The others' clocks seem to have jumped the other way.
-            let others = [-jump + 300, -jump - 200];
+            let others = |s| others(&[300, -200], s, at(s));
             assert_eq!(model.now_us(at(1)), right(1), "before anybody was asked");
-            let verdict = model.compare(system(2), &others, at(2));
+            let verdict = model.compare(system(2), &others(2), at(2));
             let Verdict::Wrong { by_us } = verdict else {
                 panic!("{verdict:?}");
             };
             assert!(by_us.abs_diff(jump) < 1_000);
             assert!(model.now_us(at(3)).abs_diff(right(3)) < 1_000);
-            assert_eq!(model.compare(system(4), &others, at(4)), Verdict::Unchanged);
-            let verdict = model.compare(right(5), &[300, -200], at(5));
+            assert_eq!(
+                model.compare(system(4), &others(4), at(4)),
+                Verdict::Unchanged
+            );
+            let verdict = model.compare(right(5), &others(5), at(5));
             assert_eq!(verdict, Verdict::RightAgain);
             assert_eq!(model.now_us(at(6)), right(6));
             assert_eq!(model.times_wrong, 1);
@@ -198,9 +229,31 @@ mod tests {
     }
 
     #[test]
+    fn a_jump_while_the_others_answer_is_a_jump() {
+        let (mut model, start) = start();
+        let at = |s| start + Duration::from_secs(s);
+        model.compare(DAWN_US, &others(&[0, 0], 0, start), start);
+        // They answered at 1 s, this clock jumped, and the answers came at 2 s.
+        let jumped = (DAWN_US + 2 * SECOND_US).saturating_add_signed(HOUR_US);
+        let verdict = model.compare(jumped, &others(&[0, 0], 1, at(1)), at(2));
+        assert_eq!(verdict, Verdict::Wrong { by_us: HOUR_US });
+        assert_eq!(model.now_us(at(3)), DAWN_US + 3 * SECOND_US);
+    }
+
+    #[test]
+    fn absurd_clocks_are_survived() {
+        let (mut model, now) = start();
+        for clock_us in [0, u64::MAX] {
+            let reading = Reading { clock_us, at: now };
+            model.compare(DAWN_US, &[reading; 2], now);
+            assert!(model.is_wrong);
+        }
+    }
+
+    #[test]
     fn one_wrong_clock_among_the_others_changes_nothing() {
         let (mut model, start) = start();
-        let verdict = model.compare(DAWN_US, &[HOUR_US, 400], start);
+        let verdict = model.compare(DAWN_US, &others(&[HOUR_US, 400], 0, start), start);
         assert_eq!(verdict, Verdict::Unchanged);
         assert_eq!(model.now_us(start), DAWN_US);
     }
@@ -208,7 +261,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_wrong_from_the_start_is_put_right() {
         let (mut model, start) = start();
-        model.compare(DAWN_US, &[-HOUR_US, -HOUR_US], start);
+        model.compare(DAWN_US, &others(&[-HOUR_US, -HOUR_US], 0, start), start);
         let right = DAWN_US.saturating_add_signed(-HOUR_US);
         assert_eq!(model.now_us(start), right);
     }
@@ -216,12 +269,12 @@ mod tests {
     #[test]
     fn without_a_majority_small_steps_are_followed_and_jumps_are_not() {
         let (mut model, start) = start();
-        for (step, others) in [(20_000, &[][..]), (20_000, &[HOUR_US][..])] {
-            model.compare(DAWN_US + step, others, start);
+        for (step, off) in [(20_000, &[][..]), (20_000, &[HOUR_US][..])] {
+            model.compare(DAWN_US + step, &others(off, 0, start), start);
             assert_eq!(model.now_us(start), DAWN_US + step);
         }
         let jumped = DAWN_US.saturating_add_signed(HOUR_US);
-        model.compare(jumped, &[-HOUR_US], start);
+        model.compare(jumped, &others(&[0], 0, start), start);
         assert_eq!(model.now_us(start), DAWN_US + 20_000);
         assert!(!model.compared);
     }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Reading};
 use crate::health::{DiskLimits, Health, Unfit};
 use crate::store::{Family, Space, SpaceGauge, Store, keys};
 
@@ -147,21 +147,21 @@ impl Vitals {
         let others = members.cores(None).map(|core| core.node);
         let others = others.filter(|node| *node != backbone.node());
         let asked = others.map(|node| self.ask(node, backbone));
-        let clocks: Vec<i64> = join_all(asked).await.into_iter().flatten().collect();
-        self.0.clock.compare(&clocks);
+        let readings: Vec<Reading> = join_all(asked).await.into_iter().flatten().collect();
+        self.0.clock.compare(&readings);
     }
 
-    async fn ask(&self, node: NodeId, backbone: &Backbone) -> Option<i64> {
-        let asked_us = self.0.clock.system_us();
+    async fn ask(&self, node: NodeId, backbone: &Backbone) -> Option<Reading> {
         let began = Instant::now();
         let body = self.tell();
         let answer = backbone.call(node, Method::Vitals, body, EXCHANGE_TIMEOUT);
         // A peer that is away, or of an earlier version, has nothing to tell.
         let told = backbone::Vitals::decode(answer.await.ok()?).ok()?;
         self.hear(node, &told);
-        let half = u64::try_from(began.elapsed().as_micros() / 2).ok()?;
-        let ours_us = i64::try_from(asked_us.saturating_add(half)).ok()?;
-        i64::try_from(told.clock_us).ok()?.checked_sub(ours_us)
+        Some(Reading {
+            clock_us: told.clock_us,
+            at: began + began.elapsed() / 2,
+        })
     }
 }
 
