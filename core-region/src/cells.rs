@@ -448,7 +448,7 @@ impl CellHost {
 
     /// The connection to `node` is gone: evidence enough to ask for an election,
     /// which a quorum grants only if it misses the leader, too. While the lease
-    /// that the leader was granted lasts, it does not: so this asks again.
+    /// that a voter granted the leader lasts, it does not: so this asks again.
     fn campaign_against(&self, lost: NodeId, records: &[CellRecord]) {
         for record in records {
             let Some(cell) = self.cells.get(CellId(record.id)) else {
@@ -464,14 +464,17 @@ impl CellHost {
     }
 }
 
-/// Asks for an election until somebody else leads.
+/// Asks for an election until somebody else leads: when its turn has come, or as
+/// soon as the one whose turn it is turns out to have the shorter log.
 async fn campaign(cell: Arc<Cell>, mut plan: Campaign) {
-    let mut leadership = cell.consensus().leadership();
+    let consensus = cell.consensus();
+    let mut leadership = consensus.leadership();
     while let Some(wait) = plan.next_wait() {
-        let replaced = leadership.wait_for(|l| plan.is_won_by(l.leader));
-        if tokio::time::timeout(wait, replaced).await.is_ok() {
-            return;
+        tokio::select! {
+            _ = leadership.wait_for(|l| plan.is_won_by(l.leader)) => return,
+            () = consensus.awaited() => {}
+            () = tokio::time::sleep(wait) => {}
         }
-        cell.consensus().campaign().await;
+        consensus.campaign().await;
     }
 }

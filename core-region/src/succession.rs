@@ -12,8 +12,10 @@ const STEP: Duration = Duration::from_millis(450);
 /// Followers of a leader that is gone ask for an election so many times; then
 /// the ordinary election timeout takes over.
 const TRIES: usize = 16;
-/// Between two of them, for the one whose turn is first.
-const PAUSE: Duration = Duration::from_millis(150);
+/// Between two of them, for the one whose turn is first. Not shorter than it
+/// takes across an ocean to ask whether a vote would be granted: the answer to
+/// the last try would come amid the next.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// One replica's tries to have a lost leader replaced.
 #[derive(Debug, Clone)]
@@ -31,8 +33,8 @@ impl Campaign {
         Self {
             lost,
             wait: turn,
-            // While the lost leader's lease lasts, all try in vain. Those whose
-            // turn is later must not keep pace with the first after that.
+            // While a voter's lease lasts, all try in vain. Those whose turn is
+            // later must not keep pace with the first after that.
             pause: PAUSE + turn,
             tries_left: TRIES,
         }

@@ -14,8 +14,9 @@ use tokio::task::JoinSet;
 
 use super::WorldNode;
 
-/// A node that has not stopped by then is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(8);
+/// A node that has not stopped by then is killed. It gives clients 4 s to leave and
+/// HTTP requests 3 s to end, and has the disk to close, on a busy machine too.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// The system has taken a killed node apart by then.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// What cannot run at all ends this soon.

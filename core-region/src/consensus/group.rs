@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::election::Election;
 use super::freshness::{Lease, SharedFreshness, age_ms};
 use super::handover::Handover;
 use super::log_store::LogStore;
@@ -109,6 +110,7 @@ pub struct RaftGroup {
     timings: RaftTimings,
     leadership: watch::Receiver<Leadership>,
     handover: Handover,
+    election: Election,
     lease: Lease,
     freshness: SharedFreshness,
     applied: watch::Receiver<Position>,
@@ -135,9 +137,11 @@ impl RaftGroup {
             applied_sender,
         )?;
         let lease = Lease::new(parts.timings.election_max);
+        let election = Election::default();
         let own = Own {
             log: log.clone(),
             lease: lease.clone(),
+            election: election.clone(),
         };
         let network = Network::new(parts.backbone, cell, own);
         let receiver_log = log.clone();
@@ -150,6 +154,7 @@ impl RaftGroup {
             cell,
             Receiver {
                 handover: handover.clone(),
+                election: election.clone(),
                 raft: raft.clone(),
                 state: parts.state,
                 log: receiver_log,
@@ -170,6 +175,7 @@ impl RaftGroup {
             timings: parts.timings,
             leadership,
             handover,
+            election,
             lease,
             freshness,
             applied,
@@ -400,11 +406,17 @@ impl Consensus for RaftGroup {
 
     fn campaign(&self) -> BoxFuture<'_, ()> {
         async move {
+            let bound = (self.election).bound_for(self.timings.election_max, Instant::now());
+            tokio::time::sleep(bound).await;
             if self.campaigns_freely.load(Ordering::Relaxed) {
                 log_fatal(self.cell, self.raft.trigger().elect(true).await);
             }
         }
         .boxed()
+    }
+
+    fn awaited(&self) -> BoxFuture<'_, ()> {
+        self.election.awaited().boxed()
     }
 
     fn let_campaign(&self, campaigns: Campaigns) {

@@ -103,6 +103,17 @@ impl LogStore {
         Ok(entries.first().is_some_and(|entry| entry.log_id == *id))
     }
 
+    /// What follows this very entry, as far as one request holds it; `None` if it
+    /// is not in the log.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn after(&self, id: &LogId) -> Result<Option<Vec<Entry>>, StoreError> {
+        let mut entries = self.read(id.index, u64::MAX, REQUEST_BYTES)?;
+        let holds = entries.first().is_some_and(|entry| entry.log_id == *id);
+        Ok(holds.then(|| entries.split_off(1)))
+    }
+
     /// The last entry of a term before `term`, and what follows it; `None` if
     /// that is long ago.
     ///

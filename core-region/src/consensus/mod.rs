@@ -2,6 +2,7 @@
 //! to the same state. [`Consensus`] is all that the rest of the node sees of it;
 //! openraft is known to this folder alone.
 
+mod election;
 mod freshness;
 mod group;
 mod handover;
@@ -197,8 +198,13 @@ pub trait Consensus: Send + Sync {
         learners: BTreeSet<NodeId>,
     ) -> BoxFuture<'_, Result<(), ChangeError>>;
 
-    /// Asks for an election, if it may and a quorum would grant it.
+    /// Asks for an election, if it may and a quorum would grant it, as soon as this
+    /// replica is no longer bound to the leader that it last heard.
     fn campaign(&self) -> BoxFuture<'_, ()>;
+
+    /// Ends when another replica asks for a vote that it cannot be given, because
+    /// its log is shorter than this one's.
+    fn awaited(&self) -> BoxFuture<'_, ()>;
 
     /// Says whether it may.
     fn let_campaign(&self, campaigns: Campaigns);

@@ -22,6 +22,7 @@ use prost::Message;
 use quinn::SendStream;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::election::Election;
 use super::freshness::Lease;
 use super::log_store::LogStore;
 use super::snapshot::SnapshotData;
@@ -43,11 +44,12 @@ pub struct Network {
     own: Own,
 }
 
-/// What requests tell of this replica.
+/// What requests tell of this replica, and what is learnt from the answers.
 #[derive(Clone)]
 pub(super) struct Own {
     pub log: LogStore,
     pub lease: Lease,
+    pub election: Election,
 }
 
 impl Network {
@@ -118,10 +120,15 @@ impl Replica {
         };
         let answer: raft_wire::VoteResponse =
             self.call(Method::RaftVote, &request, VOTE_TIMEOUT).await?;
+        let last_log_id = answer.last_log_id.as_ref().map(wire::read_log_id);
+        if let Some(end) = last_log_id {
+            let term = rpc.vote.leader_id.term;
+            self.own.election.voter_ends(self.node, term, end);
+        }
         Ok(VoteResponse {
             vote: wire::read_vote(answer.vote.as_ref()).map_err(|e| network(&e))?,
             vote_granted: answer.granted,
-            last_log_id: answer.last_log_id.as_ref().map(wire::read_log_id),
+            last_log_id,
         })
     }
 
@@ -179,7 +186,7 @@ impl RaftNetworkV2<TypeConfig> for Replica {
 
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         _option: RPCOption,
     ) -> BoxFuture<
         's,
@@ -189,8 +196,15 @@ impl RaftNetworkV2<TypeConfig> for Replica {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            // openraft spares a replica that is gone by giving the next request
+            // later: so the request comes first, and the stream after it.
+            let Some(first) = input.next().await else {
+                return Ok(futures::stream::empty().boxed());
+            };
             let (send, recv) = self.open_append().await?;
-            let sending = send_requests(send, input, self.own.clone());
+            let ahead = ahead(&first, self.node, &self.own);
+            let input = futures::stream::iter([first]).chain(input);
+            let sending = send_requests(send, input, ahead, self.own.lease.clone());
             let sending = AbortOnDropHandle::new(tokio::spawn(sending));
             let answers = futures::stream::unfold(Some((recv, sending)), |state| async move {
                 let (mut recv, sending) = state?;
@@ -261,14 +275,12 @@ impl RaftNetworkV2<TypeConfig> for Replica {
 async fn send_requests(
     mut send: SendStream,
     mut requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
-    own: Own,
+    mut ahead: Option<raft_wire::Ahead>,
+    lease: Lease,
 ) {
-    let mut is_first = true;
     while let Some(rpc) = requests.next().await {
-        let mut request = append_request(&rpc, &own.lease);
-        if std::mem::take(&mut is_first) {
-            request.ahead = ahead(&rpc, &own.log);
-        }
+        let mut request = append_request(&rpc, &lease);
+        request.ahead = ahead.take();
         if send.write_chunk(frame::encode(&request)).await.is_err() {
             return;
         }
@@ -293,11 +305,18 @@ fn append_request(
 
 /// openraft looks for the place where a replica's log parts from the leader's by
 /// halves, a round trip each: many across an ocean, on a long log, and nothing is
-/// committed before. Nearly always the replica has all that earlier leaders
-/// wrote: so the first request offers to go on from there. openraft takes an
-/// answer that is beyond what it asked for.
-fn ahead(rpc: &AppendEntriesRequest<TypeConfig>, log: &LogStore) -> Option<raft_wire::Ahead> {
-    let (prev, entries) = log.since(rpc.vote.leader_id.term).ok()??;
+/// committed before. So the first request of a stream offers to go on from where
+/// the replica said that its log ends when it voted, or else from the last entry
+/// of earlier leaders. openraft takes an answer that is beyond what it asked for.
+fn ahead(
+    rpc: &AppendEntriesRequest<TypeConfig>,
+    node: NodeId,
+    own: &Own,
+) -> Option<raft_wire::Ahead> {
+    let term = rpc.vote.leader_id.term;
+    let told = own.election.end_of(node, term);
+    let told = told.and_then(|end| Some((end, own.log.after(&end).ok()??)));
+    let (prev, entries) = told.or_else(|| own.log.since(term).ok()?)?;
     let asks_before = rpc.entries.last().is_some_and(|last| last.log_id <= prev);
     asks_before.then(|| raft_wire::Ahead {
         prev: Some(wire::log_id(&prev)),

@@ -19,6 +19,7 @@ use prost::Message;
 use quinn::SendStream;
 use tokio::sync::watch;
 
+use super::election::Election;
 use super::freshness::{Claim, SharedFreshness};
 use super::handover::Handover;
 use super::log_store::LogStore;
@@ -44,6 +45,8 @@ pub(super) struct Receiver {
     pub log: LogStore,
     /// Told when this replica is named the next leader.
     pub handover: Handover,
+    /// Told of leaders and candidates.
+    pub election: Election,
     /// How far the state is.
     pub applied: watch::Receiver<Position>,
     /// Told what leaders claim.
@@ -115,10 +118,11 @@ impl Groups {
 
     async fn on_vote(&self, body: Bytes) -> Result<Bytes, ApiError> {
         let request: raft_wire::VoteRequest = decode(body)?;
-        let raft = self.get(request.cell).await?.raft;
+        let Receiver { raft, election, .. } = self.get(request.cell).await?;
+        let candidate_ends = request.last_log_id.as_ref().map(wire::read_log_id);
         let rpc = VoteRequest {
             vote: wire::read_vote(request.vote.as_ref()).map_err(|e| malformed(&e))?,
-            last_log_id: request.last_log_id.as_ref().map(wire::read_log_id),
+            last_log_id: candidate_ends,
             leadership_transfer: request.leadership_transfer,
         };
         let answer = if request.pre_vote {
@@ -127,6 +131,7 @@ impl Groups {
             raft.vote(rpc).await
         };
         let answer = answer.map_err(|e| stopped(&e))?;
+        election.compared(candidate_ends, answer.last_log_id);
         let answer = raft_wire::VoteResponse {
             vote: Some(wire::vote(&answer.vote)),
             granted: answer.vote_granted,
@@ -165,7 +170,7 @@ impl Groups {
         };
         // Answers come in the order of the requests.
         let claims = Claims::default();
-        let requests = requests(recv, receiver.log, Arc::clone(&claims));
+        let requests = requests(recv, receiver.log, receiver.election, Arc::clone(&claims));
         let answers = receiver.raft.stream_append(requests);
         let mut answers = std::pin::pin!(answers);
         while let Some(Ok(answer)) = answers.next().await {
@@ -226,16 +231,17 @@ impl Groups {
 }
 
 /// The append requests of a stream, until it ends or makes no sense.
-fn requests(recv: FrameReader, log: LogStore, claims: Claims) -> Requests {
-    let state = (recv, log, claims);
-    let requests = futures::stream::unfold(state, |(mut recv, log, claims)| async move {
+fn requests(recv: FrameReader, log: LogStore, election: Election, claims: Claims) -> Requests {
+    let state = (recv, log, election, claims);
+    let requests = futures::stream::unfold(state, |(mut recv, log, election, claims)| async move {
         let request = recv.message::<raft_wire::AppendRequest>().await.ok()??;
-        let silent_ms = request.quorum_silent_ms;
+        let (silent_ms, now) = (request.quorum_silent_ms, Instant::now());
+        election.heard_leader(now);
         let request = read_request(request, &log).ok()?;
         let commit = request.leader_commit.map_or(0, |id| id.index);
-        let claim = Claim::read(Instant::now(), silent_ms, Position(commit));
+        let claim = Claim::read(now, silent_ms, Position(commit));
         claims.lock().push_back(claim);
-        Some((request, (recv, log, claims)))
+        Some((request, (recv, log, election, claims)))
     });
     requests.boxed()
 }

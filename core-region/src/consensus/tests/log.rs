@@ -175,6 +175,24 @@ async fn a_log_holds_an_entry_of_the_same_term_alone() {
 }
 
 #[tokio::test]
+async fn what_follows_an_entry_is_read_from_memory_and_from_the_disk_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(&folder, CELL);
+    append(&mut log, blanks(1, 1..5)).await;
+    append(&mut log, blanks(2, 5..9)).await;
+    let follows = |log: &LogStore, term, index| log.after(&id(term, index)).unwrap();
+    let last_two = Some(blanks(2, 7..9));
+    assert_eq!(follows(&log, 2, 6), last_two);
+    assert_eq!(follows(&log, 2, 8), Some(Vec::new()));
+    assert_eq!(follows(&log, 2, 9), None);
+    drop(log);
+    let log = open(&folder, CELL);
+    assert_eq!(follows(&log, 2, 6), last_two);
+    assert_eq!(follows(&log, 2, 4), None, "it is of another term");
+    assert_eq!(follows(&log, 1, 4), Some(blanks(2, 5..9)));
+}
+
+#[tokio::test]
 async fn what_a_new_leader_has_written_follows_the_last_entry_of_those_before() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(&folder, CELL);
