@@ -46,13 +46,13 @@ fn everybody(backbone: &Backbone) -> Vec<NodeId> {
 
 async fn send(backbone: Backbone, node: NodeId, hints: Vec<LeaderHint>) {
     let sending = async {
-        let mut stream = backbone
+        let mut way = backbone
             .open_one_way(node, Method::LeaderHints)
             .await
             .ok()?;
         let hints = frame::encode(&LeaderHints { hints });
-        stream.write_chunk(hints).await.ok()?;
-        stream.finish().ok()
+        way.stream.write_chunk(hints).await.ok()?;
+        way.stream.finish().ok()
     };
     // A hint is not worth more than one try: it is repeated anyway.
     let _ = tokio::time::timeout(SEND_TIMEOUT, sending).await;

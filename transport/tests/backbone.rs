@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_protocol::backbone::PeerHello;
-use causeway_protocol::{ErrorCode, Method, NodeId};
-use causeway_transport::backbone::{Backbone, BackboneConfig, CallError, PeerEvent, Services};
+use causeway_protocol::{ErrorCode, Method, NodeId, frame};
+use causeway_transport::backbone::{
+    Backbone, BackboneConfig, CallError, Lanes, PeerEvent, Services,
+};
 use causeway_transport::ca::Authority;
 use causeway_transport::endpoint::Liveness;
+use causeway_transport::stream::FrameReader;
 use causeway_transport::tls::{Credentials, PeerIdentity, Role, Roots};
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::mpsc;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -24,6 +28,17 @@ impl World {
     }
 
     fn start(&self, id: u64, role: Role, incarnation: u64, listen: &str) -> Backbone {
+        self.start_with(Services::default(), id, role, incarnation, listen)
+    }
+
+    fn start_with(
+        &self,
+        services: Services,
+        id: u64,
+        role: Role,
+        incarnation: u64,
+        listen: &str,
+    ) -> Backbone {
         let identity = PeerIdentity {
             role,
             name: format!("node-{id}").parse().expect("valid"),
@@ -46,7 +61,7 @@ impl World {
             version: "test".into(),
             address: String::new(),
         };
-        let services = Services::default().call(
+        let services = services.call(
             Method::Api,
             &[Role::Core, Role::Operator],
             move |peer, body: Bytes| async move {
@@ -165,6 +180,55 @@ async fn a_stopped_peer_is_reported_at_once_and_known_again_after_its_restart() 
     assert_eq!(peer.node, NodeId(1));
     assert_eq!(call(&a, NodeId(2)).await.expect("an answer"), "1→2: hi");
     assert_eq!(a.peers()[0].incarnation, 2);
+}
+
+/// A core node that hands out the frames which lanes bring.
+fn taker(world: &World, id: u64, incarnation: u64) -> (Backbone, mpsc::Receiver<Bytes>) {
+    let (frames, taken) = mpsc::channel(16);
+    let take = move |_, mut recv: FrameReader| {
+        let frames = frames.clone();
+        async move {
+            while let Ok(Some(frame)) = recv.next().await {
+                frames.send(frame).await.expect("the test listens");
+            }
+        }
+    };
+    let services = Services::default().one_way(Method::Publish, &[Role::Core], take);
+    let listen = "127.0.0.1:0";
+    let node = world.start_with(services, id, Role::Core, incarnation, listen);
+    (node, taken)
+}
+
+async fn next(taken: &mut mpsc::Receiver<Bytes>) -> String {
+    let frame = tokio::time::timeout(TIMEOUT, taken.recv()).await;
+    frame::decode(frame.expect("a frame in time").expect("open")).expect("a text")
+}
+
+/// What is sent after a node has come back arrives there, though the lane's stream is
+/// part of a connection that is long gone.
+#[tokio::test]
+async fn a_lane_goes_on_over_the_next_connection() {
+    let world = World::new();
+    let a = world.core(1);
+    let (b, mut taken) = taker(&world, 2, 1);
+    introduce(&a, &b);
+    let lanes = Lanes::new(a.clone(), Method::Publish);
+    let send = |text: &str| lanes.send(NodeId(2), 7, frame::encode(&text.to_owned()));
+    send("one");
+    send("two");
+    assert_eq!(next(&mut taken).await, "one");
+    assert_eq!(next(&mut taken).await, "two");
+
+    let mut events = a.events();
+    b.close().await;
+    assert_eq!(next_stopped(&mut events).await, NodeId(2));
+    let (b, mut taken) = taker(&world, 2, 2);
+    b.connect(a.address().expect("an address"))
+        .await
+        .expect("connected");
+    send("three");
+    assert_eq!(next(&mut taken).await, "three");
+    assert_eq!(lanes.dropped(), 0);
 }
 
 #[tokio::test]

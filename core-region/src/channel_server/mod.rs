@@ -2,7 +2,6 @@
 //! its region, chosen by consistent hashing, and from there as one copy to each
 //! edge node with a subscriber.
 
-mod lanes;
 pub mod subscriptions;
 
 use std::collections::BTreeMap;
@@ -17,14 +16,13 @@ use causeway_protocol::client::{self, server_frame};
 use causeway_protocol::{
     ApiError, CellId, ErrorCode, Method, Name, NodeId, Position, Topic, frame,
 };
-use causeway_transport::backbone::{Backbone, Peer, PeerEvent, Services};
+use causeway_transport::backbone::{Backbone, Lanes, Peer, PeerEvent, Services};
 use causeway_transport::stream::FrameReader;
 use causeway_transport::tls::Role;
 use parking_lot::Mutex;
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 
-use self::lanes::Lanes;
 use self::subscriptions::Subscriptions;
 use crate::cell::{Publish, topic_log};
 use crate::cells::Cells;
@@ -57,7 +55,7 @@ impl ChannelServer {
             region,
             ring: ArcSwap::default(),
             subscriptions: Mutex::default(),
-            lanes: Lanes::new(backbone.clone()),
+            lanes: Lanes::new(backbone.clone(), Method::Publish),
             router,
             cells,
         }))
@@ -89,7 +87,7 @@ impl ChannelServer {
                     },
                     event = events.recv() => {
                         if let Ok(PeerEvent::Down { peer, .. }) = event {
-                            self.0.subscriptions.lock().remove_edge(peer.node);
+                            self.0.subscriptions.lock().disconnected(peer.node, peer.connection);
                         }
                     }
                 }
@@ -131,7 +129,7 @@ impl ChannelServer {
         {
             let mut subscriptions = self.0.subscriptions.lock();
             for (_, topic) in &topics {
-                if !subscriptions.add(peer.node, *topic) {
+                if !subscriptions.add(peer.node, peer.connection, *topic) {
                     let text = "this edge node has too many topics here";
                     return Err(ApiError::new(ErrorCode::Ratelimited, text));
                 }
@@ -237,10 +235,16 @@ impl ChannelServer {
         }
     }
 
+    /// A topic keeps to its lane.
+    fn send(&self, node: NodeId, topic: Topic, publish: Bytes) {
+        let [.., low] = topic.key();
+        self.0.lanes.send(node, low, publish);
+    }
+
     fn fan_out(&self, topic: Topic, publish: &Bytes) {
         let subscriptions = self.0.subscriptions.lock();
         for edge in subscriptions.edges(topic) {
-            self.0.lanes.send(*edge, topic, publish.clone());
+            self.send(*edge, topic, publish.clone());
         }
     }
 }
@@ -256,7 +260,7 @@ impl Publish for ChannelServer {
                 frame: push_frame(topic, position, entry),
             });
             match ring.owner(&topic.key()) {
-                Some(owner) if owner != self.0.me => self.0.lanes.send(owner, topic, publish),
+                Some(owner) if owner != self.0.me => self.send(owner, topic, publish),
                 _ => self.fan_out(topic, &publish),
             }
         }

@@ -11,37 +11,54 @@ pub const TOPICS_PER_EDGE_MAX: usize = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     edges: HashMap<Topic, Vec<NodeId>>,
-    topics: HashMap<NodeId, HashSet<Topic>>,
+    wanted: HashMap<NodeId, Wanted>,
+}
+
+/// What one edge node wants.
+#[derive(Debug, Default)]
+struct Wanted {
+    topics: HashSet<Topic>,
+    /// The last connection on which it asked.
+    connection: u64,
 }
 
 impl Subscriptions {
-    /// Subscribes an edge node; again changes nothing. Returns false when the
-    /// node has too many.
-    pub fn add(&mut self, edge: NodeId, topic: Topic) -> bool {
-        let topics = self.topics.entry(edge).or_default();
-        if topics.contains(&topic) {
+    /// Subscribes an edge node that asks on this connection of its; again changes
+    /// nothing. Returns false when the node has too many.
+    pub fn add(&mut self, edge: NodeId, connection: u64, topic: Topic) -> bool {
+        let wanted = self.wanted.entry(edge).or_default();
+        wanted.connection = wanted.connection.max(connection);
+        if wanted.topics.contains(&topic) {
             return true;
         }
-        if topics.len() >= TOPICS_PER_EDGE_MAX {
+        if wanted.topics.len() >= TOPICS_PER_EDGE_MAX {
             return false;
         }
-        topics.insert(topic);
+        wanted.topics.insert(topic);
         self.edges.entry(topic).or_default().push(edge);
         true
     }
 
     /// Ends a subscription.
     pub fn remove(&mut self, edge: NodeId, topic: Topic) {
-        if let Some(topics) = self.topics.get_mut(&edge)
-            && topics.remove(&topic)
+        if let Some(wanted) = self.wanted.get_mut(&edge)
+            && wanted.topics.remove(&topic)
         {
             self.drop_edge(edge, topic);
         }
     }
 
-    /// Ends all subscriptions of an edge node that is gone.
-    pub fn remove_edge(&mut self, edge: NodeId) {
-        for topic in self.topics.remove(&edge).unwrap_or_default() {
+    /// A connection of an edge node is gone, and all its subscriptions with it, unless it
+    /// has come back and asked again before word of that came here.
+    pub fn disconnected(&mut self, edge: NodeId, connection: u64) {
+        let Some(wanted) = self.wanted.get(&edge) else {
+            return;
+        };
+        if wanted.connection > connection {
+            return;
+        }
+        let wanted = self.wanted.remove(&edge).unwrap_or_default();
+        for topic in wanted.topics {
             self.drop_edge(edge, topic);
         }
     }
@@ -53,12 +70,12 @@ impl Subscriptions {
 
     /// How many subscriptions there are.
     pub fn len(&self) -> usize {
-        self.topics.values().map(HashSet::len).sum()
+        self.wanted.values().map(|wanted| wanted.topics.len()).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.topics.values().all(HashSet::is_empty)
+        self.edges.is_empty()
     }
 
     fn drop_edge(&mut self, edge: NodeId, topic: Topic) {
@@ -83,18 +100,30 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes, both sides of the table agree with a plain
-        /// set of pairs.
+        /// Whatever comes and goes, both sides of the table agree with a plain set of
+        /// pairs, and the going of an old connection ends nothing.
         #[test]
-        fn the_table_is_a_set_of_pairs(steps in prop::collection::vec((0u8..3, 0u64..4, 0u64..6), 0..200)) {
+        fn the_table_is_a_set_of_pairs(steps in prop::collection::vec((0u8..3, 0u64..4, 0u64..6, 0u64..3), 0..200)) {
             let mut table = Subscriptions::default();
             let mut model = HashSet::new();
-            for (step, edge, t) in steps {
+            let mut asked_on = HashMap::new();
+            for (step, edge, t, connection) in steps {
                 let edge = NodeId(edge);
                 match step {
-                    0 => { table.add(edge, topic(t)); model.insert((edge, t)); }
+                    0 => {
+                        table.add(edge, connection, topic(t));
+                        model.insert((edge, t));
+                        let on = asked_on.entry(edge).or_insert(connection);
+                        *on = connection.max(*on);
+                    }
                     1 => { table.remove(edge, topic(t)); model.remove(&(edge, t)); }
-                    _ => { table.remove_edge(edge); model.retain(|(e, _)| *e != edge); }
+                    _ => {
+                        table.disconnected(edge, connection);
+                        if asked_on.get(&edge).is_some_and(|on| *on <= connection) {
+                            asked_on.remove(&edge);
+                            model.retain(|(e, _)| *e != edge);
+                        }
+                    }
                 }
             }
             prop_assert_eq!(table.len(), model.len());

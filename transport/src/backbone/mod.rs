@@ -6,6 +6,7 @@
 //! gossip. A connection that dies is reported to whoever [listens](Backbone::events).
 
 mod connection;
+mod lanes;
 mod peers;
 mod services;
 
@@ -32,6 +33,7 @@ use crate::tls::{self, Credentials, Roots, TlsError};
 use crate::wan::Wan;
 
 use connection::Link;
+pub use lanes::Lanes;
 pub use services::{Peer, Services};
 
 /// A dial that takes longer has failed.
@@ -100,6 +102,21 @@ pub enum CallError {
     /// The answer is not one.
     #[error("the answer cannot be understood: {0}")]
     Malformed(String),
+}
+
+impl CallError {
+    fn unreachable(node: NodeId, reason: &impl ToString) -> Self {
+        let reason = reason.to_string();
+        Self::Unreachable { node, reason }
+    }
+}
+
+/// A one-way flow of frames.
+pub struct OneWay {
+    /// What is written here arrives in order.
+    pub stream: SendStream,
+    /// The [`Peer::connection`] that it is part of.
+    pub connection: u64,
 }
 
 /// A node's end of the backbone; clones share it.
@@ -278,23 +295,22 @@ impl Backbone {
     ///
     /// # Errors
     /// [`CallError::Unreachable`].
-    pub async fn open_one_way(
-        &self,
-        node: NodeId,
-        method: Method,
-    ) -> Result<SendStream, CallError> {
+    pub async fn open_one_way(&self, node: NodeId, method: Method) -> Result<OneWay, CallError> {
         let link = self.link(node).await?;
-        let lost = |reason: String| CallError::Unreachable { node, reason };
-        let mut send = link
-            .connection
-            .open_uni()
-            .await
-            .map_err(|e| lost(e.to_string()))?;
-        let head = method.number().to_be_bytes();
-        send.write_all(&head)
-            .await
-            .map_err(|e| lost(e.to_string()))?;
-        Ok(send)
+        let opened = link.connection.open_uni().await;
+        let mut stream = opened.map_err(|e| CallError::unreachable(node, &e))?;
+        let head = stream.write_all(&method.number().to_be_bytes()).await;
+        head.map_err(|e| CallError::unreachable(node, &e))?;
+        Ok(OneWay {
+            stream,
+            connection: link.peer.connection,
+        })
+    }
+
+    /// The [`Peer::connection`] in use with `node`, if there is one.
+    pub fn connection(&self, node: NodeId) -> Option<u64> {
+        let peers = self.0.peers.lock();
+        Some(peers.get(&node)?.alive()?.peer.connection)
     }
 
     /// Sends a datagram if there is a connection; opens one, for the next, if

@@ -1,0 +1,131 @@
+//! Lanes: one-way streams to other nodes, on which frames travel in order. What has one
+//! key keeps to one lane; several lanes keep a lost packet from holding up everything.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_protocol::{Method, NodeId};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::{Backbone, CallError, OneWay};
+
+/// Lanes to each node.
+const LANES: u8 = 4;
+/// Frames that wait on a lane; more are dropped, and found missing by their number.
+const LANE_FRAMES_MAX: usize = 8_192;
+/// Frames written at a time.
+const WRITE_FRAMES_MAX: usize = 64;
+/// A lane that has carried nothing for this long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The entrances of lanes, by node and number.
+type Queues = HashMap<(NodeId, u8), mpsc::Sender<Bytes>>;
+
+/// The lanes of a node; clones share them.
+///
+/// A frame is lost only when the node is out of reach, or together with the connection
+/// on which it was under way: both ends hear of that as a
+/// [`PeerEvent`](super::PeerEvent).
+#[derive(Clone)]
+pub struct Lanes {
+    backbone: Backbone,
+    method: Method,
+    queues: Arc<Mutex<Queues>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Lanes {
+    /// Over this backbone, for the frames that `method` takes.
+    pub fn new(backbone: Backbone, method: Method) -> Self {
+        Self {
+            backbone,
+            method,
+            queues: Arc::default(),
+            dropped: Arc::default(),
+        }
+    }
+
+    /// Sends a frame to `node`, after those before it with the same key. Never waits.
+    pub fn send(&self, node: NodeId, key: u8, frame: Bytes) {
+        let lane = (node, key % LANES);
+        let mut queues = self.queues.lock();
+        let open = queues.get(&lane).filter(|queue| !queue.is_closed());
+        let queue = match open {
+            Some(queue) => queue,
+            None => {
+                let (sender, queue) = mpsc::channel(LANE_FRAMES_MAX);
+                let lane_task = Lane {
+                    backbone: self.backbone.clone(),
+                    method: self.method,
+                    node,
+                    way: None,
+                };
+                tokio::spawn(lane_task.run(queue, self.dropped.clone()));
+                queues.insert(lane, sender);
+                &queues[&lane]
+            }
+        };
+        if queue.try_send(frame).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Frames that were dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+struct Lane {
+    backbone: Backbone,
+    method: Method,
+    node: NodeId,
+    way: Option<OneWay>,
+}
+
+impl Lane {
+    async fn run(mut self, mut queue: mpsc::Receiver<Bytes>, dropped: Arc<AtomicU64>) {
+        let mut frames = Vec::with_capacity(WRITE_FRAMES_MAX);
+        loop {
+            let waiting = queue.recv_many(&mut frames, WRITE_FRAMES_MAX);
+            match tokio::time::timeout(IDLE, waiting).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                // What was sent up to now is still carried.
+                Err(_) => queue.close(),
+            }
+            if let Err(error) = self.write(&frames).await {
+                dropped.fetch_add(frames.len() as u64, Ordering::Relaxed);
+                tracing::debug!(node = %self.node, %error, "frames were dropped on a lane");
+            }
+            frames.clear();
+        }
+    }
+
+    /// Writes on the connection in use. One that breaks meanwhile has often broken long
+    /// before, and its place been taken by the next: a second try has a frame arrive
+    /// twice at worst.
+    async fn write(&mut self, frames: &[Bytes]) -> Result<(), CallError> {
+        if self.write_once(frames).await.is_ok() {
+            return Ok(());
+        }
+        self.write_once(frames).await
+    }
+
+    async fn write_once(&mut self, frames: &[Bytes]) -> Result<(), CallError> {
+        let current = self.backbone.connection(self.node);
+        let open = (self.way.take()).filter(|way| Some(way.connection) == current);
+        let mut way = match open {
+            Some(way) => way,
+            None => self.backbone.open_one_way(self.node, self.method).await?,
+        };
+        let written = way.stream.write_all_chunks(&mut frames.to_vec()).await;
+        written.map_err(|e| CallError::unreachable(self.node, &e))?;
+        self.way = Some(way);
+        Ok(())
+    }
+}
