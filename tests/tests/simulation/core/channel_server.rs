@@ -16,6 +16,8 @@ use crate::caller::Outcome;
 use crate::io::Io;
 use crate::message::{Answer, Body, Call, CallId, Message, Publish};
 
+/// Here, word that a connection is gone never comes after the next one's first frame.
+const CONNECTION: u64 = 1;
 /// A leader says by then where its topics end.
 const HEADS_PATIENCE: Patience = Patience::whatever_happens(Duration::from_secs(1));
 
@@ -46,7 +48,7 @@ impl ChannelServer {
     }
 
     pub fn remove_edge(&mut self, edge: NodeId) {
-        self.subscriptions.remove_edge(edge);
+        self.subscriptions.disconnected(edge, CONNECTION);
     }
 
     pub fn unsubscribe(&mut self, edge: NodeId, topics: &[(CellId, Topic)]) {
@@ -87,7 +89,7 @@ impl Core {
         io: &mut Io<'_>,
     ) {
         for (_, topic) in topics {
-            self.server.subscriptions.add(edge, *topic);
+            self.server.subscriptions.add(edge, CONNECTION, *topic);
         }
         let Some((cell, _)) = topics.first() else {
             return;
