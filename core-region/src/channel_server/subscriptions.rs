@@ -51,10 +51,8 @@ impl Subscriptions {
     /// A connection of an edge node is gone, and all its subscriptions with it, unless it
     /// has come back and asked again before word of that came here.
     pub fn disconnected(&mut self, edge: NodeId, connection: u64) {
-        let Some(wanted) = self.wanted.get(&edge) else {
-            return;
-        };
-        if wanted.connection > connection {
+        let asked_since = |wanted: &Wanted| wanted.connection > connection;
+        if self.wanted.get(&edge).is_some_and(asked_since) {
             return;
         }
         let wanted = self.wanted.remove(&edge).unwrap_or_default();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use causeway_protocol::{Method, NodeId};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Backbone, CallError, OneWay};
 
@@ -27,9 +28,9 @@ type Queues = HashMap<(NodeId, u8), mpsc::Sender<Bytes>>;
 
 /// The lanes of a node; clones share them.
 ///
-/// A frame is lost only when the node is out of reach, or together with the connection
-/// on which it was under way: both ends hear of that as a
-/// [`PeerEvent`](super::PeerEvent).
+/// A frame is dropped, and counted, when the node is out of reach, or when too many
+/// wait. It is lost without being counted only with the connection on which it was under
+/// way: both ends hear of that as a [`PeerEvent`](super::PeerEvent).
 #[derive(Clone)]
 pub struct Lanes {
     backbone: Backbone,
@@ -51,27 +52,32 @@ impl Lanes {
 
     /// Sends a frame to `node`, after those before it with the same key. Never waits.
     pub fn send(&self, node: NodeId, key: u8, frame: Bytes) {
-        let lane = (node, key % LANES);
         let mut queues = self.queues.lock();
-        let open = queues.get(&lane).filter(|queue| !queue.is_closed());
-        let queue = match open {
-            Some(queue) => queue,
-            None => {
-                let (sender, queue) = mpsc::channel(LANE_FRAMES_MAX);
-                let lane_task = Lane {
-                    backbone: self.backbone.clone(),
-                    method: self.method,
-                    node,
-                    way: None,
-                };
-                tokio::spawn(lane_task.run(queue, self.dropped.clone()));
-                queues.insert(lane, sender);
-                &queues[&lane]
+        let queue = queues.entry((node, key % LANES));
+        let queue = queue.or_insert_with(|| self.open(node));
+        let sent = match queue.try_send(frame) {
+            Err(TrySendError::Closed(frame)) => {
+                *queue = self.open(node);
+                queue.try_send(frame)
             }
+            sent => sent,
         };
-        if queue.try_send(frame).is_err() {
+        if sent.is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn open(&self, node: NodeId) -> mpsc::Sender<Bytes> {
+        let (sender, queue) = mpsc::channel(LANE_FRAMES_MAX);
+        let lane = Lane {
+            backbone: self.backbone.clone(),
+            method: self.method,
+            node,
+            way: None,
+            chunks: Vec::with_capacity(WRITE_FRAMES_MAX),
+        };
+        tokio::spawn(lane.run(queue, self.dropped.clone()));
+        sender
     }
 
     /// Frames that were dropped so far.
@@ -85,6 +91,8 @@ struct Lane {
     method: Method,
     node: NodeId,
     way: Option<OneWay>,
+    /// Frames on their way out: writing uses them up.
+    chunks: Vec<Bytes>,
 }
 
 impl Lane {
@@ -95,8 +103,11 @@ impl Lane {
             match tokio::time::timeout(IDLE, waiting).await {
                 Ok(0) => return,
                 Ok(_) => {}
-                // What was sent up to now is still carried.
-                Err(_) => queue.close(),
+                Err(_) => {
+                    // What was sent up to now is still carried.
+                    queue.close();
+                    continue;
+                }
             }
             if let Err(error) = self.write(&frames).await {
                 dropped.fetch_add(frames.len() as u64, Ordering::Relaxed);
@@ -106,9 +117,8 @@ impl Lane {
         }
     }
 
-    /// Writes on the connection in use. One that breaks meanwhile has often broken long
-    /// before, and its place been taken by the next: a second try has a frame arrive
-    /// twice at worst.
+    /// Writes, and once more if the connection breaks meanwhile: at worst a frame
+    /// arrives twice.
     async fn write(&mut self, frames: &[Bytes]) -> Result<(), CallError> {
         if self.write_once(frames).await.is_ok() {
             return Ok(());
@@ -116,6 +126,7 @@ impl Lane {
         self.write_once(frames).await
     }
 
+    /// Writes on the connection in use, which may be another than the time before.
     async fn write_once(&mut self, frames: &[Bytes]) -> Result<(), CallError> {
         let current = self.backbone.connection(self.node);
         let open = (self.way.take()).filter(|way| Some(way.connection) == current);
@@ -123,7 +134,9 @@ impl Lane {
             Some(way) => way,
             None => self.backbone.open_one_way(self.node, self.method).await?,
         };
-        let written = way.stream.write_all_chunks(&mut frames.to_vec()).await;
+        self.chunks.clear();
+        self.chunks.extend_from_slice(frames);
+        let written = way.stream.write_all_chunks(&mut self.chunks).await;
         written.map_err(|e| CallError::unreachable(self.node, &e))?;
         self.way = Some(way);
         Ok(())

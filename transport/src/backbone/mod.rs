@@ -220,10 +220,7 @@ impl Backbone {
     /// [`CallError::Unreachable`].
     pub async fn connect(&self, address: SocketAddr) -> Result<Peer, CallError> {
         let link = connection::dial(&self.0, address).await;
-        let link = link.map_err(|reason| CallError::Unreachable {
-            node: NodeId(0),
-            reason,
-        })?;
+        let link = link.map_err(|reason| CallError::unreachable(NodeId(0), &reason))?;
         Ok(link.peer)
     }
 
@@ -252,19 +249,19 @@ impl Backbone {
         body: Bytes,
     ) -> Result<Bytes, CallError> {
         let (mut send, mut recv) = self.open(node, method).await?;
-        let lost = |reason: String| CallError::Unreachable { node, reason };
         let mut head = BytesMut::with_capacity(frame::HEADER_BYTES);
-        head.put_u32(u32::try_from(body.len()).map_err(|e| lost(e.to_string()))?);
+        let length = u32::try_from(body.len());
+        head.put_u32(length.map_err(|e| CallError::unreachable(node, &e))?);
         let sent = send.write_all_chunks(&mut [head.freeze(), body]).await;
-        sent.map_err(|e| lost(e.to_string()))?;
+        sent.map_err(|e| CallError::unreachable(node, &e))?;
         // Fails only when the peer has stopped the stream: the answer says why.
         let _ = send.finish();
-        let reply: Reply = recv
+        let reply: Option<Reply> = recv
             .message()
             .await
-            .map_err(|e| lost(e.to_string()))?
-            .ok_or_else(|| lost("the peer closed the stream".into()))?;
-        match reply.result {
+            .map_err(|e| CallError::unreachable(node, &e))?;
+        let closed = || CallError::unreachable(node, &"the peer closed the stream");
+        match reply.ok_or_else(closed)?.result {
             Some(reply::Result::Ok(body)) => Ok(body),
             Some(reply::Result::Error(error)) => Err(ApiError::from_wire(error).into()),
             None => Err(CallError::Malformed("an empty reply".into())),
@@ -281,13 +278,9 @@ impl Backbone {
         method: Method,
     ) -> Result<(SendStream, FrameReader), CallError> {
         let link = self.link(node).await?;
-        let lost = |reason: String| CallError::Unreachable { node, reason };
         let opened = link.connection.open_bi().await;
-        let (mut send, recv) = opened.map_err(|e| lost(e.to_string()))?;
-        let head = method.number().to_be_bytes();
-        send.write_all(&head)
-            .await
-            .map_err(|e| lost(e.to_string()))?;
+        let (mut send, recv) = opened.map_err(|e| CallError::unreachable(node, &e))?;
+        write_head(&mut send, node, method).await?;
         Ok((send, FrameReader::new(recv, BACKBONE_FRAME_BYTES_MAX)))
     }
 
@@ -299,8 +292,7 @@ impl Backbone {
         let link = self.link(node).await?;
         let opened = link.connection.open_uni().await;
         let mut stream = opened.map_err(|e| CallError::unreachable(node, &e))?;
-        let head = stream.write_all(&method.number().to_be_bytes()).await;
-        head.map_err(|e| CallError::unreachable(node, &e))?;
+        write_head(&mut stream, node, method).await?;
         Ok(OneWay {
             stream,
             connection: link.peer.connection,
@@ -371,10 +363,7 @@ impl Backbone {
 
     /// The connection to `node`, dialled if need be; callers share one dial.
     async fn link(&self, node: NodeId) -> Result<Link, CallError> {
-        let unreachable = |reason: &str| CallError::Unreachable {
-            node,
-            reason: reason.to_owned(),
-        };
+        let unreachable = |reason: &str| CallError::unreachable(node, &reason);
         let mut dialling = {
             let mut peers = self.0.peers.lock();
             let entry = peers.entry(node).or_default();
@@ -415,6 +404,16 @@ impl Backbone {
             reason.unwrap_or("another node answered at its address"),
         ))
     }
+}
+
+/// Every stream begins with its method.
+async fn write_head(
+    stream: &mut SendStream,
+    node: NodeId,
+    method: Method,
+) -> Result<(), CallError> {
+    let written = stream.write_all(&method.number().to_be_bytes()).await;
+    written.map_err(|e| CallError::unreachable(node, &e))
 }
 
 impl Inner {
