@@ -1,7 +1,11 @@
 //! Compiles the `.proto` files of stored records and Raft messages.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["proto/raft.proto", "proto/state.proto"];
+    let files = [
+        "proto/metadata.proto",
+        "proto/raft.proto",
+        "proto/state.proto",
+    ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

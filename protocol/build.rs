@@ -8,6 +8,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(files, ["proto"])?;
     prost_build::Config::new()
         .bytes(["."])
+        // The same message is the same bytes.
+        .btree_map(["."])
         .include_file("causeway.rs")
         .compile_fds(descriptors)?;
     Ok(())

@@ -35,6 +35,9 @@ enum Admin {
     Drain(DrainArgs),
     /// Undo a drain: leaders come home, and clients are let in again
     Undrain(UndrainArgs),
+    /// Replicas
+    #[command(subcommand)]
+    Replica(ReplicaCommand),
     /// Workspaces
     #[command(subcommand)]
     Workspace(WorkspaceCommand),
@@ -47,6 +50,20 @@ enum Admin {
     /// Tokens
     #[command(subcommand)]
     Token(TokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ReplicaCommand {
+    /// Declare a core node gone: the metadata of the others no longer waits for it
+    Forget {
+        /// Its name, or its id as the status shows it
+        node: String,
+    },
+    /// Count a node again that was forgotten: it begins with another's metadata
+    Count {
+        /// Its name, or its id as the status shows it
+        node: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -121,6 +138,7 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         }
         Admin::Drain(args) => drain::drain(&operator, args).await?,
         Admin::Undrain(args) => drain::undrain(&operator, args).await?,
+        Admin::Replica(command) => recount(&operator, command).await?,
         Admin::Workspace(WorkspaceCommand::Create { name, home }) => {
             let workspace = operator.near(&home).create_workspace(&name, &home).await?;
             as_asked_workspace(&workspace, &home)?;
@@ -150,6 +168,18 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         Admin::Token(TokenCommand::Issue { user }) => {
             say(&operator.issue_token(user).await?);
         }
+    }
+    Ok(())
+}
+
+async fn recount(operator: &Operator, command: ReplicaCommand) -> anyhow::Result<()> {
+    let (node, counted, how) = match command {
+        ReplicaCommand::Forget { node } => (node, false, "is forgotten"),
+        ReplicaCommand::Count { node } => (node, true, "counts again"),
+    };
+    match operator.set_counted(&node, counted).await? {
+        0 => say(&format!("{node}: nothing to do, it was so before")),
+        cells => say(&format!("{node} {how} in {cells} cells")),
     }
     Ok(())
 }

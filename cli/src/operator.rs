@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use causeway_protocol::backbone::{
     AdminCall, AdminReply, ApiCall, CreateWorkspace, Directory, DirectoryPoll, Drain, EdgeStatus,
-    EnsureChannel, EnsureUser, IssueToken, NodeStatus, PeerHello, RoutedReply, Status, admin_call,
-    admin_reply, routed_reply,
+    EnsureChannel, EnsureUser, IssueToken, NodeStatus, PeerHello, RoutedReply, SetCounted, Status,
+    admin_call, admin_reply, routed_reply,
 };
 use causeway_protocol::client;
 use causeway_protocol::{ApiError, CellId, Method, Name, NodeId, UserId, WorkspaceId};
@@ -231,6 +231,32 @@ impl Operator {
         }
     }
 
+    /// Declares that the metadata of a core node counts no longer, or counts again.
+    /// Returns how many cells have a replica of it. The node is named as in its
+    /// certificate, or by its id if nobody knows its name any more.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn set_counted(&self, node: &str, counted: bool) -> anyhow::Result<u32> {
+        let node_id = self.node_id(node).await?.0;
+        let set = SetCounted { node_id, counted };
+        match self.call(admin_call::Body::SetCounted(set)).await? {
+            admin_reply::Body::Recounted(recounted) => Ok(recounted.cells),
+            _ => bail!("an unexpected answer"),
+        }
+    }
+
+    async fn node_id(&self, node: &str) -> anyhow::Result<NodeId> {
+        let statuses = self.statuses().await;
+        let members = statuses.iter().flat_map(|status| &status.members);
+        let named = members.into_iter().find(|member| member.name == node);
+        if let Some(member) = named {
+            return Ok(NodeId(member.node_id));
+        }
+        let id = u64::from_str_radix(node, 16).map(NodeId);
+        id.with_context(|| format!("no node is called `{node}`, and it is no id of one"))
+    }
+
     /// The directory: all cells and shards.
     ///
     /// # Errors
@@ -264,10 +290,10 @@ impl Operator {
             cell: cell.0,
             user: user.0,
             request: Some(client::Request {
-                min_position: 0,
                 body: Some(body),
+                ..client::Request::default()
             }),
-            latest: false,
+            ..ApiCall::default()
         };
         let call = call.encode_to_vec().into();
         let answer = self.backbone.call(node, Method::Api, call, CALL_TIMEOUT);

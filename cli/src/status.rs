@@ -72,7 +72,33 @@ pub fn render(statuses: &[NodeStatus], edges: &[EdgeStatus]) -> Option<String> {
     for cell in &best.cells {
         text += &cell_line(&newest(statuses, cell), &members, &progress);
     }
+    text += &clocks(statuses, &members);
     Some(text)
+}
+
+/// Whose metadata is refused as its clock is too far ahead, and by whom.
+fn clocks(statuses: &[NodeStatus], members: &[&MemberRecord]) -> String {
+    let mut text = String::new();
+    for status in statuses {
+        let by = status.self_.as_ref().map_or("?", |me| &me.name);
+        for refusal in &status.clock_refusals {
+            text += &format!(
+                "  {by} refuses the metadata of {}: its clock was {} s ahead, {} s ago\n",
+                name_of(refusal.node_id, members),
+                refusal.ahead_ms / 1_000,
+                refusal.ago_ms / 1_000
+            );
+        }
+    }
+    match text.is_empty() {
+        true => text,
+        false => format!("\nclocks\n{text}"),
+    }
+}
+
+fn name_of(node: u64, members: &[&MemberRecord]) -> String {
+    let known = members.iter().find(|m| m.node_id == node);
+    known.map_or_else(|| NodeId(node).to_string(), |m| m.name.clone())
 }
 
 /// The drains in force, as the nodes tell.
@@ -142,18 +168,20 @@ fn newest(statuses: &[NodeStatus], cell: &CellStatus) -> CellStatus {
 }
 
 fn cell_line(cell: &CellStatus, members: &[&MemberRecord], progress: &Progress) -> String {
-    let name = |node: u64| {
-        let known = members.iter().find(|m| m.node_id == node);
-        known.map_or_else(|| NodeId(node).to_string(), |m| m.name.clone())
-    };
+    let name = |node: u64| name_of(node, members);
     let replica = |replica: &Replica| {
         let learner = if replica.learner { " (learner)" } else { "" };
+        let forgotten = if replica.forgotten {
+            " (forgotten)"
+        } else {
+            ""
+        };
         let lag = match progress.lag(cell.cell, replica.node_id) {
             Some(0) => String::new(),
             Some(behind) => format!(" -{behind}"),
             None => " silent".to_owned(),
         };
-        format!("{}{learner}{lag}", name(replica.node_id))
+        format!("{}{learner}{forgotten}{lag}", name(replica.node_id))
     };
     let replicas: Vec<String> = cell.replicas.iter().map(replica).collect();
     let leader = match cell.leader {
@@ -197,7 +225,7 @@ mod tests {
             self_: Some(me.clone()),
             members: vec![me],
             cells: vec![cell],
-            drains: Vec::new(),
+            ..NodeStatus::default()
         }
     }
 

@@ -7,6 +7,7 @@ use causeway_transport::stream::FrameReader;
 use quinn::Connection;
 use tokio::sync::mpsc;
 
+use crate::inbox::Seen;
 use crate::{Age, Answer};
 
 /// Makes one request on a stream of its own.
@@ -16,12 +17,13 @@ use crate::{Age, Answer};
 /// the response.
 pub async fn request(
     connection: &Connection,
-    min_position: u64,
+    seen: Seen,
     body: request::Body,
 ) -> Result<client::Response, ApiError> {
     let lost = |text: String| ApiError::new(ErrorCode::Unavailable, text);
     let request = client::Request {
-        min_position,
+        min_position: seen.position,
+        wrote: seen.wrote,
         body: Some(body),
     };
     let (mut send, recv) = connection

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use causeway_protocol::client::{self, entry::Kind};
+use bytes::Bytes;
+use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
 use causeway_protocol::{ChannelId, Seq, Topic};
 
@@ -17,6 +18,8 @@ const ABSENT_MAX: usize = HELLO_CURSORS_MAX;
 pub enum Take {
     /// Give this entry to the application.
     Deliver(Topic, client::Entry),
+    /// Tell the application of metadata that has changed.
+    Tell(client::MetadataPush),
     /// Read these entries from the log and hand them in with [`Inbox::log`].
     Read {
         /// The topic.
@@ -45,6 +48,25 @@ struct Absent {
     head: Seq,
 }
 
+/// What the client has seen: an answer to its next request is not older.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// The highest position of its cell's log.
+    pub position: u64,
+    /// Its last write of metadata; empty = none.
+    pub wrote: Bytes,
+}
+
+impl Seen {
+    /// As an answer tells.
+    pub fn of(response: &client::Response) -> Self {
+        Self {
+            position: response.position,
+            wrote: response.wrote.clone(),
+        }
+    }
+}
+
 /// What the client has of each topic.
 #[derive(Debug, Default)]
 pub struct Inbox {
@@ -52,7 +74,9 @@ pub struct Inbox {
     /// Channels that the client is not in, as far as it knows: between topics
     /// there is no order, and a push may overtake the news of joining or leaving.
     absent: BTreeMap<Topic, Absent>,
-    position: u64,
+    seen: Seen,
+    /// All metadata up to here has been told.
+    version: Bytes,
     disorder: Option<Disorder>,
 }
 
@@ -73,7 +97,7 @@ impl Disorder {
                     spoilt.push(take);
                     spoilt.extend(held);
                 }
-                Take::Read { .. } => spoilt.push(take),
+                Take::Read { .. } | Take::Tell(_) => spoilt.push(take),
             }
         }
         spoilt
@@ -89,14 +113,22 @@ impl Inbox {
         }
     }
 
-    /// The highest position seen; goes with every request.
-    pub fn position(&self) -> u64 {
-        self.position
+    /// What has been seen; goes with every request.
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
     }
 
-    /// Takes in the position of an answer.
-    pub fn saw(&mut self, position: u64) {
-        self.position = self.position.max(position);
+    /// All metadata up to this version has been told; goes with every hello.
+    pub fn version(&self) -> Bytes {
+        self.version.clone()
+    }
+
+    /// Takes in what an answer tells.
+    pub fn saw(&mut self, seen: Seen) {
+        self.seen.position = self.seen.position.max(seen.position);
+        if !seen.wrote.is_empty() {
+            self.seen.wrote = seen.wrote;
+        }
     }
 
     /// The cursors to say hello with.
@@ -129,6 +161,9 @@ impl Inbox {
         for topic in left {
             self.leave(topic);
         }
+        if self.version.is_empty() {
+            self.version = boot.metadata_version.clone();
+        }
         let mut takes = Vec::new();
         for (topic, head) in heads {
             let state = self.begin(topic, head);
@@ -140,7 +175,7 @@ impl Inbox {
 
     /// A push has come in.
     pub fn push(&mut self, topic: Topic, entry: client::Entry, position: u64) -> Vec<Take> {
-        self.saw(position);
+        self.seen.position = self.seen.position.max(position);
         let Some(state) = self.topics.get_mut(&topic) else {
             self.hear(topic, Seq(entry.seq));
             return Vec::new();
@@ -148,6 +183,27 @@ impl Inbox {
         state.add(entry);
         let takes = state.advance(topic);
         self.follow(takes)
+    }
+
+    /// Metadata has changed. Topics come and go with the facts that say so.
+    pub fn metadata(&mut self, push: client::MetadataPush) -> Vec<Take> {
+        if !push.version.is_empty() {
+            self.version = push.version.clone();
+        }
+        let mut more = Vec::new();
+        for fact in &push.facts {
+            match &fact.kind {
+                Some(FactKind::Joined(channel)) => more.extend(self.join(channel)),
+                Some(FactKind::Left(channel)) => self.leave(Topic::Channel(ChannelId(*channel))),
+                _ => {}
+            }
+        }
+        let mut takes = Vec::with_capacity(1 + more.len());
+        if push.start_over || !push.facts.is_empty() {
+            takes.push(Take::Tell(push));
+        }
+        takes.extend(more);
+        takes
     }
 
     /// Pushes were dropped: entries up to `head` exist.
@@ -181,10 +237,7 @@ impl Inbox {
                 continue;
             };
             match &entry.kind {
-                Some(Kind::ChannelJoined(channel)) => {
-                    let topic = Topic::Channel(ChannelId(channel.id));
-                    more.extend(self.begin(topic, Seq(channel.last_seq)).advance(topic));
-                }
+                Some(Kind::ChannelJoined(channel)) => more.extend(self.join(channel)),
                 Some(Kind::ChannelLeft(channel)) => {
                     self.leave(Topic::Channel(ChannelId(*channel)));
                 }
@@ -196,6 +249,11 @@ impl Inbox {
             None => takes,
             Some(disorder) => disorder.spoil(takes),
         }
+    }
+
+    fn join(&mut self, channel: &client::Channel) -> Vec<Take> {
+        let topic = Topic::Channel(ChannelId(channel.id));
+        self.begin(topic, Seq(channel.last_seq)).advance(topic)
     }
 
     /// A topic that is new begins after `last`; of one that the client was in
@@ -299,13 +357,55 @@ mod tests {
     }
 
     #[test]
+    fn metadata_is_told_and_its_version_kept() {
+        let mut inbox = Inbox::default();
+        inbox.booted(&client::BootData {
+            metadata_version: Bytes::from_static(b"1"),
+            ..boot(vec![channel(0)])
+        });
+        assert_eq!(inbox.version(), "1");
+        let other = client::Channel {
+            id: 77,
+            last_seq: 3,
+            ..client::Channel::default()
+        };
+        let push = |kind, version: &'static [u8]| client::MetadataPush {
+            version: Bytes::from_static(version),
+            facts: vec![client::Fact { kind: Some(kind) }],
+            ..client::MetadataPush::default()
+        };
+        let joined = push(FactKind::Joined(other), b"2");
+        assert_eq!(inbox.metadata(joined.clone()), [Take::Tell(joined)]);
+        let topic = Topic::Channel(ChannelId(77));
+        let entries = inbox.push(topic, entry(4), 9);
+        assert!(matches!(entries[..], [Take::Deliver(..)]));
+        let left = push(FactKind::Left(77), b"3");
+        assert_eq!(inbox.metadata(left.clone()), [Take::Tell(left)]);
+        assert_eq!(inbox.push(topic, entry(5), 9), []);
+
+        // Only how far it is: the application has nothing to do.
+        let further = client::MetadataPush {
+            version: Bytes::from_static(b"4"),
+            ..client::MetadataPush::default()
+        };
+        assert_eq!(inbox.metadata(further), []);
+        assert_eq!(inbox.version(), "4");
+        // Boot data does not say what a client has been told that was away.
+        inbox.booted(&client::BootData {
+            metadata_version: Bytes::from_static(b"9"),
+            ..boot(vec![channel(0)])
+        });
+        assert_eq!(inbox.version(), "4");
+    }
+
+    #[test]
     fn the_planted_bug_is_a_bug() {
         let mut inbox = Inbox::out_of_order();
         inbox.booted(&boot(vec![channel(0)]));
         let seqs = (1..=5).flat_map(|seq| inbox.push(TOPIC, entry(seq), seq));
         let seqs = seqs.map(|take| match take {
             Take::Deliver(_, entry) => entry.seq,
-            Take::Read { .. } => panic!("nothing is missing"),
+            other => panic!("nothing is missing: {other:?}"),
         });
         assert_eq!(seqs.collect::<Vec<_>>(), [1, 3, 2, 5, 4]);
     }
@@ -331,6 +431,7 @@ mod tests {
                             delivered = entry.seq;
                         }
                         Take::Read { from, to, .. } => reads.push((from.0, to.0)),
+                        Take::Tell(push) => panic!("nothing has changed: {push:?}"),
                     }
                 }
                 match rng.random_range(0..10) {
@@ -433,6 +534,6 @@ mod tests {
         let cursors = inbox.cursors();
         let cursor = cursors.iter().find(|c| c.topic == Some(TOPIC.to_wire()));
         assert_eq!(cursor.unwrap().seq, 4);
-        assert_eq!(inbox.position(), 9);
+        assert_eq!(inbox.seen().position, 9);
     }
 }

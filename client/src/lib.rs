@@ -98,6 +98,14 @@ pub enum Event {
         /// When it came in.
         at: Instant,
     },
+    /// Metadata has changed: each fact as it is now. What comes later is right; the same
+    /// may come twice. `start_over`: too much has changed, so read again what is shown.
+    Metadata {
+        /// The topic and its facts.
+        push: Box<client::MetadataPush>,
+        /// When it came in.
+        at: Instant,
+    },
     /// What became of a message in the outbox.
     Sent {
         /// The id under which it was sent.

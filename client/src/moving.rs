@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use quinn::Connection;
 
 use crate::connection::{request, result};
+use crate::inbox::Seen;
 use crate::nearest::{self, Avoid};
 use crate::supervisor::End;
 use crate::{Age, ClientConfig, Pop};
@@ -27,8 +28,8 @@ pub(crate) struct Arrived {
 
 /// What a PoP answered to the hello.
 pub(crate) struct Welcomed {
-    /// The position that the boot data has.
-    pub position: u64,
+    /// What the boot data has.
+    pub seen: Seen,
     /// How old the boot data may be.
     pub age: Age,
     /// The answer.
@@ -69,9 +70,9 @@ impl Moving {
     }
 
     /// Greets the PoP that has been reached.
-    pub fn say_hello(&mut self, arrived: Box<Arrived>, position: u64, hello: client::Hello) {
+    pub fn say_hello(&mut self, arrived: Box<Arrived>, seen: Seen, hello: client::Hello) {
         let greeting = async move {
-            match greet(&arrived.connection, position, hello).await {
+            match greet(&arrived.connection, seen, hello).await {
                 Ok(welcomed) => Moved::Welcomed(arrived, Box::new(welcomed)),
                 Err(End::Broken(reason)) => Moved::Failed(reason),
                 Err(End::Refused(error)) => Moved::Failed(error.to_string()),
@@ -117,21 +118,17 @@ pub(crate) async fn nearest_pop(
 /// Says hello.
 pub(crate) async fn greet(
     connection: &Connection,
-    position: u64,
+    seen: Seen,
     hello: client::Hello,
 ) -> Result<Welcomed, End> {
-    let greeting = request(connection, position, request::Body::Hello(hello));
+    let greeting = request(connection, seen, request::Body::Hello(hello));
     let response = match tokio::time::timeout(HELLO_TIMEOUT, greeting).await {
         Ok(response) => response.map_err(|e| End::Broken(e.message))?,
         Err(_) => return Err(End::Broken("the hello was not answered".into())),
     };
-    let (position, age) = (response.position, Age::from_wire(response.age_ms));
+    let (seen, age) = (Seen::of(&response), Age::from_wire(response.age_ms));
     match result(response) {
-        Ok(response::Result::Welcome(welcome)) => Ok(Welcomed {
-            position,
-            age,
-            welcome,
-        }),
+        Ok(response::Result::Welcome(welcome)) => Ok(Welcomed { seen, age, welcome }),
         Ok(_) => Err(End::Broken(
             "the hello was answered with something else".into(),
         )),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{answer, read_pushes, request, result};
-use crate::inbox::{Inbox, Take};
+use crate::inbox::{Inbox, Seen, Take};
 use crate::moving::{Arrived, Moved, Moving, Welcomed, greet, nearest_pop};
 use crate::nearest::Avoid;
 use crate::outbox::{Outbox, pause};
@@ -38,8 +38,8 @@ pub(crate) enum End {
 /// What comes back from requests under way.
 enum Done {
     Sent(Box<(Outgoing, Result<client::Response, ApiError>)>),
-    Read(Topic, Option<Vec<client::Entry>>, u64),
-    Saw(u64),
+    Read(Topic, Option<Vec<client::Entry>>, Seen),
+    Saw(Seen),
 }
 
 pub(crate) async fn run(
@@ -142,8 +142,7 @@ impl State {
             .await
             .map_err(End::Broken)?;
         let hello = self.hello(config);
-        let position = self.inbox.position();
-        let welcomed = greet(&arrived.connection, position, hello).await?;
+        let welcomed = greet(&arrived.connection, self.inbox.seen(), hello).await?;
         Ok(self.settle(arrived, welcomed).await)
     }
 
@@ -152,12 +151,13 @@ impl State {
             token: config.token.clone(),
             client: config.client.clone(),
             cursors: self.inbox.cursors(),
+            metadata_version: self.inbox.version(),
         }
     }
 
     /// A PoP has let the client in.
     async fn settle(&mut self, arrived: Arrived, welcomed: Welcomed) -> Link {
-        self.inbox.saw(welcomed.position);
+        self.inbox.saw(welcomed.seen.clone());
         let name = arrived.pop.name.clone();
         let takes = self.welcome(name, arrived.round_trip, welcomed).await;
         Link {
@@ -215,7 +215,7 @@ impl State {
                 step = moving.step() => match step {
                     Moved::Arrived(arrived) => {
                         let hello = self.hello(config);
-                        moving.say_hello(arrived, self.inbox.position(), hello);
+                        moving.say_hello(arrived, self.inbox.seen(), hello);
                     }
                     Moved::Welcomed(arrived, welcomed) => {
                         let next = self.settle(*arrived, *welcomed).await;
@@ -279,11 +279,11 @@ impl State {
             Command::Request(body, reply) => match link {
                 Some(link) => {
                     let (connection, done) = (link.connection.clone(), done.clone());
-                    let position = self.inbox.position();
+                    let seen = self.inbox.seen();
                     link.requests.spawn(async move {
-                        let response = request(&connection, position, body).await;
+                        let response = request(&connection, seen, body).await;
                         if let Ok(response) = &response {
-                            let _ = done.send(Done::Saw(response.position)).await;
+                            let _ = done.send(Done::Saw(Seen::of(response))).await;
                         }
                         let _ = reply.send(response.and_then(answer));
                     });
@@ -301,7 +301,7 @@ impl State {
     fn send_due(&mut self, link: &Link, done: &mpsc::Sender<Done>) {
         for message in self.outbox.due(Instant::now()) {
             let (connection, done) = (link.connection.clone(), done.clone());
-            let position = self.inbox.position();
+            let seen = self.inbox.seen();
             link.requests.spawn(async move {
                 let body = request::Body::SendMessage(client::SendMessage {
                     channel: message.channel.0,
@@ -309,7 +309,7 @@ impl State {
                     text: message.text.clone(),
                     thread_ts: message.thread.map_or(0, |ts| ts.0),
                 });
-                let response = request(&connection, position, body).await;
+                let response = request(&connection, seen, body).await;
                 // After a break nobody listens: the message goes out again.
                 let _ = done.send(Done::Sent(Box::new((message, response)))).await;
             });
@@ -339,6 +339,7 @@ impl State {
                 }
                 takes
             }
+            server_frame::Body::Metadata(push) => self.inbox.metadata(push),
             server_frame::Body::GoAway(_) => Vec::new(),
         };
         self.carry_out(takes, link, done).await;
@@ -347,19 +348,19 @@ impl State {
     async fn on_done(&mut self, finished: Done, link: &Link, done: &mpsc::Sender<Done>) {
         match finished {
             Done::Sent(sent) => self.on_sent(sent.0, sent.1).await,
-            Done::Read(topic, entries, position) => {
-                self.inbox.saw(position);
+            Done::Read(topic, entries, seen) => {
+                self.inbox.saw(seen);
                 let takes = self.inbox.log(topic, entries);
                 self.carry_out(takes, link, done).await;
             }
-            Done::Saw(position) => self.inbox.saw(position),
+            Done::Saw(seen) => self.inbox.saw(seen),
         }
     }
 
     async fn on_sent(&mut self, message: Outgoing, response: Result<client::Response, ApiError>) {
         let at = Instant::now();
         let answer = response.and_then(|response| {
-            self.inbox.saw(response.position);
+            self.inbox.saw(Seen::of(&response));
             match result(response)? {
                 response::Result::Sent(sent) => Ok(sent),
                 _ => Err(ErrorCode::InternalError.into()),
@@ -385,17 +386,24 @@ impl State {
                     let entry = Box::new(entry);
                     self.tell(Event::Entry { topic, entry, at }).await;
                 }
+                Take::Tell(push) => {
+                    self.tell(Event::Metadata {
+                        push: Box::new(push),
+                        at,
+                    })
+                    .await
+                }
                 Take::Read { topic, from, to } => {
                     let (connection, done) = (link.connection.clone(), done.clone());
-                    let position = self.inbox.position();
+                    let seen = self.inbox.seen();
                     link.requests.spawn(async move {
                         let body = request::Body::ReadLog(client::ReadLog {
                             topic: Some(topic.to_wire()),
                             from_seq: from.0,
                             to_seq: to.0,
                         });
-                        let response = request(&connection, position, body).await;
-                        let saw = response.as_ref().map_or(0, |r| r.position);
+                        let response = request(&connection, seen, body).await;
+                        let saw = response.as_ref().map_or_else(|_| Seen::default(), Seen::of);
                         let entries = match response.and_then(result) {
                             Ok(response::Result::Log(page)) => Some(page.entries),
                             _ => {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_gossip::{Gossip, Member, Patience, Repeat, Router};
 use causeway_protocol::backbone::{
-    AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, Drain, InitWorkspace,
-    IssueToken, NodeStatus, admin_call, admin_reply,
+    AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, Drain, EnsureChannel,
+    InitWorkspace, IssueToken, NodeStatus, Recounted, SetCounted, admin_call, admin_reply,
 };
 use causeway_protocol::client::{self, response};
 use causeway_protocol::token::{Claims, Signer};
@@ -16,11 +16,13 @@ use causeway_transport::backbone::{Peer, Services};
 use causeway_transport::tls::Role;
 use prost::Message;
 
-use crate::cell::{refusal, validate};
+use crate::cell::{Terms, refusal, validate};
 use crate::cells::Cells;
 use crate::clock::Clock;
-use crate::directory::{SharedBook, check_drain, place_workspace, set_drain};
+use crate::directory::{SharedBook, check_drain, place_cells, place_workspace, recount, set_drain};
+use crate::metadata::Metadata;
 use crate::routed;
+use crate::state_records::PlaceCells;
 use crate::state_records::command::Body;
 
 /// An operator's call is answered by then.
@@ -46,6 +48,8 @@ pub struct Parts {
     pub gossip: Gossip,
     /// This node.
     pub me: NodeId,
+    /// The metadata of the cells.
+    pub metadata: Metadata,
     /// Dates tokens.
     pub clock: Clock,
     /// Signs tokens; `None` on a node that issues none.
@@ -99,7 +103,11 @@ impl Api {
         let call = ApiCall::decode(body).map_err(|e| malformed(&e))?;
         let cell = self.cell(CellId(call.cell))?;
         let request = call.request.unwrap_or_default();
-        let executed = cell.execute(UserId(call.user), request, call.latest).await;
+        let terms = Terms {
+            latest: call.latest,
+            metadata_versions: call.metadata_versions,
+        };
+        let executed = cell.execute(UserId(call.user), request, terms).await;
         Ok(self.routed(cell.id(), executed.map(|response| response.encode_to_vec())))
     }
 
@@ -120,10 +128,10 @@ impl Api {
             }
             Some(Call::EnsureChannel(ensure)) => {
                 validate::channel(&ensure)?;
-                let workspace = WorkspaceId(ensure.workspace);
-                self.command(workspace, Body::EnsureChannel(ensure)).await
+                self.ensure_channel(ensure).await
             }
             Some(Call::Drain(drain)) => self.set_drain(drain).await,
+            Some(Call::SetCounted(set)) => self.set_counted(&set).await,
             _ => Err(ErrorCode::UnknownMethod.into()),
         }
     }
@@ -148,7 +156,9 @@ impl Api {
                 let cell = self.cell_of(WorkspaceId(ensure.workspace)).await?;
                 self.forward(cell, Call::EnsureChannel(ensure)).await?
             }
-            Some(Call::Drain(drain)) => self.forward(CellId::DIRECTORY, Call::Drain(drain)).await?,
+            Some(call @ (Call::Drain(_) | Call::SetCounted(_))) => {
+                self.forward(CellId::DIRECTORY, call).await?
+            }
             Some(Call::InitWorkspace(_)) | None => {
                 return Err(ErrorCode::UnknownMethod.into());
             }
@@ -195,6 +205,24 @@ impl Api {
         Ok(self.routed(CellId::DIRECTORY, reply))
     }
 
+    /// Changes whose metadata counts, on the directory's leader.
+    async fn set_counted(&self, set: &SetCounted) -> Result<Bytes, ApiError> {
+        let directory = self.cell(CellId::DIRECTORY)?;
+        let consensus = directory.consensus();
+        let recounted = async {
+            // Another's copy may be older than what was placed before this.
+            consensus.turn().await.map_err(refusal)?;
+            let cells = recount(self.book().cells(), set)?;
+            let count = u32::try_from(cells.len()).unwrap_or(u32::MAX);
+            if !cells.is_empty() {
+                place_cells(consensus.as_ref(), PlaceCells { cells }).await?;
+            }
+            let body = Some(admin_reply::Body::Recounted(Recounted { cells: count }));
+            Ok(AdminReply { body }.encode_to_vec())
+        };
+        Ok(self.routed(CellId::DIRECTORY, recounted.await))
+    }
+
     /// A workspace as it is, which may have been there before, with another home.
     async fn placed(
         &self,
@@ -215,6 +243,20 @@ impl Api {
         // Who asked has a copy of the directory that may be later than this node's.
         let cell = self.cell(self.cell_of(workspace).await?)?;
         let response = cell.command(UserId(0), body).await;
+        Ok(self.replied(cell.id(), response))
+    }
+
+    /// Answers when the channel's members are known wherever this node can reach.
+    async fn ensure_channel(&self, ensure: EnsureChannel) -> Result<Bytes, ApiError> {
+        let workspace = WorkspaceId(ensure.workspace);
+        let cell = self.cell(self.cell_of(workspace).await?)?;
+        let peers = self.0.router.backbone().peers();
+        let reach: Vec<NodeId> = peers.iter().map(|peer| peer.node).collect();
+        let response = cell.ensure_channel(ensure, &reach).await;
+        Ok(self.replied(cell.id(), response))
+    }
+
+    fn replied(&self, cell: CellId, response: Result<client::Response, ApiError>) -> Bytes {
         let reply = response.and_then(|response| {
             let body = match response.result {
                 Some(response::Result::User(user)) => Some(admin_reply::Body::User(user)),
@@ -224,7 +266,7 @@ impl Api {
             };
             Ok(AdminReply { body }.encode_to_vec())
         });
-        Ok(self.routed(cell.id(), reply))
+        self.routed(cell, reply)
     }
 
     async fn create_workspace(
@@ -278,10 +320,11 @@ impl Api {
             cell: cell.0,
             user: user.0,
             request: Some(client::Request {
-                min_position: 0,
                 body: Some(get),
+                ..client::Request::default()
             }),
             latest: true,
+            ..ApiCall::default()
         };
         let body = call.encode_to_vec().into();
         let router = &self.0.router;
@@ -352,6 +395,7 @@ impl Api {
             members: members.iter().map(Member::to_wire).collect(),
             cells: cells.collect(),
             drains: book.drains().active().cloned().collect(),
+            clock_refusals: self.0.metadata.clock_refusals(),
         }
     }
 }

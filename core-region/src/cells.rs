@@ -21,6 +21,7 @@ use crate::consensus::{
 };
 use crate::directory::SharedBook;
 use crate::homecoming;
+use crate::metadata::{CellMetadata, Metadata};
 use crate::release;
 use crate::routed;
 use crate::state::CellState;
@@ -164,10 +165,13 @@ pub struct CellHost {
     pub routes: SharedRoutes,
     /// How it and its peers are.
     pub vitals: Vitals,
+    /// The metadata of its cells.
+    pub metadata: Metadata,
 }
 
 impl CellHost {
-    /// Starts the replica of a cell whose commands `machine` applies.
+    /// Starts the replica of a cell whose commands `machine` applies, and whose
+    /// workspaces have this metadata.
     ///
     /// # Errors
     /// [`GroupError`].
@@ -175,6 +179,7 @@ impl CellHost {
         &self,
         state: CellState,
         machine: Arc<dyn Machine>,
+        metadata: Option<Arc<CellMetadata>>,
     ) -> Result<Arc<Cell>, GroupError> {
         let group = RaftGroup::start(GroupParts {
             node: self.node,
@@ -189,6 +194,7 @@ impl CellHost {
             state,
             Arc::clone(&consensus),
             self.vitals.clone(),
+            metadata,
         ));
         self.cells.insert(Arc::clone(&cell));
         let (cells, routes) = (self.cells.clone(), self.routes.clone());
@@ -271,7 +277,8 @@ impl CellHost {
             let state = CellState::open(self.store.clone(), id)?;
             let faults = self.store.faults().clone();
             let machine = CellMachine::new(id, Arc::clone(publish)).with_faults(faults);
-            let cell = self.start(state, Arc::new(machine)).await?;
+            let metadata = self.metadata.open(record)?;
+            let cell = self.start(state, Arc::new(machine), Some(metadata)).await?;
             tracing::info!(cell = %id, "a replica has started");
             if assignment::founds(record, self.node) {
                 self.found(Arc::clone(&cell), record);
@@ -335,6 +342,7 @@ impl CellHost {
         if surplus::is_released(record, self.node, term, word) {
             tracing::info!(%cell, "the replica is other nodes' now");
             self.cells.remove(cell);
+            self.metadata.close(cell);
             held.consensus().stop().await;
             release::remember(&self.store, cell, Some(word.epoch))?;
         }

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::Router;
@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::cells::Cells;
 use crate::channel_server::ChannelServer;
 use crate::directory::SharedBook;
+use crate::feeds::Feeds;
+use crate::metadata::Metadata;
 use crate::store::Store;
 use crate::vitals::Vitals;
 
@@ -41,6 +43,10 @@ pub struct Health {
     pub gossip: Gossip,
     /// The real-time plane.
     pub channel_server: ChannelServer,
+    /// The metadata.
+    pub metadata: Metadata,
+    /// Who is told of it.
+    pub feeds: Feeds,
     /// This node.
     pub me: NodeId,
 }
@@ -136,6 +142,10 @@ fn registry(health: &Health) -> Registry {
         health.book.get().version(),
     );
 
+    for (name, help, value) in of_metadata(health) {
+        number(name, help, value);
+    }
+
     let (stalls, refused, free_bytes) = health.vitals.counts();
     let oldest = health.store.flusher().oldest_wait(Instant::now());
     let oldest_ms = oldest.unwrap_or_default().as_millis();
@@ -199,4 +209,65 @@ fn registry(health: &Health) -> Registry {
     registry.register("cell_term", "Raft term of each cell", term);
     registry.register("cell_leads", "Whether this node leads the cell", leads);
     registry
+}
+
+/// Name, help and value.
+type Number = (&'static str, &'static str, u64);
+
+fn of_metadata(health: &Health) -> [Number; 10] {
+    let counters = health.metadata.counters();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (subscriptions, dropped) = health.feeds.counts();
+    [
+        (
+            "metadata_written",
+            "Operations of metadata written here",
+            count(&counters.written),
+        ),
+        (
+            "metadata_received",
+            "Operations of metadata taken from peers",
+            count(&counters.received),
+        ),
+        (
+            "metadata_refused_clock",
+            "Operations of metadata refused as the writer's clock is too far ahead",
+            count(&counters.refused_clock),
+        ),
+        (
+            "metadata_refused_invalid",
+            "Operations of metadata refused as they cannot be valid",
+            count(&counters.refused_invalid),
+        ),
+        (
+            "metadata_refused_not_counted",
+            "Calls refused of replicas whose metadata is not counted",
+            count(&counters.refused_not_counted),
+        ),
+        (
+            "metadata_resyncs",
+            "Times that a workspace's metadata was taken anew from a peer",
+            count(&counters.resyncs),
+        ),
+        (
+            "metadata_collected",
+            "Operations of metadata collected from logs",
+            count(&counters.collected),
+        ),
+        (
+            "metadata_overflowed",
+            "Changes of metadata of which subscribers could not be told in time",
+            count(&counters.overflowed),
+        ),
+        (
+            "metadata_subscriptions",
+            "Workspaces subscribed to by edges",
+            subscriptions as u64,
+        ),
+        (
+            "metadata_publish_dropped",
+            "Changes of metadata dropped on the way to edges",
+            dropped,
+        ),
+    ]
 }

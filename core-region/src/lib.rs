@@ -14,10 +14,12 @@ pub mod clock;
 pub mod consensus;
 pub mod directory;
 pub mod faults;
+mod feeds;
 pub mod health;
 pub mod homecoming;
 pub mod http;
 pub mod leaders;
+pub mod metadata;
 pub mod node;
 mod release;
 mod routed;
@@ -37,6 +39,13 @@ pub use node::{CoreConfig, CoreError, run};
 #[allow(missing_docs, clippy::all)]
 pub(crate) mod raft_wire {
     include!(concat!(env!("OUT_DIR"), "/causeway.raft.v1.rs"));
+}
+
+/// Operations and rows of metadata, and what replicas say of them, from
+/// `proto/metadata.proto`.
+#[allow(missing_docs, clippy::all)]
+pub mod metadata_wire {
+    include!(concat!(env!("OUT_DIR"), "/causeway.metadata.v1.rs"));
 }
 
 /// Commands and records of state, from `proto/state.proto`.

@@ -25,8 +25,10 @@ use crate::clock::Clock;
 use crate::consensus::{GroupError, Groups, RaftTimings};
 use crate::directory::{DirectoryMachine, Founder, Founding, Keeper, SharedBook};
 use crate::faults::Faults;
+use crate::feeds::Feeds;
 use crate::health::DiskLimits;
 use crate::http::{self, Health};
+use crate::metadata::{Metadata, MetadataParts};
 use crate::state::CellState;
 use crate::store::{Identity, Store, StoreError, next_incarnation};
 use crate::vitals::Vitals;
@@ -170,12 +172,21 @@ impl CoreNode {
             router.clone(),
             cells.clone(),
         );
+        let (metadata, outbox) = Metadata::start(MetadataParts {
+            node: me,
+            life: incarnation,
+            store: store.clone(),
+            clock: vitals.clock().clone(),
+            backbone: backbone.clone(),
+            book: book.clone(),
+        })?;
         let api = Api::new(Parts {
             cells: cells.clone(),
             book: book.clone(),
             router: router.clone(),
             gossip: gossip.clone(),
             me,
+            metadata: metadata.clone(),
             clock,
             signer: config.signer.clone(),
         });
@@ -183,6 +194,8 @@ impl CoreNode {
         router.serve_local(Box::new(move |method, body| {
             Box::pin(local.clone().local(method, body))
         }));
+        let feeds = Feeds::new(backbone.clone(), cells.clone());
+        let services = feeds.register(metadata.register(services));
         let services = groups.register(services);
         let services = routes.register(services);
         let services = book.register(services);
@@ -202,10 +215,11 @@ impl CoreNode {
             gossip: gossip.clone(),
             routes: routes.clone(),
             vitals: vitals.clone(),
+            metadata: metadata.clone(),
         };
         let state = CellState::open(store.clone(), CellId::DIRECTORY)?;
         let machine = Arc::new(DirectoryMachine::new(state.clone(), book.sender())?);
-        let directory = host.start(state, machine).await?;
+        let directory = host.start(state, machine, None).await?;
         if let Some(record) = book.get().cell(CellId::DIRECTORY) {
             host.lead_if_nobody_does(Arc::clone(&directory), record);
         }
@@ -217,6 +231,8 @@ impl CoreNode {
             book: book.clone(),
             gossip: gossip.clone(),
             channel_server: channel_server.clone(),
+            metadata: metadata.clone(),
+            feeds: feeds.clone(),
             me,
         };
         let listener = http::bind(config.http)
@@ -293,6 +309,10 @@ impl CoreNode {
             ),
         );
         task(
+            "the feeds",
+            Box::pin(feeds.clone().run(backbone.clone(), stop.clone())),
+        );
+        task(
             "announcing leaders",
             Box::pin(leaders::announce(
                 cells.clone(),
@@ -304,6 +324,8 @@ impl CoreNode {
             "http",
             Box::pin(http::serve(listener, health, stop.clone())),
         );
+        let keeping = metadata.run(outbox, Arc::new(feeds), stop.clone());
+        tasks.spawn(async move { Ok(keeping.await?) });
         let hosting = host.run(book, Arc::new(channel_server), stop.clone());
         tasks.spawn(async move { Ok(hosting.await?) });
         let (disk, stopped) = (store.clone(), stop.clone());

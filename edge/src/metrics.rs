@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::feeds::Feeds;
 use crate::hub::Hubs;
 use crate::refusals::Refusals;
 
@@ -17,6 +18,8 @@ use crate::refusals::Refusals;
 pub struct Metrics {
     /// Sessions and deliveries.
     pub hubs: Hubs,
+    /// Workspaces whose metadata is followed.
+    pub feeds: Feeds,
     /// What was refused.
     pub refusals: Arc<Refusals>,
     /// Who is there.
@@ -48,6 +51,11 @@ impl Metrics {
             "members",
             "Members known to gossip",
             self.gossip.membership().len() as u64,
+        );
+        number(
+            "feeds",
+            "Workspaces whose metadata is followed",
+            self.feeds.count() as u64,
         );
         number(
             "delivered",

@@ -18,6 +18,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
+use crate::feeds::Feeds;
 use crate::hub::Hubs;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
@@ -99,7 +100,8 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let routes = SharedRoutes::default();
     let (hubs, hub_tasks) = Hubs::new();
     let services = Services::default().datagram(inbox.handler());
-    let services = hubs.register(routes.register(services));
+    let feeds = Feeds::new(hubs.clone());
+    let services = feeds.register(hubs.register(routes.register(services)));
 
     let (gossip, gossip_task) = Gossip::new(
         gossip_config(&config, me, incarnation),
@@ -122,6 +124,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let refusals = Arc::<Refusals>::default();
     let metrics = Metrics {
         hubs: hubs.clone(),
+        feeds: feeds.clone(),
         refusals: Arc::clone(&refusals),
         gossip: gossip.clone(),
         wan_emulated: config.backbone.wan.is_some(),
@@ -147,6 +150,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         upstream: upstream.clone(),
         verifier: config.verifier,
         hubs,
+        feeds,
         edge: config.name,
         pop: config.pop,
         refusals,

@@ -11,7 +11,7 @@ use causeway_protocol::backbone::ApiCall;
 use causeway_protocol::client::{self, request::Body, response};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Method, UserId, WorkspaceId};
 use futures::future::{BoxFuture, FutureExt};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use prost::Message;
 
 /// A request that no cell has answered by then is refused as `unavailable`.
@@ -48,8 +48,19 @@ const RECENT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Upstream {
     router: Router,
-    recent: Arc<Mutex<HashMap<UserId, (u64, Instant)>>>,
+    recent: Arc<Mutex<HashMap<UserId, Recent>>>,
+    /// What clients of this edge node have been told of metadata.
+    told: Arc<RwLock<HashMap<WorkspaceId, Bytes>>>,
     patience: Patience,
+}
+
+/// What a user was answered last.
+#[derive(Debug, Clone)]
+struct Recent {
+    position: u64,
+    /// Their last write of metadata; empty = none.
+    wrote: Bytes,
+    at: Instant,
 }
 
 impl Upstream {
@@ -58,6 +69,7 @@ impl Upstream {
         Self {
             router,
             recent: Arc::default(),
+            told: Arc::default(),
             patience: OF_CLIENTS,
         }
     }
@@ -70,6 +82,16 @@ impl Upstream {
             patience: Patience::whatever_happens(BUDGET),
             ..self.clone()
         }
+    }
+
+    /// Clients of this edge node have been told of so much of a workspace's metadata;
+    /// empty = nobody is told any more.
+    pub fn told(&self, workspace: WorkspaceId, version: &Bytes) {
+        let mut told = self.told.write();
+        match version.is_empty() {
+            true => told.remove(&workspace),
+            false => told.insert(workspace, version.clone()),
+        };
     }
 
     /// The router below.
@@ -99,25 +121,33 @@ impl Upstream {
         }
     }
 
-    async fn carry(
+    /// The same, of a replica that has this version of metadata; empty = any.
+    ///
+    /// # Errors
+    /// As for [`ask`](Ask::ask).
+    pub async fn ask_since(
         &self,
         user: UserId,
         mut request: client::Request,
+        version: &Bytes,
     ) -> Result<client::Response, ApiError> {
         let cell = self.cell_of(user.workspace()).await?;
-        request.min_position = request.min_position.max(self.seen_by(user));
+        self.remind(user, &mut request);
         let way = way(request.body.as_ref());
+        let told = self.told.read().get(&user.workspace()).cloned();
+        let versions = told.into_iter().chain([version.clone()]);
         let call = ApiCall {
             cell: cell.0,
             user: user.0,
             request: Some(request),
             latest: false,
+            metadata_versions: versions.filter(|version| !version.is_empty()).collect(),
         };
         let response = match way {
             Way::Nearest => self.nearest(cell, call).await?,
             Way::Leader(repeat) => self.leader(cell, &call, repeat, self.patience).await?,
         };
-        self.has_seen(user, response.position);
+        self.has_seen(user, &response);
         Ok(response)
     }
 
@@ -151,25 +181,38 @@ impl Upstream {
         asking.await.and_then(read)
     }
 
-    /// What a user was answered last, so that the next answer, from whichever
-    /// replica, is not older: read your own writes.
-    fn seen_by(&self, user: UserId) -> u64 {
+    /// Adds to a request what its user was answered last, so that the next answer,
+    /// from whichever replica, is not older: read your own writes.
+    fn remind(&self, user: UserId, request: &mut client::Request) {
         let recent = self.recent.lock();
-        recent.get(&user).map_or(0, |(position, _)| *position)
+        if let Some(recent) = recent.get(&user) {
+            request.min_position = request.min_position.max(recent.position);
+            if request.wrote.is_empty() {
+                request.wrote = recent.wrote.clone();
+            }
+        }
     }
 
-    fn has_seen(&self, user: UserId, position: u64) {
+    fn has_seen(&self, user: UserId, response: &client::Response) {
         if user.is_platform() {
             return;
         }
         let now = Instant::now();
         let mut recent = self.recent.lock();
         if recent.len() >= RECENT_MAX {
-            recent.retain(|_, (_, at)| now.duration_since(*at) < RECENT);
+            recent.retain(|_, recent| now.duration_since(recent.at) < RECENT);
         }
         if recent.len() < RECENT_MAX {
-            let seen = recent.entry(user).or_insert((0, now));
-            *seen = (seen.0.max(position), now);
+            let seen = recent.entry(user).or_insert_with(|| Recent {
+                position: 0,
+                wrote: Bytes::new(),
+                at: now,
+            });
+            seen.position = seen.position.max(response.position);
+            seen.at = now;
+            if !response.wrote.is_empty() {
+                seen.wrote = response.wrote.clone();
+            }
         }
     }
 }
@@ -180,7 +223,7 @@ impl Ask for Upstream {
         user: UserId,
         request: client::Request,
     ) -> BoxFuture<'_, Result<client::Response, ApiError>> {
-        self.carry(user, request).boxed()
+        async move { self.ask_since(user, request, &Bytes::new()).await }.boxed()
     }
 }
 
@@ -191,11 +234,12 @@ fn read(answer: Bytes) -> Result<client::Response, ApiError> {
 
 /// A replica that is behind does not know what is new; the leader does.
 fn may_be_news(call: &ApiCall, response: &client::Response) -> bool {
-    const NOT_FOUND: [ErrorCode; 4] = [
+    const NOT_FOUND: [ErrorCode; 5] = [
         ErrorCode::UserNotFound,
         ErrorCode::WorkspaceNotFound,
         ErrorCode::ChannelNotFound,
         ErrorCode::ThreadNotFound,
+        ErrorCode::MessageNotFound,
     ];
     match &response.result {
         Some(response::Result::Error(error)) => {
@@ -216,6 +260,8 @@ fn asked_up_to(call: &ApiCall) -> u64 {
 
 /// Who is asked.
 enum Way {
+    /// The nearest replica: questions, and changes of metadata. Of private channels,
+    /// only the leader changes who is in them; the others pass.
     Nearest,
     Leader(Repeat),
 }
@@ -224,15 +270,9 @@ fn way(body: Option<&Body>) -> Way {
     match body {
         // A second try would find the name taken, by the first.
         Some(Body::CreateChannel(_)) => Way::Leader(Repeat::Unsafe),
-        Some(
-            Body::SendMessage(_)
-            | Body::EditMessage(_)
-            | Body::DeleteMessage(_)
-            | Body::JoinChannel(_)
-            | Body::LeaveChannel(_)
-            | Body::InviteMember(_)
-            | Body::MarkRead(_),
-        ) => Way::Leader(Repeat::Safe),
+        Some(Body::SendMessage(_) | Body::EditMessage(_) | Body::DeleteMessage(_)) => {
+            Way::Leader(Repeat::Safe)
+        }
         _ => Way::Nearest,
     }
 }
@@ -248,8 +288,8 @@ mod tests {
         };
         ApiCall {
             request: Some(client::Request {
-                min_position: 0,
                 body: Some(Body::ReadLog(read)),
+                ..client::Request::default()
             }),
             ..ApiCall::default()
         }
@@ -262,8 +302,8 @@ mod tests {
         };
         client::Response {
             position: 1,
-            age_ms: 0,
             result: Some(response::Result::Log(page)),
+            ..client::Response::default()
         }
     }
 

@@ -8,8 +8,10 @@ use causeway_fuzz::decode;
 use causeway_gossip::Member;
 use causeway_protocol::backbone::{
     AdminCall, AdminReply, ApiCall, Directory, DirectoryPoll, Heads, LeaderHints, MemberRecord,
+    MetadataFacts, MetadataPublish, MetadataSubscribe, MetadataSubscribed, MetadataUnsubscribe,
     PeerHello, Publish, Reply, RoutedReply, Subscribe, Unsubscribe,
 };
+use causeway_protocol::client::MetadataPush;
 use causeway_protocol::{Method, Topic};
 use libfuzzer_sys::fuzz_target;
 
@@ -32,6 +34,14 @@ fuzz_target!(|data: &[u8]| {
     decode::<Directory>(&body);
     decode::<AdminCall>(&body);
     decode::<AdminReply>(&body);
+    decode::<MetadataSubscribe>(&body);
+    decode::<MetadataUnsubscribe>(&body);
+    if let Some(publish) = decode::<MetadataPublish>(&body) {
+        publish.facts.iter().for_each(facts);
+    }
+    if let Some(subscribed) = decode::<MetadataSubscribed>(&body) {
+        subscribed.facts.iter().for_each(facts);
+    }
     if let Some(publish) = decode::<Publish>(&body) {
         let _ = Topic::from_wire(publish.topic.as_ref());
     }
@@ -46,3 +56,8 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(again.to_wire(), wire);
     }
 });
+
+fn facts(facts: &MetadataFacts) {
+    let _ = Topic::from_wire(facts.topic.as_ref());
+    decode::<MetadataPush>(&facts.push);
+}

@@ -1,5 +1,8 @@
 //! What the fuzz targets share.
 
+#[cfg(feature = "metadata")]
+pub mod memory;
+
 use std::fmt::Debug;
 
 use bytes::Bytes;

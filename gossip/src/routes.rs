@@ -224,8 +224,7 @@ mod tests {
         let replicas = nodes.iter().map(|(node, region)| wire::Replica {
             node_id: *node,
             region: (*region).into(),
-            zone: String::new(),
-            learner: false,
+            ..wire::Replica::default()
         });
         wire::Directory {
             version: epoch,

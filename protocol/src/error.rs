@@ -58,6 +58,34 @@ codes! {
     NoText = "no_text", false;
     /// The text has more than 40,000 characters.
     MsgTooLong = "msg_too_long", false;
+    /// The caller has reacted to the message with this emoji already.
+    AlreadyReacted = "already_reacted", false;
+    /// The caller has not reacted to the message with this emoji.
+    NoReaction = "no_reaction", false;
+    /// The message has as many different reactions as a message may have.
+    TooManyEmoji = "too_many_emoji", false;
+    /// The message is pinned to its channel already.
+    AlreadyPinned = "already_pinned", false;
+    /// The message is not pinned to its channel.
+    NoPin = "no_pin", false;
+    /// The channel has as many pins as a channel may have.
+    TooManyPins = "too_many_pins", false;
+    /// The caller has starred this already.
+    AlreadyStarred = "already_starred", false;
+    /// The caller has not starred this.
+    NotStarred = "not_starred", false;
+    /// The channel is archived.
+    IsArchived = "is_archived", false;
+    /// The channel is archived already.
+    AlreadyArchived = "already_archived", false;
+    /// The channel is not archived.
+    NotArchived = "not_archived", false;
+    /// A topic or a purpose has more than 250 characters.
+    TooLong = "too_long", false;
+    /// No emoji of the workspace has this name.
+    EmojiNotFound = "emoji_not_found", false;
+    /// There are as many of them as there may be.
+    TooMany = "too_many", false;
     /// The name is in use.
     NameTaken = "name_taken", false;
     /// The name is empty, too long, or has characters that names may not have.

@@ -112,6 +112,12 @@ impl ChannelId {
     pub fn workspace(self) -> WorkspaceId {
         WorkspaceId((self.0 >> 32) as u32)
     }
+
+    /// Its number among the channels of the workspace.
+    pub fn number(self) -> u32 {
+        let [_, _, _, _, low @ ..] = self.0.to_be_bytes();
+        u32::from_be_bytes(low)
+    }
 }
 
 impl UserId {
@@ -123,6 +129,12 @@ impl UserId {
     /// The workspace to which this user belongs.
     pub fn workspace(self) -> WorkspaceId {
         WorkspaceId((self.0 >> 32) as u32)
+    }
+
+    /// Their number among the users of the workspace.
+    pub fn number(self) -> u32 {
+        let [_, _, _, _, low @ ..] = self.0.to_be_bytes();
+        u32::from_be_bytes(low)
     }
 
     /// The platform itself, acting in a workspace: number 0, which no user has.

@@ -6,6 +6,30 @@ pub const TEXT_CHARS_MAX: usize = 40_000;
 pub const CLIENT_MSG_ID_BYTES_MAX: usize = 64;
 /// Characters of the name of a channel or a user, and of a user's real name.
 pub const NAME_CHARS_MAX: usize = 80;
+/// Characters of a channel's topic or purpose.
+pub const TOPIC_CHARS_MAX: usize = 250;
+/// Characters of a status, and of a field of a profile.
+pub const STATUS_CHARS_MAX: usize = 250;
+/// Bytes of the name of an emoji, a field of a profile or a preference.
+pub const KEY_BYTES_MAX: usize = 100;
+/// Bytes of the value of a preference.
+pub const VALUE_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of an emoji's URL.
+pub const EMOJI_URL_BYTES_MAX: usize = 256;
+/// Different reactions to one message.
+pub const EMOJI_PER_MESSAGE_MAX: usize = 50;
+/// Users that an answer names of those who reacted alike; the count is of all.
+pub const REACTORS_SHOWN_MAX: usize = 50;
+/// Pins of a channel.
+pub const PINS_MAX: usize = 100;
+/// Stars of a user.
+pub const STARS_MAX: usize = 2_000;
+/// Emoji of a workspace.
+pub const EMOJI_MAX: usize = 10_000;
+/// Fields of a user's profile.
+pub const PROFILE_FIELDS_MAX: usize = 50;
+/// Preferences of a user.
+pub const PREFERENCES_MAX: usize = 500;
 /// Bytes of one frame from a client: the longest text, and room for the rest.
 pub const CLIENT_FRAME_BYTES_MAX: usize = 4 * TEXT_CHARS_MAX + 8 * 1024;
 /// Bytes of one frame from a server to a client: a full page of history.

@@ -60,6 +60,21 @@ methods! {
     /// One way: `Publish`, frame by frame: leader to channel server, and channel
     /// server to edge.
     Publish = 23;
+    /// Both ways: operations on metadata as they are written → reports, between
+    /// replicas.
+    MetadataShip = 30;
+    /// Call: `Digest` → `Digest`: what either side has.
+    MetadataDigest = 31;
+    /// Call: `Pull` → `Pulled`: operations that the asker lacks.
+    MetadataPull = 32;
+    /// Both ways: `RowsRequest` → `RowsHeader` and `RowsChunk`s.
+    MetadataRows = 33;
+    /// Call: `MetadataSubscribe` → `MetadataSubscribed`, from an edge node.
+    MetadataSubscribe = 34;
+    /// Call: `MetadataUnsubscribe` → nothing.
+    MetadataUnsubscribe = 35;
+    /// One way: `MetadataPublish`, frame by frame, to an edge node.
+    MetadataPublish = 36;
 }
 
 impl fmt::Display for Method {

@@ -4,18 +4,24 @@
 use bytes::{Bytes, BytesMut};
 use causeway_protocol::client::entry::Kind;
 use causeway_protocol::client::{
-    Channel, Cursor, Deleted, Entry, Hello, Message, Missed, Push, Request, Response, SendMessage,
-    ServerFrame, User, request, server_frame,
+    Channel, Cursor, Deleted, EmojiFact, Entry, Fact, Hello, MemberFact, Message, MetadataPush,
+    Missed, PinFact, Preference, Profile, Push, Reaction, ReactionFact, ReadCursor, Request,
+    Response, Said, SendMessage, ServerFrame, StarFact, Status, User, fact, request, server_frame,
 };
 use causeway_protocol::limits::{
     CLIENT_FRAME_BYTES_MAX, CLIENT_MSG_ID_BYTES_MAX, HELLO_CURSORS_MAX, SERVER_FRAME_BYTES_MAX,
     TEXT_CHARS_MAX, TOKEN_BYTES_MAX,
 };
 use causeway_protocol::{ChannelId, Topic, UserId, WorkspaceId, backbone, frame};
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 use prost::Message as _;
+
+/// Bytes of a write of metadata, as clients carry it: a node, a life and a number.
+const WROTE_BYTES_MAX: usize = 33;
+/// Bytes of a version: a thousand lives, each with its number.
+const VERSION_BYTES_MAX: usize = 1_024 * (2 + WROTE_BYTES_MAX);
 
 fn topic() -> impl Strategy<Value = Topic> {
     prop_oneof![
@@ -27,6 +33,11 @@ fn topic() -> impl Strategy<Value = Topic> {
 
 fn id_bytes() -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..CLIENT_MSG_ID_BYTES_MAX).prop_map(Bytes::from)
+}
+
+/// A version of metadata, or the last write: nobody outside of the replicas reads it.
+fn opaque() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
 }
 
 prop_compose! {
@@ -41,17 +52,30 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn reaction()(emoji: String, users in vec(any::<u64>(), 0..3), count: u32) -> Reaction {
+        Reaction { emoji, users, count }
+    }
+}
+
+prop_compose! {
     fn message()(
         (channel, seq, ts, user) in any::<(u64, u64, u64, u64)>(),
         text: String,
         client_msg_id in id_bytes(),
         (thread_ts, edited_ts, latest_reply_ts) in any::<(u64, u64, u64)>(),
-        (deleted, reply_count) in any::<(bool, u32)>(),
+        (deleted, reply_count, pinned) in any::<(bool, u32, bool)>(),
+        reactions in vec(reaction(), 0..3),
     ) -> Message {
         Message {
             channel, seq, ts, user, text, thread_ts, client_msg_id, edited_ts, deleted,
-            reply_count, latest_reply_ts,
+            reply_count, latest_reply_ts, reactions, pinned,
         }
+    }
+}
+
+prop_compose! {
+    fn said()(text: String, user: u64, ts: u64) -> Said {
+        Said { text, user, ts }
     }
 }
 
@@ -59,20 +83,45 @@ prop_compose! {
     fn channel()(
         (id, creator, created_ts, last_seq) in any::<(u64, u64, u64, u64)>(),
         name: String,
-        (private, is_member) in any::<(bool, bool)>(),
+        (private, is_member, archived) in any::<(bool, bool, bool)>(),
         (last_ts, read_seq) in any::<(u64, u64)>(),
         (members, unread) in any::<(u32, u32)>(),
+        (topic, purpose) in (option::of(said()), option::of(said())),
+        other_purposes in vec(said(), 0..2),
     ) -> Channel {
         Channel {
             id, name, private, creator, created_ts, last_seq, last_ts, members, is_member,
-            read_seq, unread,
+            read_seq, unread, topic, purpose, other_purposes, archived,
         }
     }
 }
 
 prop_compose! {
-    fn user()(id: u64, name: String, real_name: String, deactivated: bool, admin: bool) -> User {
-        User { id, name, real_name, deactivated, admin }
+    fn status()(text: String, emoji: String, expires_at_s: u64) -> Status {
+        Status { text, emoji, expires_at_s }
+    }
+}
+
+prop_compose! {
+    fn profile()(
+        user: u64,
+        fields in btree_map(any::<String>(), any::<String>(), 0..3),
+        status in option::of(status()),
+        other_statuses in vec(status(), 0..2),
+        away: bool,
+        do_not_disturb_until_s: u64,
+    ) -> Profile {
+        Profile { user, fields, status, other_statuses, away, do_not_disturb_until_s }
+    }
+}
+
+prop_compose! {
+    fn user()(
+        (id, deactivated, admin) in any::<(u64, bool, bool)>(),
+        (name, real_name) in any::<(String, String)>(),
+        profile in option::of(profile()),
+    ) -> User {
+        User { id, name, real_name, deactivated, admin, profile }
     }
 }
 
@@ -103,6 +152,70 @@ prop_compose! {
     }
 }
 
+fn fact_kind() -> impl Strategy<Value = fact::Kind> {
+    let reaction = any::<(u64, u64, String, u64, bool)>();
+    let reaction = reaction.prop_map(|(channel, ts, emoji, user, removed)| ReactionFact {
+        channel,
+        ts,
+        emoji,
+        user,
+        removed,
+    });
+    let pin = any::<(u64, u64, u64, bool)>();
+    let pin = pin.prop_map(|(channel, ts, user, removed)| PinFact {
+        channel,
+        ts,
+        user,
+        removed,
+    });
+    let member = any::<(u64, u64, bool)>();
+    let member = member.prop_map(|(channel, user, left)| MemberFact {
+        channel,
+        user,
+        left,
+    });
+    let star = any::<(u64, u64, bool)>();
+    let star = star.prop_map(|(channel, ts, removed)| StarFact {
+        channel,
+        ts,
+        removed,
+    });
+    let cursor = any::<(u64, u64)>().prop_map(|(channel, seq)| ReadCursor { channel, seq });
+    let preference = any::<(String, String)>();
+    let preference = preference.prop_map(|(name, value)| Preference { name, value });
+    let emoji = any::<(String, String, bool)>();
+    let emoji = emoji.prop_map(|(name, url, removed)| EmojiFact { name, url, removed });
+    prop_oneof![
+        reaction.prop_map(fact::Kind::Reaction),
+        pin.prop_map(fact::Kind::Pin),
+        channel().prop_map(fact::Kind::Channel),
+        member.prop_map(fact::Kind::Member),
+        channel().prop_map(fact::Kind::Joined),
+        any::<u64>().prop_map(fact::Kind::Left),
+        cursor.prop_map(fact::Kind::ReadCursor),
+        star.prop_map(fact::Kind::Star),
+        preference.prop_map(fact::Kind::Preference),
+        profile().prop_map(fact::Kind::Profile),
+        emoji.prop_map(fact::Kind::Emoji),
+    ]
+}
+
+prop_compose! {
+    fn metadata_push()(
+        topic in option::of(topic()),
+        version in opaque(),
+        kinds in vec(option::of(fact_kind()), 0..4),
+        start_over: bool,
+    ) -> MetadataPush {
+        MetadataPush {
+            topic: topic.map(Topic::to_wire),
+            version,
+            facts: kinds.into_iter().map(|kind| Fact { kind }).collect(),
+            start_over,
+        }
+    }
+}
+
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
     let push = (topic(), any::<u64>(), entry()).prop_map(|(topic, position, entry)| Push {
         topic: Some(topic.to_wire()),
@@ -117,15 +230,16 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
     let body = prop_oneof![
         push.prop_map(server_frame::Body::Push),
         missed.prop_map(server_frame::Body::Missed),
+        metadata_push().prop_map(server_frame::Body::Metadata),
     ];
     body.prop_map(|body| ServerFrame { body: Some(body) })
 }
 
 proptest! {
     #[test]
-    fn requests_read_back(min_position: u64, send in send()) {
+    fn requests_read_back(min_position: u64, wrote in opaque(), send in send()) {
         let body = Some(request::Body::SendMessage(send));
-        let request = Request { min_position, body };
+        let request = Request { min_position, wrote, body };
         let mut wire = BytesMut::from(&frame::encode(&request)[..]);
         let body = frame::split(&mut wire, CLIENT_FRAME_BYTES_MAX).unwrap().unwrap();
         prop_assert!(wire.is_empty());
@@ -161,6 +275,38 @@ proptest! {
         let inner = read.frame.slice(frame::HEADER_BYTES..);
         prop_assert_eq!(frame::decode::<ServerFrame>(inner).unwrap(), body);
         prop_assert_eq!(Topic::from_wire(read.topic.as_ref()), Some(topic));
+    }
+
+    /// A replica does not know what an edge has told its clients: the edge adds the
+    /// version, without looking at the rest.
+    #[test]
+    fn facts_survive_their_way_through_the_backbone(
+        topic in topic(),
+        push in metadata_push(),
+        version in opaque(),
+        (workspace, subscription, seq) in any::<(u32, u64, u64)>(),
+    ) {
+        let topic = Some(topic.to_wire());
+        let bare = MetadataPush { topic, version: Bytes::new(), ..push };
+        let facts = backbone::MetadataFacts {
+            topic,
+            push: bare.encode_to_vec().into(),
+        };
+        let publish = backbone::MetadataPublish {
+            workspace,
+            subscription,
+            seq,
+            version: version.clone(),
+            facts: vec![facts],
+        };
+        let read = backbone::MetadataPublish::decode(publish.encode_to_vec().as_slice()).unwrap();
+        prop_assert_eq!(&read, &publish);
+
+        let told = MetadataPush { version, ..MetadataPush::default() };
+        // Messages that are encoded one after the other are one message.
+        let joined = [&read.facts[0].push[..], &told.encode_to_vec()].concat();
+        let wanted = MetadataPush { version: told.version, ..bare };
+        prop_assert_eq!(MetadataPush::decode(&joined[..]).unwrap(), wanted);
     }
 
     #[test]
@@ -217,6 +363,7 @@ fn the_longest_text_fits_into_a_frame() {
             text: "👋".repeat(TEXT_CHARS_MAX),
             thread_ts: u64::MAX,
         })),
+        wrote: vec![0; WROTE_BYTES_MAX].into(),
     };
     assert!(request.encoded_len() <= CLIENT_FRAME_BYTES_MAX);
 }
@@ -233,7 +380,9 @@ fn the_longest_hello_fits_into_a_frame() {
             token: "x".repeat(TOKEN_BYTES_MAX),
             client: "x".repeat(1_000),
             cursors: vec![cursor; HELLO_CURSORS_MAX],
+            metadata_version: vec![0; VERSION_BYTES_MAX].into(),
         })),
+        wrote: vec![0; WROTE_BYTES_MAX].into(),
     };
     assert!(request.encoded_len() <= CLIENT_FRAME_BYTES_MAX);
 }

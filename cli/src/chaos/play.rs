@@ -393,7 +393,7 @@ impl Scribe {
                 );
             }
             Event::Disconnected { .. } => self.breaks.push((client, self.began.elapsed())),
-            Event::Connected { .. } | Event::Stopped(_) => {}
+            Event::Connected { .. } | Event::Metadata { .. } | Event::Stopped(_) => {}
         }
     }
 }

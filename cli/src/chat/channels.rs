@@ -29,6 +29,8 @@ pub struct Channel {
     pub timeline: Timeline,
     /// What was being typed when the user looked away.
     pub draft: InputLine,
+    /// Who has joined or left since the start-up data.
+    told: BTreeMap<UserId, bool>,
 }
 
 impl Channel {
@@ -42,6 +44,7 @@ impl Channel {
         if last_seq >= self.last_seq {
             self.last_seq = last_seq;
             self.members = channel.members;
+            self.told.clear();
             self.unread = match self.read_seq >= last_seq {
                 true => 0,
                 false => channel.unread,
@@ -77,6 +80,26 @@ impl Channel {
     pub fn apply(&mut self, entry: &client::Entry, me: Option<UserId>) {
         self.count(entry, me);
         self.timeline.apply(entry);
+    }
+
+    /// Somebody has joined or left; the same may be told again.
+    pub fn told_of(&mut self, user: UserId, is_member: bool) {
+        if self.told.insert(user, is_member) == Some(is_member) {
+            return;
+        }
+        self.members = match is_member {
+            true => self.members.saturating_add(1),
+            false => self.members.saturating_sub(1),
+        };
+    }
+
+    /// The user has read up to here on another device.
+    pub fn read_elsewhere(&mut self, seq: Seq) {
+        self.marked_seq = self.marked_seq.max(seq);
+        self.read_seq = self.read_seq.max(seq);
+        if self.read_seq >= self.last_seq {
+            self.unread = 0;
+        }
     }
 
     /// The user has seen everything.
@@ -164,6 +187,14 @@ impl Channels {
             .or_default()
             .renew(channel);
         self.sort();
+    }
+
+    /// A channel has this name now.
+    pub fn renamed(&mut self, id: ChannelId, name: &str) {
+        if let Some(channel) = self.by_id.get_mut(&id) {
+            name.clone_into(&mut channel.name);
+            self.sort();
+        }
     }
 
     /// A channel has been left.

@@ -1,7 +1,7 @@
 //! What the client library tells: connections, entries, the fate of messages.
 
 use causeway_client::{Age, Event};
-use causeway_protocol::client::{self, entry::Kind};
+use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind};
 use causeway_protocol::{ApiError, ChannelId, Seq, Topic, UserId};
 
 use super::app::App;
@@ -28,6 +28,10 @@ impl App {
             }
             Event::Disconnected { reason } => self.link.lost(reason, self.now),
             Event::Entry { topic, entry, .. } => self.on_entry(topic, &entry),
+            Event::Metadata { push, .. } => {
+                let kinds = push.facts.into_iter().filter_map(|fact| fact.kind);
+                kinds.for_each(|kind| self.on_fact(kind));
+            }
             Event::Sent {
                 client_msg_id,
                 result,
@@ -142,16 +146,42 @@ impl App {
         }
     }
 
+    /// Metadata has changed.
+    fn on_fact(&mut self, kind: FactKind) {
+        match kind {
+            FactKind::Joined(channel) => self.on_joined(&channel),
+            FactKind::Left(id) => self.gone(ChannelId(id)),
+            FactKind::Channel(channel) => {
+                self.channels.renamed(ChannelId(channel.id), &channel.name);
+            }
+            FactKind::Member(member) => {
+                let user = UserId(member.user);
+                self.people.want(user);
+                if let Some(channel) = self.channels.get_mut(ChannelId(member.channel)) {
+                    channel.told_of(user, !member.left);
+                }
+            }
+            FactKind::ReadCursor(cursor) => {
+                if let Some(channel) = self.channels.get_mut(ChannelId(cursor.channel)) {
+                    channel.read_elsewhere(Seq(cursor.seq));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_joined(&mut self, channel: &client::Channel) {
+        let is_new = self.channels.get(ChannelId(channel.id)).is_none();
+        self.channels.joined(channel);
+        if is_new && !self.joining && self.current.is_some() {
+            self.tell(format!("you are now in #{}", channel.name));
+        }
+        self.find_place();
+    }
+
     fn on_user_entry(&mut self, kind: &Kind) {
         match kind {
-            Kind::ChannelJoined(channel) => {
-                let is_new = self.channels.get(ChannelId(channel.id)).is_none();
-                self.channels.joined(channel);
-                if is_new && !self.joining && self.current.is_some() {
-                    self.tell(format!("you are now in #{}", channel.name));
-                }
-                self.find_place();
-            }
+            Kind::ChannelJoined(channel) => self.on_joined(channel),
             Kind::ChannelLeft(id) => self.gone(ChannelId(*id)),
             _ => {}
         }

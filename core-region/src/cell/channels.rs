@@ -2,15 +2,16 @@
 
 use causeway_protocol::backbone::EnsureChannel;
 use causeway_protocol::client::{self, entry::Kind, response};
-use causeway_protocol::{ApiError, ChannelId, ErrorCode, Seq, Topic, UserId, WorkspaceId};
+use causeway_protocol::{ChannelId, ErrorCode, Topic, UserId, WorkspaceId};
 
-use super::access::{self, Stop, active_user, visible_channel};
+use super::access::{self, Stop, active_user, open_channel};
 use super::machine::{Context, Done, answer};
 use super::{tables, topic_log, views};
 use crate::state::ReadState;
 use crate::state_records::{ChannelRecord, MemberRecord};
 
-/// Creates a channel, with its creator as its first member.
+/// Creates a channel. The creator of a private one is its first member; who is a member
+/// of a public one is metadata.
 pub fn create(context: &mut Context<'_, '_>, create: client::CreateChannel) -> Done {
     active_user(context.tx, context.actor)?;
     let workspace = context.actor.workspace();
@@ -18,11 +19,13 @@ pub fn create(context: &mut Context<'_, '_>, create: client::CreateChannel) -> D
         return Err(ErrorCode::NameTaken.into());
     }
     let channel = add_channel(context, workspace, create.name, create.private)?;
-    add_member(context, channel, context.actor)?;
+    if create.private {
+        add_member(context, channel, context.actor)?;
+    }
     channel_answer(context, channel)
 }
 
-/// Creates a channel, or finds the one with the name, and adds members.
+/// Creates a channel, or finds the one with the name. If it is private, adds members.
 pub fn ensure(context: &mut Context<'_, '_>, ensure: EnsureChannel) -> Done {
     let workspace = WorkspaceId(ensure.workspace);
     access::workspace(context.tx, workspace)?;
@@ -37,43 +40,19 @@ pub fn ensure(context: &mut Context<'_, '_>, ensure: EnsureChannel) -> Done {
         Some(channel) => channel,
         None => add_channel(context, workspace, ensure.name, ensure.private)?,
     };
-    for user in members {
-        add_member(context, channel, user)?;
+    if channel_record(context, channel)?.private {
+        for user in members {
+            add_member(context, channel, user)?;
+        }
     }
     channel_answer(context, channel)
 }
 
-/// Joins a public channel.
-pub fn join(context: &mut Context<'_, '_>, join: client::JoinChannel) -> Done {
-    active_user(context.tx, context.actor)?;
-    let channel = ChannelId(join.channel);
-    let access = visible_channel(context.tx, context.actor, channel)?;
-    if access.channel.private && access.member.is_none() {
-        return Err(ErrorCode::MethodNotSupportedForChannelType.into());
-    }
-    add_member(context, channel, context.actor)?;
-    channel_answer(context, channel)
-}
-
-/// Leaves a channel.
-pub fn leave(context: &mut Context<'_, '_>, leave: client::LeaveChannel) -> Done {
-    active_user(context.tx, context.actor)?;
-    let (channel, user) = (ChannelId(leave.channel), context.actor);
-    let (mut record, _) = visible_channel(context.tx, user, channel)?.member()?;
-    record.members = record.members.saturating_sub(1);
-    context.tx.put(tables::channel(channel), &record);
-    context.tx.delete(tables::member(channel, user));
-    context.tx.delete(tables::membership(user, channel));
-    append(context, Topic::Channel(channel), Kind::MemberLeft(user.0))?;
-    append(context, Topic::User(user), Kind::ChannelLeft(channel.0))?;
-    answer(response::Result::Done(client::Done {}))
-}
-
-/// A member adds another user of the workspace.
+/// A member of a private channel adds another user of the workspace.
 pub fn invite(context: &mut Context<'_, '_>, invite: client::InviteMember) -> Done {
     active_user(context.tx, context.actor)?;
     let (channel, user) = (ChannelId(invite.channel), UserId(invite.user));
-    visible_channel(context.tx, context.actor, channel)?.member()?;
+    private_channel(context, channel)?;
     if user.workspace() != channel.workspace() {
         return Err(ErrorCode::UserNotFound.into());
     }
@@ -82,22 +61,53 @@ pub fn invite(context: &mut Context<'_, '_>, invite: client::InviteMember) -> Do
     channel_answer(context, channel)
 }
 
-/// Moves the read cursor forward.
-pub fn mark_read(context: &mut Context<'_, '_>, mark: client::MarkRead) -> Done {
+/// Leaves a private channel.
+pub fn leave(context: &mut Context<'_, '_>, leave: client::LeaveChannel) -> Done {
     active_user(context.tx, context.actor)?;
-    let channel = ChannelId(mark.channel);
-    let (_, mut member) = visible_channel(context.tx, context.actor, channel)?.member()?;
-    let topic = Topic::Channel(channel);
-    let head = topic_log::head(context.tx, topic)?;
-    let seq = mark.seq.min(head.seq);
-    if seq > member.read_seq {
-        let entry = topic_log::read(context.tx, topic, Seq(seq))?;
-        member.read_seq = seq;
-        member.read_messages = entry.map_or(head.messages, |entry| entry.messages);
-        let key = tables::member(channel, context.actor);
-        context.tx.put(key, &member);
-    }
+    let channel = ChannelId(leave.channel);
+    let record = private_channel(context, channel)?;
+    remove_member(context, channel, record, context.actor)?;
     answer(response::Result::Done(client::Done {}))
+}
+
+/// A member of a private channel removes another.
+pub fn kick(context: &mut Context<'_, '_>, kick: client::KickMember) -> Done {
+    active_user(context.tx, context.actor)?;
+    let (channel, user) = (ChannelId(kick.channel), UserId(kick.user));
+    let record = private_channel(context, channel)?;
+    if context.tx.get(&tables::member(channel, user))?.is_none() {
+        return Err(ErrorCode::NotInChannel.into());
+    }
+    remove_member(context, channel, record, user)?;
+    answer(response::Result::Done(client::Done {}))
+}
+
+/// A private channel of which the acting user is a member.
+fn private_channel(context: &Context<'_, '_>, channel: ChannelId) -> Result<ChannelRecord, Stop> {
+    let record = open_channel(context.tx, context.actor, channel)?;
+    match record.private {
+        true => Ok(record),
+        false => Err(ErrorCode::MethodNotSupportedForChannelType.into()),
+    }
+}
+
+fn channel_record(context: &Context<'_, '_>, channel: ChannelId) -> Result<ChannelRecord, Stop> {
+    let record: Option<ChannelRecord> = context.tx.record(&tables::channel(channel))?;
+    Ok(record.ok_or(ErrorCode::ChannelNotFound)?)
+}
+
+fn remove_member(
+    context: &mut Context<'_, '_>,
+    channel: ChannelId,
+    mut record: ChannelRecord,
+    user: UserId,
+) -> Result<(), Stop> {
+    record.members = record.members.saturating_sub(1);
+    context.tx.put(tables::channel(channel), &record);
+    context.tx.delete(tables::member(channel, user));
+    context.tx.delete(tables::membership(user, channel));
+    append(context, Topic::Channel(channel), Kind::MemberLeft(user.0))?;
+    append(context, Topic::User(user), Kind::ChannelLeft(channel.0))
 }
 
 fn named(
@@ -131,20 +141,19 @@ fn add_channel(
     };
     context.tx.put(tables::channel(channel), &record);
     if !private {
-        let created = views::channel(channel, &record, &Default::default(), None);
+        let created = views::logged_channel(channel, &record, &Default::default());
         let topic = Topic::Workspace(workspace);
         append(context, topic, Kind::ChannelCreated(created))?;
     }
     Ok(channel)
 }
 
-/// Adds a member; one who is there already stays.
+/// Adds a member to a private channel; one who is there already stays.
 fn add_member(context: &mut Context<'_, '_>, channel: ChannelId, user: UserId) -> Result<(), Stop> {
     if context.tx.get(&tables::member(channel, user))?.is_some() {
         return Ok(());
     }
-    let record: Option<ChannelRecord> = context.tx.record(&tables::channel(channel))?;
-    let mut record = record.ok_or(ErrorCode::ChannelNotFound)?;
+    let mut record = channel_record(context, channel)?;
     record.members += 1;
     context.tx.put(tables::channel(channel), &record);
     append(context, Topic::Channel(channel), Kind::MemberJoined(user.0))?;
@@ -157,7 +166,11 @@ fn add_member(context: &mut Context<'_, '_>, channel: ChannelId, user: UserId) -
     };
     context.tx.put(tables::member(channel, user), &member);
     context.tx.put_bytes(tables::membership(user, channel), &[]);
-    let joined = views::channel(channel, &record, &head, Some(&member));
+    let joined = client::Channel {
+        is_member: true,
+        read_seq: head.seq,
+        ..views::logged_channel(channel, &record, &head)
+    };
     append(context, Topic::User(user), Kind::ChannelJoined(joined))
 }
 
@@ -167,8 +180,10 @@ fn append(context: &mut Context<'_, '_>, topic: Topic, kind: Kind) -> Result<(),
     Ok(())
 }
 
+/// The channel as the log knows it; what else there is of it, the leader adds.
 fn channel_answer(context: &Context<'_, '_>, channel: ChannelId) -> Done {
-    let view = views::read_channel(context.tx, context.actor, channel)?;
-    let view = view.ok_or_else(|| ApiError::from(ErrorCode::ChannelNotFound))?;
+    let record = channel_record(context, channel)?;
+    let head = topic_log::head(context.tx, Topic::Channel(channel))?;
+    let view = views::logged_channel(channel, &record, &head);
     answer(response::Result::Channel(view))
 }

@@ -1,6 +1,6 @@
 //! Cursors of pages: opaque to clients, and checked when they come back.
 
-use causeway_protocol::{ApiError, ErrorCode};
+use causeway_protocol::{ApiError, ChannelId, ErrorCode, Timestamp, WorkspaceId};
 
 /// What a cursor counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +48,52 @@ fn prefix(kind: Kind) -> &'static str {
     }
 }
 
+/// A cursor that goes on after a message of a channel, or after the channel itself.
+pub fn write_place(channel: ChannelId, ts: Timestamp) -> String {
+    format!("p1-{:x}-{:x}", channel.number(), ts.0)
+}
+
+/// Reads it; the empty one is `None`.
+///
+/// # Errors
+/// As for [`Cursor::read`].
+pub fn read_place(
+    workspace: WorkspaceId,
+    cursor: &str,
+) -> Result<Option<(ChannelId, Timestamp)>, ApiError> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    let parts = cursor.strip_prefix("p1-").and_then(|s| s.split_once('-'));
+    let place = parts.and_then(|(channel, ts)| {
+        let channel = u32::from_str_radix(channel, 16).ok()?;
+        let ts = u64::from_str_radix(ts, 16).ok()?;
+        Some((ChannelId::new(workspace, channel), Timestamp(ts)))
+    });
+    match place {
+        Some((channel, ts)) if write_place(channel, ts) == cursor => Ok(place),
+        _ => Err(ErrorCode::InvalidCursor.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn places_round_trip(channel: u32, ts: u64) {
+            let workspace = WorkspaceId(3);
+            let place = (ChannelId::new(workspace, channel), Timestamp(ts));
+            let cursor = write_place(place.0, place.1);
+            prop_assert_eq!(read_place(workspace, &cursor), Ok(Some(place)));
+            let longer = read_place(workspace, &(cursor.clone() + "0"));
+            prop_assert_ne!(longer, Ok(Some(place)));
+            prop_assert!(read_place(workspace, &cursor[1..]).is_err());
+        }
+    }
 
     proptest! {
         #[test]

@@ -100,10 +100,9 @@ fn dispatch(context: &mut Context<'_, '_>, body: Option<Body>) -> Done {
         Some(Body::EditMessage(edit)) => messages::edit(context, edit),
         Some(Body::DeleteMessage(delete)) => messages::delete(context, delete),
         Some(Body::CreateChannel(create)) => channels::create(context, create),
-        Some(Body::JoinChannel(join)) => channels::join(context, join),
         Some(Body::LeaveChannel(leave)) => channels::leave(context, leave),
         Some(Body::InviteMember(invite)) => channels::invite(context, invite),
-        Some(Body::MarkRead(mark)) => channels::mark_read(context, mark),
+        Some(Body::KickMember(kick)) => channels::kick(context, kick),
         Some(Body::InitWorkspace(init)) => workspaces::init(context, init),
         Some(Body::EnsureUser(ensure)) => workspaces::ensure_user(context, ensure),
         Some(Body::EnsureChannel(ensure)) => channels::ensure(context, ensure),
@@ -115,5 +114,5 @@ fn dispatch(context: &mut Context<'_, '_>, body: Option<Body>) -> Done {
 
 /// An answer for a client.
 pub fn answer(result: response::Result) -> Done {
-    Ok(Outcome::Answer(result))
+    Ok(Outcome::Answer(Box::new(result)))
 }

@@ -4,26 +4,29 @@ use causeway_protocol::client::{self, entry::Kind, response};
 use causeway_protocol::limits::DEDUPLICATION_HOURS;
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, Seq, Timestamp, Topic, UserId};
 
-use super::access::{Stop, active_user, visible_channel};
+use super::access::{Stop, active_user, open_channel};
 use super::machine::{Context, Done, answer};
 use super::{tables, topic_log};
 use crate::state::{ReadState, Tx};
-use crate::state_records::{DedupRecord, MemberRecord};
+use crate::state_records::{DedupRecord, Run, RunsRecord};
 
 /// Ids are kept an hour longer than promised: clocks of leaders differ.
 const DEDUP_US: u64 = (DEDUPLICATION_HOURS + 1) * 3_600 * 1_000_000;
 /// Each send forgets up to this many old ids, so that they never pile up.
 const FORGET_PER_SEND: usize = 4;
+/// Runs of own messages that are remembered of a user in a channel; of earlier ones that
+/// were not marked as read, some may count as unread.
+const RUNS_MAX: usize = 8;
 
 /// Posts a message once, however often it is sent.
 pub fn send(context: &mut Context<'_, '_>, send: client::SendMessage) -> Done {
     let channel = ChannelId(send.channel);
     active_user(context.tx, context.actor)?;
-    // Before the membership: who has left may still ask what became of it.
+    // Before the channel: who has left may still ask what became of it.
     if let Some(sent) = sent_before(context, channel, &send.client_msg_id)? {
         return answer(response::Result::Sent(sent));
     }
-    let (_, member) = visible_channel(context.tx, context.actor, channel)?.member()?;
+    open_channel(context.tx, context.actor, channel)?;
     let root = match send.thread_ts {
         0 => None,
         ts => Some(thread_root(context.tx, channel, Timestamp(ts))?),
@@ -50,7 +53,7 @@ pub fn send(context: &mut Context<'_, '_>, send: client::SendMessage) -> Done {
     if let Some(root) = root {
         add_reply(context.tx, channel, root, Seq(seq), ts)?;
     }
-    read_own(context.tx, channel, actor, member, &posted.entry);
+    read_own(context.tx, channel, actor, &posted.entry)?;
     remember(context, channel, &id, seq, ts)?;
     context.entries.push(posted);
     answer(response::Result::Sent(client::Sent {
@@ -123,13 +126,13 @@ fn sent_before(
     channel: ChannelId,
     id: &[u8],
 ) -> Result<Option<client::Sent>, Stop> {
-    let record: Option<DedupRecord> = context.tx.record(&tables::dedup(context.actor, id))?;
-    let Some(record) = record.filter(|_| !context.skips_dedup) else {
-        return Ok(None);
-    };
-    if record.at_us + DEDUP_US < context.now_us {
+    if context.skips_dedup {
         return Ok(None);
     }
+    let record = dedup(context.tx, context.actor, id, context.now_us)?;
+    let Some(record) = record else {
+        return Ok(None);
+    };
     if record.channel != channel.0 {
         let text = "this client_msg_id was used in another channel";
         return Err(ApiError::new(ErrorCode::InvalidArguments, text).into());
@@ -139,6 +142,17 @@ fn sent_before(
         ts: record.ts,
         duplicate: true,
     }))
+}
+
+/// What is known at `now_us` of a message that the user sent under this id.
+pub fn dedup(
+    state: &impl ReadState,
+    user: UserId,
+    id: &[u8],
+    now_us: u64,
+) -> Result<Option<DedupRecord>, Stop> {
+    let record: Option<DedupRecord> = state.record(&tables::dedup(user, id))?;
+    Ok(record.filter(|record| record.at_us + DEDUP_US >= now_us))
 }
 
 /// Keeps the id for a day, and forgets ids whose day is over.
@@ -178,7 +192,7 @@ fn find(
     channel: ChannelId,
     ts: Timestamp,
 ) -> Result<client::Message, Stop> {
-    visible_channel(context.tx, context.actor, channel)?.member()?;
+    open_channel(context.tx, context.actor, channel)?;
     let message = message_at(context.tx, channel, ts)?;
     match message.filter(|message| !message.deleted) {
         Some(message) => Ok(message),
@@ -252,12 +266,26 @@ fn read_own(
     tx: &mut Tx<'_>,
     channel: ChannelId,
     user: UserId,
-    mut member: MemberRecord,
     entry: &client::Entry,
-) {
-    if member.read_messages + 1 == entry.messages {
-        member.read_seq = entry.seq;
-        member.read_messages = entry.messages;
-        tx.put(tables::member(channel, user), &member);
+) -> Result<(), Stop> {
+    let key = tables::runs(channel, user);
+    let mut record: RunsRecord = tx.record(&key)?.unwrap_or_default();
+    let before = entry.messages.saturating_sub(1);
+    match record
+        .runs
+        .last_mut()
+        .filter(|last| last.messages == before)
+    {
+        Some(last) => (last.messages, last.seq) = (entry.messages, entry.seq),
+        None => record.runs.push(Run {
+            before,
+            messages: entry.messages,
+            seq: entry.seq,
+        }),
     }
+    if record.runs.len() > RUNS_MAX {
+        record.runs.remove(0);
+    }
+    tx.put(key, &record);
+    Ok(())
 }

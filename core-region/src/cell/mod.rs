@@ -6,6 +6,8 @@ mod channels;
 mod cursor;
 pub mod machine;
 mod messages;
+pub mod metadata;
+mod page;
 mod query;
 pub mod tables;
 pub mod topic_log;
@@ -19,15 +21,28 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use causeway_protocol::backbone::EnsureChannel;
 use causeway_protocol::client::{self, request, response};
-use causeway_protocol::{ApiError, CellId, ErrorCode, Position, UserId};
+use causeway_protocol::{
+    ApiError, CellId, ChannelId, ErrorCode, NodeId, Position, Topic, UserId, WorkspaceId,
+};
 use prost::Message;
 use tokio::sync::watch;
 
-use self::access::Stop;
+use self::access::{Sources, Stop, active_user};
+use self::metadata::facts::Facts;
+use self::metadata::{MetadataView, Wish};
 use crate::consensus::{Consensus, Outcome, ProposeError};
+use crate::metadata::CellMetadata;
+use crate::metadata::actor::Dot;
+use crate::metadata::cell::Known;
+use crate::metadata::item::Item;
+use crate::metadata::shard::Since;
+use crate::metadata::version::{Version, dot_from_bytes, dot_to_bytes};
 use crate::state::CellState;
 use crate::state_records::{Command, command};
+use crate::store::StoreError;
 use crate::vitals::Vitals;
 
 pub use machine::{CellMachine, Publish};
@@ -35,22 +50,42 @@ pub use machine::{CellMachine, Publish};
 /// A replica that is behind waits this long for the position that a request asks
 /// for; then another replica is asked.
 const CATCH_UP: Duration = Duration::from_millis(500);
+/// A replica that lacks what a user knows of metadata waits this long for it.
+const KNOWN_WITHIN: Duration = Duration::from_millis(300);
+/// Replicas that can be reached know by then what one of them has written.
+const SPREAD_WITHIN: Duration = Duration::from_secs(2);
+
+/// How a request is to be carried out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// A question sees all that was acknowledged before.
+    pub latest: bool,
+    /// The version of metadata that the user's edge node has told its clients of.
+    pub metadata_versions: Vec<Bytes>,
+}
 
 /// One replica of a cell, with all that can be asked of it.
 pub struct Cell {
     state: CellState,
     consensus: Arc<dyn Consensus>,
     vitals: Vitals,
+    metadata: Option<Arc<CellMetadata>>,
 }
 
 impl Cell {
     /// The replica whose log `consensus` keeps and whose state is `state`, on a
-    /// node that is as `vitals` tell.
-    pub fn new(state: CellState, consensus: Arc<dyn Consensus>, vitals: Vitals) -> Self {
+    /// node that is as `vitals` tell. The directory's cell has no metadata.
+    pub fn new(
+        state: CellState,
+        consensus: Arc<dyn Consensus>,
+        vitals: Vitals,
+        metadata: Option<Arc<CellMetadata>>,
+    ) -> Self {
         Self {
             state,
             consensus,
             vitals,
+            metadata,
         }
     }
 
@@ -69,9 +104,8 @@ impl Cell {
         &self.state
     }
 
-    /// Carries out a request of `user`: commands go through the log, questions
-    /// are answered from this replica's state. With `latest`, a question sees
-    /// all that was acknowledged before.
+    /// Carries out a request of `user`: commands go through the log, changes of metadata
+    /// are made here, questions are answered from what this replica has.
     ///
     /// # Errors
     /// [`ApiError`]; [`ErrorCode::NotLeader`] when what only the leader can do
@@ -80,20 +114,31 @@ impl Cell {
         &self,
         user: UserId,
         request: client::Request,
-        latest: bool,
+        terms: Terms,
     ) -> Result<client::Response, ApiError> {
         let body = request
             .body
             .ok_or_else(|| ApiError::new(ErrorCode::UnknownMethod, "the request is empty"))?;
         validate::request(&body)?;
+        let known = known(&request.wrote, &terms.metadata_versions)?;
+        let least = Position(request.min_position);
+        if metadata::is_change(&body)
+            && let Some(answer) = self.change(user, &body, least, &known).await?
+        {
+            return Ok(answer);
+        }
         match into_command(body) {
-            Ok(command) => self.command(user, command).await,
+            Ok(command) => {
+                self.admit(user, &command, &known).await?;
+                self.command(user, command).await
+            }
             Err(question) => {
-                let mut least = Position(request.min_position);
-                if latest {
-                    least = least.max(self.consensus.latest().await.map_err(refusal)?);
-                }
-                self.question(user, *question, least).await
+                let latest = match terms.latest {
+                    true => self.consensus.latest().await.map_err(refusal)?,
+                    false => Position::default(),
+                };
+                self.question(user, &question, least.max(latest), &known)
+                    .await
             }
         }
     }
@@ -110,46 +155,371 @@ impl Cell {
         if self.consensus.leadership().borrow().ready {
             self.vitals.admit()?;
         }
+        let creates = matches!(body, command::Body::CreateChannel(_));
         let now_us = self.vitals.clock().now_us();
         let (position, outcome) = propose(self.consensus.as_ref(), now_us, user, body).await?;
         let result = match outcome {
-            Outcome::Answer(result) => result,
+            Outcome::Answer(result) => match *result {
+                response::Result::Channel(channel) if user.0 != 0 => {
+                    let id = ChannelId(channel.id);
+                    let joins = creates && !channel.private;
+                    return self.channel(position, user, id, joins).await;
+                }
+                result => result,
+            },
             Outcome::Refused(error) => response::Result::Error(error.to_wire()),
             Outcome::Done | Outcome::Placed(_) => response::Result::Done(client::Done {}),
         };
         Ok(client::Response {
             position: position.0,
-            age_ms: 0,
             result: Some(result),
+            ..client::Response::default()
         })
+    }
+
+    /// The answer on a channel that the log has been changed for. Whoever creates a
+    /// public one becomes its first member.
+    async fn channel(
+        &self,
+        position: Position,
+        user: UserId,
+        channel: ChannelId,
+        joins: bool,
+    ) -> Result<client::Response, ApiError> {
+        let mut wrote = None;
+        if joins {
+            let join = client::JoinChannel { channel: channel.0 };
+            let join = request::Body::JoinChannel(join);
+            let wishes = self.look(user, |sources| metadata::wishes(sources, user, &join))?;
+            wrote = self.write(user.workspace(), wishes).await?;
+        }
+        let seen = self.look(user, |sources| {
+            Ok(views::read_channel(sources, user, channel)?)
+        })?;
+        Ok(client::Response {
+            position: position.0,
+            wrote: wrote.as_ref().map(dot_to_bytes).unwrap_or_default(),
+            result: seen.map(response::Result::Channel),
+            ..client::Response::default()
+        })
+    }
+
+    /// Creates a channel or finds it, and adds members: an operator's command, carried
+    /// out by the leader. Answers once all replicas in `reach` know of the members.
+    ///
+    /// # Errors
+    /// As for [`execute`](Self::execute).
+    pub async fn ensure_channel(
+        &self,
+        ensure: EnsureChannel,
+        reach: &[NodeId],
+    ) -> Result<client::Response, ApiError> {
+        let workspace = WorkspaceId(ensure.workspace);
+        if self.consensus.leadership().borrow().leads && !self.serves_metadata(workspace)? {
+            return Err(renewed());
+        }
+        let members: Vec<UserId> = ensure.members.iter().copied().map(UserId).collect();
+        let body = command::Body::EnsureChannel(ensure);
+        let mut response = self.command(UserId(0), body).await?;
+        let Some(response::Result::Channel(channel)) = &mut response.result else {
+            return Ok(response);
+        };
+        let (id, platform) = (ChannelId(channel.id), UserId::platform(workspace));
+        if !channel.private {
+            let wishes = self.look(platform, |sources| {
+                metadata::memberships(sources, id, &members)
+            })?;
+            if let Some(dot) = self.write(workspace, wishes).await? {
+                let metadata = self.metadata()?;
+                let spread = metadata.has_spread(workspace, &dot, reach, SPREAD_WITHIN);
+                // Whoever is away hears of it later.
+                spread.await.map_err(internal)?;
+            }
+        }
+        let seen = self.look(platform, |sources| {
+            Ok(views::read_channel(sources, platform, id)?)
+        })?;
+        response.result = seen.map(response::Result::Channel);
+        Ok(response)
+    }
+
+    /// Whether this replica of a workspace's metadata serves users.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn serves_metadata(&self, workspace: WorkspaceId) -> Result<bool, ApiError> {
+        self.metadata()?.serves(workspace).map_err(internal)
+    }
+
+    /// How far it is.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn metadata_version(&self, workspace: WorkspaceId) -> Result<Version, ApiError> {
+        self.metadata()?.version(workspace).map_err(internal)
+    }
+
+    /// What somebody was told of, and this replica lacks, and may yet get.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn metadata_ahead(
+        &self,
+        workspace: WorkspaceId,
+        told: &Version,
+    ) -> Result<Version, ApiError> {
+        self.metadata()?.may_get(workspace, told).map_err(internal)
+    }
+
+    /// What has changed since a version: up to `limit` items.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn metadata_since(
+        &self,
+        workspace: WorkspaceId,
+        have: &Version,
+        limit: usize,
+    ) -> Result<Since, ApiError> {
+        let since = self.metadata()?.since_version(workspace, have, limit);
+        since.map_err(internal)
+    }
+
+    /// What these items of a workspace are told as, as they are now.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn facts(&self, workspace: WorkspaceId, items: &[Item]) -> Result<Facts, ApiError> {
+        let platform = UserId::platform(workspace);
+        self.look(platform, |sources| {
+            Ok(metadata::facts::facts(sources, items)?)
+        })
+    }
+
+    fn metadata(&self) -> Result<&Arc<CellMetadata>, ApiError> {
+        let none = || ApiError::new(ErrorCode::UnknownMethod, "this cell has no workspaces");
+        self.metadata.as_ref().ok_or_else(none)
+    }
+
+    /// Answers from what this replica has of the workspace of `user`.
+    fn look<T>(
+        &self,
+        user: UserId,
+        answer: impl Fn(Sources<'_>) -> Result<T, Stop>,
+    ) -> Result<T, ApiError> {
+        let metadata = self.metadata()?;
+        let workspace = user.workspace();
+        let answered = self.state.read(|view| {
+            let metadata = MetadataView::new(workspace, metadata.rows(workspace));
+            answer(Sources {
+                view,
+                metadata: &metadata,
+            })
+        });
+        answered.map_err(|stop| match stop {
+            Stop::Refused(error) => error,
+            Stop::Store(error) => internal(error),
+        })
+    }
+
+    /// Makes a change of metadata, at this replica; `None` if the log is to make it.
+    async fn change(
+        &self,
+        user: UserId,
+        body: &request::Body,
+        least: Position,
+        known: &Known,
+    ) -> Result<Option<client::Response>, ApiError> {
+        self.vitals.admit()?;
+        let (metadata, workspace) = (self.metadata()?, user.workspace());
+        if !metadata.serves(workspace).map_err(internal)? {
+            return Err(renewed());
+        }
+        let knowing = metadata.knows(workspace, known, KNOWN_WITHIN);
+        // Cut off from whoever knows, the change is made all the same.
+        knowing.await.map_err(internal)?;
+        if self.is_behind(user, body, least)? {
+            // Cut off from what was said later, all that is here is marked.
+            let _ =
+                tokio::time::timeout(KNOWN_WITHIN, reach(self.consensus.applied(), least)).await;
+        }
+        let wishes = || self.look(user, |sources| metadata::wishes(sources, user, body));
+        let wishes = match wishes() {
+            // What it is about may be on its way.
+            Err(_) if *self.consensus.applied().borrow() < least => {
+                reach(self.consensus.applied(), least).await?;
+                wishes()
+            }
+            wishes => wishes,
+        };
+        let wishes = match wishes {
+            Err(error) if error.code == ErrorCode::NotLeader => return Ok(None),
+            Err(error) => return Ok(Some(error.into_response())),
+            Ok(wishes) => wishes,
+        };
+        let wrote = self.write(workspace, wishes).await?;
+        let result = match body {
+            request::Body::JoinChannel(client::JoinChannel { channel })
+            | request::Body::InviteMember(client::InviteMember { channel, .. }) => {
+                let channel = ChannelId(*channel);
+                let seen = self.look(user, |sources| {
+                    Ok(views::read_channel(sources, user, channel)?)
+                })?;
+                seen.map(response::Result::Channel)
+            }
+            _ => Some(response::Result::Done(client::Done {})),
+        };
+        Ok(Some(client::Response {
+            position: self.consensus.applied().borrow().0,
+            wrote: wrote.as_ref().map(dot_to_bytes).unwrap_or_default(),
+            result,
+            ..client::Response::default()
+        }))
+    }
+
+    /// Whether a user marks as read what this replica has yet to hear of.
+    fn is_behind(
+        &self,
+        user: UserId,
+        body: &request::Body,
+        least: Position,
+    ) -> Result<bool, ApiError> {
+        let request::Body::MarkRead(mark) = body else {
+            return Ok(false);
+        };
+        if *self.consensus.applied().borrow() >= least {
+            return Ok(false);
+        }
+        let topic = Topic::Channel(ChannelId(mark.channel));
+        let head = self.look(user, |sources| Ok(topic_log::head(sources.view, topic)?))?;
+        Ok(mark.seq > head.seq)
+    }
+
+    /// Writes, and waits until it is on the disk.
+    async fn write(
+        &self,
+        workspace: WorkspaceId,
+        wishes: Vec<Wish>,
+    ) -> Result<Option<Dot>, ApiError> {
+        if wishes.is_empty() {
+            return Ok(None);
+        }
+        let written = self.metadata()?.write(workspace, wishes);
+        let (dot, durable) = written.map_err(internal)?;
+        let durable = durable.wait().await;
+        durable.map_err(|e| ApiError::new(ErrorCode::Unavailable, e.to_string()))?;
+        Ok(dot)
+    }
+
+    /// Refuses commands that metadata forbids, on the leader, if it knows all that the
+    /// user knows; cut off from whoever does, it lets them pass.
+    async fn admit(
+        &self,
+        user: UserId,
+        command: &command::Body,
+        known: &Known,
+    ) -> Result<(), ApiError> {
+        if !self.consensus.leadership().borrow().leads {
+            return Ok(());
+        }
+        if !self.serves_metadata(user.workspace())? {
+            // Who is in a channel is not known here for the moment; to create one, its
+            // creator must become a member.
+            return match command {
+                command::Body::CreateChannel(_) => Err(renewed()),
+                _ => Ok(()),
+            };
+        }
+        let now_us = self.vitals.clock().now_us();
+        let admit = || {
+            self.look(user, |sources| {
+                metadata::admit(sources, user, command, now_us)
+            })
+        };
+        let Err(refused) = admit() else {
+            return Ok(());
+        };
+        let metadata = self.metadata()?;
+        let knowing = metadata.knows(user.workspace(), known, KNOWN_WITHIN);
+        match knowing.await.map_err(internal)? {
+            true => admit(),
+            false => {
+                tracing::debug!(%user, %refused, "not known for certain");
+                Ok(())
+            }
+        }
     }
 
     async fn question(
         &self,
         user: UserId,
-        body: request::Body,
+        body: &request::Body,
         least: Position,
+        known: &Known,
     ) -> Result<client::Response, ApiError> {
+        let metadata = self.metadata()?;
+        let workspace = user.workspace();
+        if !metadata.serves(workspace).map_err(internal)? {
+            return Err(renewed());
+        }
+        let knowing = metadata.knows(workspace, known, KNOWN_WITHIN);
+        // An answer that lacks something is better than none.
+        knowing.await.map_err(internal)?;
         // A replica that has applied nothing knows nothing, and says so.
         let position = reach(self.consensus.applied(), least.max(Position(1))).await?;
         let age_ms = self.consensus.age_ms();
-        let answer = self
-            .state
-            .read(|view| query::answer(view, user, body.clone()));
-        let result = match answer {
-            Ok(result) => result,
-            Err(Stop::Refused(error)) => response::Result::Error(error.to_wire()),
-            Err(Stop::Store(error)) => {
-                tracing::error!(%error, "a question could not be answered");
-                return Err(ErrorCode::InternalError.into());
+        // Before anything is read: what changes meanwhile is told again.
+        let version = metadata.version(workspace).map_err(internal)?;
+        let answer = self.look(user, |sources| match body {
+            request::Body::SyncMetadata(sync) => {
+                let have = Version::from_bytes(&sync.version).ok_or(ErrorCode::InvalidArguments)?;
+                active_user(sources.view, user)?;
+                let page = metadata::changes(sources, metadata, user, &have)?;
+                Ok(response::Result::Metadata(page))
             }
+            _ => query::answer(sources, user, body),
+        });
+        let result = match answer {
+            Ok(response::Result::Boot(boot)) => response::Result::Boot(client::BootData {
+                metadata_version: version.to_bytes(),
+                ..boot
+            }),
+            Ok(result) => result,
+            Err(error) if error.code == ErrorCode::InternalError => return Err(error),
+            Err(error) => response::Result::Error(error.to_wire()),
         };
         Ok(client::Response {
             position: position.0,
             age_ms,
             result: Some(result),
+            ..client::Response::default()
         })
     }
+}
+
+/// What a user knows of metadata, as it comes with a request.
+fn known(wrote: &[u8], versions: &[Bytes]) -> Result<Known, ApiError> {
+    let ours = |text: &str| ApiError::new(ErrorCode::InvalidArguments, text);
+    let wrote = match wrote {
+        [] => None,
+        wrote => Some(dot_from_bytes(wrote).ok_or_else(|| ours("`wrote` is not one of ours"))?),
+    };
+    let mut version = Version::default();
+    for bytes in versions {
+        let other = Version::from_bytes(bytes);
+        version.merge(&other.ok_or_else(|| ours("the version of metadata is not one of ours"))?);
+    }
+    Ok(Known { wrote, version })
+}
+
+fn renewed() -> ApiError {
+    let text = "this replica of the workspace's metadata is being renewed";
+    ApiError::new(ErrorCode::Unavailable, text)
+}
+
+fn internal(error: StoreError) -> ApiError {
+    tracing::error!(%error, "a request could not be carried out");
+    ErrorCode::InternalError.into()
 }
 
 /// Has a command of `user`, stamped with `now_us`, replicated and applied.
@@ -205,10 +575,9 @@ fn into_command(body: request::Body) -> Result<command::Body, Box<request::Body>
         Request::EditMessage(edit) => command::Body::EditMessage(edit),
         Request::DeleteMessage(delete) => command::Body::DeleteMessage(delete),
         Request::CreateChannel(create) => command::Body::CreateChannel(create),
-        Request::JoinChannel(join) => command::Body::JoinChannel(join),
         Request::LeaveChannel(leave) => command::Body::LeaveChannel(leave),
         Request::InviteMember(invite) => command::Body::InviteMember(invite),
-        Request::MarkRead(mark) => command::Body::MarkRead(mark),
+        Request::KickMember(kick) => command::Body::KickMember(kick),
         question => return Err(Box::new(question)),
     })
 }

@@ -1,83 +1,116 @@
 //! Questions to a cell's state, answered by whichever replica is nearest.
 
 use causeway_protocol::client::{self, request::Body, response::Result as Answer};
-use causeway_protocol::limits::{PAGE_BYTES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
-use causeway_protocol::{ApiError, ChannelId, ErrorCode, Seq, Timestamp, Topic, UserId};
+use causeway_protocol::limits::{PAGE_BYTES_MAX, PAGE_ROWS_MAX};
+use causeway_protocol::{ChannelId, ErrorCode, Seq, Timestamp, Topic, UserId};
 use prost::Message;
 
-use super::access::{self, Stop, active_user, visible_channel};
+use super::access::{self, Sources, Stop, active_user};
 use super::cursor::{Cursor, Kind};
+use super::page::PageOf;
 use super::tables::last_u64;
-use super::{messages, tables, topic_log, views};
+use super::{messages, metadata, tables, topic_log, views};
 use crate::state::{ReadState, View};
-use crate::state_records::{ChannelRecord, MemberRecord, UserRecord};
+use crate::state_records::UserRecord;
 use crate::store::keys::Key;
 use crate::store::{StoreError, record};
 
+/// Channels of one user that boot data has.
+const BOOT_CHANNELS_MAX: usize = 10_000;
+/// Bytes of channels that boot data has with what is said of them.
+const BOOT_TEXTS_MAX: usize = PAGE_BYTES_MAX;
+/// Bytes of a page with all that belongs to its messages.
+const DECORATED_BYTES_MAX: usize = 3 * PAGE_BYTES_MAX;
+/// How the pages of a history, and of a thread, go on.
+const BY_TS: (Kind, fn(&client::Message) -> u64) = (Kind::Ts, |message| message.ts);
+const BY_SEQ: (Kind, fn(&client::Message) -> u64) = (Kind::Seq, |message| message.seq);
 /// Rows that a page looks at, at the most, for each row it may return.
 const SCAN_FACTOR: usize = 20;
 
 /// Answers a question of `user`.
-pub fn answer(view: &View<'_>, user: UserId, body: Body) -> Result<Answer, Stop> {
+pub fn answer(sources: Sources<'_>, user: UserId, body: &Body) -> Result<Answer, Stop> {
     // The platform fills holes from any log; it asks for nothing else.
     if !(user.is_platform() && matches!(body, Body::ReadLog(_))) {
-        active_user(view, user)?;
+        active_user(sources.view, user)?;
     }
     match body {
-        Body::Boot(_) => Ok(Answer::Boot(boot(view, user)?)),
-        Body::ReadHistory(read) => Ok(Answer::Messages(history(view, user, &read)?)),
-        Body::ReadReplies(read) => Ok(Answer::Messages(replies(view, user, &read)?)),
-        Body::ReadLog(read) => Ok(Answer::Log(log(view, user, &read)?)),
-        Body::ListChannels(list) => Ok(Answer::Channels(channels(view, user, &list)?)),
-        Body::ListMembers(list) => Ok(Answer::Members(members(view, user, &list)?)),
-        Body::ListUsers(list) => Ok(Answer::Users(users(view, user, &list)?)),
-        Body::GetUser(get) => Ok(Answer::User(get_user(view, user, UserId(get.user))?)),
+        Body::Boot(_) => Ok(Answer::Boot(boot(sources, user)?)),
+        Body::ReadHistory(read) => Ok(Answer::Messages(history(sources, user, read)?)),
+        Body::ReadReplies(read) => Ok(Answer::Messages(replies(sources, user, read)?)),
+        Body::ReadLog(read) => Ok(Answer::Log(log(sources, user, read)?)),
+        Body::ListChannels(list) => Ok(Answer::Channels(channels(sources, user, list)?)),
+        Body::ListMembers(list) => Ok(Answer::Members(members(sources, user, list)?)),
+        Body::ListUsers(list) => Ok(Answer::Users(users(sources, user, list)?)),
+        Body::GetUser(get) => Ok(Answer::User(get_user(sources, user, UserId(get.user))?)),
         Body::GetChannel(get) => {
-            let channel = get_channel(view, user, ChannelId(get.channel))?;
+            let channel = get_channel(sources, user, ChannelId(get.channel))?;
             Ok(Answer::Channel(channel))
         }
-        _ => Err(ErrorCode::UnknownMethod.into()),
+        _ => {
+            let answer = metadata::answer(sources, user, body)?;
+            Ok(answer.ok_or(ErrorCode::UnknownMethod)?)
+        }
     }
 }
 
-fn boot(view: &View<'_>, user: UserId) -> Result<client::BootData, Stop> {
+fn boot(sources: Sources<'_>, user: UserId) -> Result<client::BootData, Stop> {
+    let view = sources.view;
     let record = active_user(view, user)?;
     let workspace = user.workspace();
     let workspace_record = access::workspace(view, workspace)?;
     // Heads first: what happens meanwhile is then told twice, and not never.
     let user_seq = topic_log::head(view, Topic::User(user))?.seq;
     let workspace_seq = topic_log::head(view, Topic::Workspace(workspace))?.seq;
-    let mut channels = Vec::new();
-    for id in channels_of(view, user, Seq(0).0) {
-        channels.extend(views::read_channel(view, user, id?)?);
+    let (mut channels, mut bytes) = (Vec::new(), 0);
+    for id in channels_of(sources, user, 0, BOOT_CHANNELS_MAX)? {
+        let Some(mut channel) = views::read_channel(sources, user, id)? else {
+            continue;
+        };
+        bytes += channel.encoded_len();
+        if bytes > BOOT_TEXTS_MAX {
+            // Whoever opens it asks for it.
+            (channel.topic, channel.purpose) = (None, None);
+            channel.other_purposes.clear();
+        }
+        channels.push(channel);
     }
     Ok(client::BootData {
-        self_: Some(views::user(user, &record)),
+        self_: Some(views::user(sources, user, &record)?),
         workspace: Some(views::workspace(workspace, &workspace_record)),
         channels,
         user_seq,
         workspace_seq,
+        ..client::BootData::default()
     })
 }
 
-/// The channels of which `user` is a member, after channel number `after`.
-fn channels_of<'a>(
-    view: &'a View<'_>,
+/// The channels of which `user` is a member, after the channel with this id, in the
+/// order of their ids: up to `limit`.
+fn channels_of(
+    sources: Sources<'_>,
     user: UserId,
     after: u64,
-) -> impl Iterator<Item = Result<ChannelId, StoreError>> + 'a {
-    let from = tables::memberships(user).u64(after);
-    let rows = view.scan(&from, &tables::memberships(user).end());
-    rows.map(|row| Ok(ChannelId(last_u64(&row?.0)?)))
+    limit: usize,
+) -> Result<Vec<ChannelId>, StoreError> {
+    let from = tables::memberships(user).u64(after.saturating_add(1));
+    let private = sources.view.scan(&from, &tables::memberships(user).end());
+    let private = private.take(limit);
+    let private = private.map(|row| Ok::<_, StoreError>(ChannelId(last_u64(&row?.0)?)));
+    let mut channels: Vec<ChannelId> = private.collect::<Result<_, _>>()?;
+    let after = (after > 0).then_some(ChannelId(after));
+    channels.extend(sources.metadata.memberships(user, after, limit)?);
+    channels.sort_unstable();
+    channels.truncate(limit);
+    Ok(channels)
 }
 
 fn history(
-    view: &View<'_>,
+    sources: Sources<'_>,
     user: UserId,
     read: &client::ReadHistory,
 ) -> Result<client::MessagePage, Stop> {
-    let channel = ChannelId(read.channel);
-    visible_channel(view, user, channel)?;
+    let (view, channel) = (sources.view, ChannelId(read.channel));
+    sources.visible_channel(user, channel)?;
     let (mut first, mut end) = bounds(read);
     if let Some(at) = Cursor::read(Kind::Ts, &read.cursor)? {
         if read.oldest_first {
@@ -94,12 +127,12 @@ fn history(
         view.scan_back(&from, &to)
     };
     let mut page = PageOf::new(read.limit)?;
-    let scan_most = page.limit * SCAN_FACTOR;
+    let scan_most = page.limit() * SCAN_FACTOR;
     let mut last_ts = None;
     for (scanned, row) in rows.enumerate() {
         let (key, seq) = row?;
         if page.is_full() || scanned == scan_most {
-            return Ok(message_page(page.rows, last_ts));
+            return message_page(sources, channel, page.rows, last_ts, BY_TS);
         }
         last_ts = Some(last_u64(&key)?);
         let seq = Seq(last_u64(&seq)?);
@@ -109,7 +142,7 @@ fn history(
         };
         page.extend(message.filter(shown));
     }
-    Ok(message_page(page.rows, None))
+    message_page(sources, channel, page.rows, None, BY_TS)
 }
 
 /// The first `ts` that is wanted, and the first that no longer is.
@@ -126,22 +159,41 @@ fn bounds(read: &client::ReadHistory) -> (u64, u64) {
     (first, end)
 }
 
-fn message_page(messages: Vec<client::Message>, next: Option<u64>) -> client::MessagePage {
-    client::MessagePage {
+/// Messages with all that belongs to them; if that is too long, the first of them. The
+/// page after goes on at `next`, or at the last message that is left.
+fn message_page(
+    sources: Sources<'_>,
+    channel: ChannelId,
+    mut messages: Vec<client::Message>,
+    next: Option<u64>,
+    (kind, place): (Kind, fn(&client::Message) -> u64),
+) -> Result<client::MessagePage, Stop> {
+    metadata::decorate(sources.metadata, channel, &mut messages)?;
+    let mut bytes = 0;
+    let fits = messages.iter().take_while(|message| {
+        bytes += message.encoded_len();
+        bytes <= DECORATED_BYTES_MAX
+    });
+    // One message alone always fits.
+    let fitting = fits.count().max(1);
+    let next = match fitting < messages.len() {
+        true => Some(place(&messages[fitting - 1])),
+        false => next,
+    };
+    messages.truncate(fitting);
+    Ok(client::MessagePage {
         messages,
-        next_cursor: next
-            .map(|at| Cursor::write(Kind::Ts, at))
-            .unwrap_or_default(),
-    }
+        next_cursor: next.map(|at| Cursor::write(kind, at)).unwrap_or_default(),
+    })
 }
 
 fn replies(
-    view: &View<'_>,
+    sources: Sources<'_>,
     user: UserId,
     read: &client::ReadReplies,
 ) -> Result<client::MessagePage, Stop> {
-    let channel = ChannelId(read.channel);
-    visible_channel(view, user, channel)?;
+    let (view, channel) = (sources.view, ChannelId(read.channel));
+    sources.visible_channel(user, channel)?;
     let root = messages::thread_root(view, channel, Timestamp(read.thread_ts))?;
     let mut page = PageOf::new(read.limit)?;
     let root_seq = Seq(root.seq);
@@ -157,25 +209,26 @@ fn replies(
     let mut last = after;
     for row in view.scan(&from, &to) {
         if page.is_full() {
-            let next_cursor = Cursor::write(Kind::Seq, last);
-            return Ok(client::MessagePage {
-                messages: page.rows,
-                next_cursor,
-            });
+            return message_page(sources, channel, page.rows, Some(last), BY_SEQ);
         }
         last = last_u64(&row?.0)?;
         let message = topic_log::message(view, Topic::Channel(channel), Seq(last))?;
         page.extend(message.filter(|m| !m.deleted));
     }
-    Ok(message_page(page.rows, None))
+    message_page(sources, channel, page.rows, None, BY_SEQ)
 }
 
-fn log(view: &View<'_>, user: UserId, read: &client::ReadLog) -> Result<client::LogPage, Stop> {
+fn log(
+    sources: Sources<'_>,
+    user: UserId,
+    read: &client::ReadLog,
+) -> Result<client::LogPage, Stop> {
+    let view = sources.view;
     let topic = Topic::from_wire(read.topic.as_ref()).ok_or(ErrorCode::InvalidArguments)?;
     match topic {
         _ if user.is_platform() && topic.workspace() == user.workspace() => {}
         Topic::Channel(channel) => {
-            visible_channel(view, user, channel)?;
+            sources.visible_channel(user, channel)?;
         }
         Topic::User(of) if of == user => {}
         Topic::Workspace(of) if of == user.workspace() => {}
@@ -205,35 +258,26 @@ fn log(view: &View<'_>, user: UserId, read: &client::ReadLog) -> Result<client::
 }
 
 fn channels(
-    view: &View<'_>,
+    sources: Sources<'_>,
     user: UserId,
     list: &client::ListChannels,
 ) -> Result<client::ChannelPage, Stop> {
     let mut page = PageOf::new(list.limit)?;
     let after = Cursor::read(Kind::Id, &list.cursor)?.unwrap_or(0);
-    let ids: Box<dyn Iterator<Item = Result<ChannelId, StoreError>>> = if list.mine {
-        Box::new(channels_of(view, user, after.saturating_add(1)))
-    } else {
-        let all = tables::channels(user.workspace());
-        let from = after_id(
-            &all,
-            after,
-            tables::channel(ChannelId(after.saturating_add(1))),
-        );
-        let rows = view.scan(&from, &all.end());
-        Box::new(rows.map(|row| Ok(ChannelId(last_u64(&row?.0)?))))
+    let scan_most = page.limit() * SCAN_FACTOR;
+    let ids = match list.mine {
+        true => channels_of(sources, user, after, scan_most + 1)?,
+        false => all_channels(sources.view, user, after, scan_most + 1)?,
     };
     let mut next_cursor = String::new();
     let mut last = after;
-    let scan_most = page.limit * SCAN_FACTOR;
-    for (scanned, id) in ids.enumerate() {
-        let id = id?;
+    for (scanned, id) in ids.into_iter().enumerate() {
         if page.is_full() || scanned == scan_most {
             next_cursor = Cursor::write(Kind::Id, last);
             break;
         }
         last = id.0;
-        let channel = views::read_channel(view, user, id)?;
+        let channel = views::read_channel(sources, user, id)?;
         page.extend(channel.filter(|c| c.is_member || !c.private));
     }
     Ok(client::ChannelPage {
@@ -242,29 +286,45 @@ fn channels(
     })
 }
 
-fn members(
+/// All channels of the user's workspace, likewise.
+fn all_channels(
     view: &View<'_>,
+    user: UserId,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<ChannelId>, StoreError> {
+    let all = tables::channels(user.workspace());
+    let next = tables::channel(ChannelId(after.saturating_add(1)));
+    let rows = view.scan(&after_id(&all, after, next), &all.end());
+    let ids = rows.take(limit);
+    ids.map(|row| Ok(ChannelId(last_u64(&row?.0)?))).collect()
+}
+
+fn members(
+    sources: Sources<'_>,
     user: UserId,
     list: &client::ListMembers,
 ) -> Result<client::MemberPage, Stop> {
     let channel = ChannelId(list.channel);
-    visible_channel(view, user, channel)?;
+    let is_private = sources.visible_channel(user, channel)?.channel.private;
     let mut page = PageOf::new(list.limit)?;
     let after = Cursor::read(Kind::Id, &list.cursor)?.unwrap_or(0);
-    let all = tables::members(channel);
-    let from = after_id(
-        &all,
-        after,
-        tables::member(channel, UserId(after.saturating_add(1))),
-    );
+    let members = match is_private {
+        true => private_members(sources.view, channel, after, page.limit() + 1)?,
+        false => {
+            let after = (after > 0).then_some(UserId(after));
+            let metadata = sources.metadata;
+            metadata.members(channel, after, page.limit() + 1)?
+        }
+    };
     let mut next_cursor = String::new();
-    for row in view.scan(&from, &all.end()) {
+    for member in members {
         if page.is_full() {
             let last = page.rows.last().copied().unwrap_or(after);
             next_cursor = Cursor::write(Kind::Id, last);
             break;
         }
-        page.rows.push(last_u64(&row?.0)?);
+        page.rows.push(member.0);
     }
     Ok(client::MemberPage {
         users: page.rows,
@@ -272,8 +332,21 @@ fn members(
     })
 }
 
-fn users(
+fn private_members(
     view: &View<'_>,
+    channel: ChannelId,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<UserId>, StoreError> {
+    let all = tables::members(channel);
+    let next = tables::member(channel, UserId(after.saturating_add(1)));
+    let rows = view.scan(&after_id(&all, after, next), &all.end());
+    let ids = rows.take(limit);
+    ids.map(|row| Ok(UserId(last_u64(&row?.0)?))).collect()
+}
+
+fn users(
+    sources: Sources<'_>,
     user: UserId,
     list: &client::ListUsers,
 ) -> Result<client::UserPage, Stop> {
@@ -282,7 +355,7 @@ fn users(
     let all = tables::users(user.workspace());
     let from = after_id(&all, after, tables::user(UserId(after.saturating_add(1))));
     let mut next_cursor = String::new();
-    for row in view.scan(&from, &all.end()) {
+    for row in sources.view.scan(&from, &all.end()) {
         let (key, value) = row?;
         if page.is_full() {
             let last = page.rows.last().map_or(after, |user| user.id);
@@ -290,7 +363,7 @@ fn users(
             break;
         }
         let id = UserId(last_u64(&key)?);
-        page.extend(Some(views::user(id, &record::decode(&value)?)));
+        page.extend(Some(views::user(sources, id, &record::decode(&value)?)?));
     }
     Ok(client::UserPage {
         users: page.rows,
@@ -298,20 +371,19 @@ fn users(
     })
 }
 
-fn get_user(view: &View<'_>, user: UserId, wanted: UserId) -> Result<client::User, Stop> {
+fn get_user(sources: Sources<'_>, user: UserId, wanted: UserId) -> Result<client::User, Stop> {
     let record: Option<UserRecord> = match wanted.workspace() == user.workspace() {
-        true => view.record(&tables::user(wanted))?,
+        true => sources.view.record(&tables::user(wanted))?,
         false => None,
     };
     let record = record.ok_or(ErrorCode::UserNotFound)?;
-    Ok(views::user(wanted, &record))
+    Ok(views::user(sources, wanted, &record)?)
 }
 
-fn get_channel(view: &View<'_>, user: UserId, id: ChannelId) -> Result<client::Channel, Stop> {
-    let access = visible_channel(view, user, id)?;
-    let (record, member): (ChannelRecord, Option<MemberRecord>) = (access.channel, access.member);
-    let head = topic_log::head(view, Topic::Channel(id))?;
-    Ok(views::channel(id, &record, &head, member.as_ref()))
+fn get_channel(sources: Sources<'_>, user: UserId, id: ChannelId) -> Result<client::Channel, Stop> {
+    sources.visible_channel(user, id)?;
+    let channel = views::read_channel(sources, user, id)?;
+    Ok(channel.ok_or(ErrorCode::ChannelNotFound)?)
 }
 
 /// Where a list goes on; a cursor from elsewhere cannot leave the list.
@@ -319,44 +391,5 @@ fn after_id(all: &Key, after: u64, next: Key) -> Key {
     match after {
         0 => all.clone(),
         _ => next.max(all.clone()),
-    }
-}
-
-/// A page under construction, bounded in rows and bytes.
-struct PageOf<T> {
-    rows: Vec<T>,
-    limit: usize,
-    bytes: usize,
-}
-
-impl<T: Message> PageOf<T> {
-    fn extend(&mut self, row: Option<T>) {
-        if let Some(row) = row {
-            self.bytes += row.encoded_len();
-            self.rows.push(row);
-        }
-    }
-}
-
-impl<T> PageOf<T> {
-    /// `limit` as asked for: 0 = the default.
-    fn new(limit: u32) -> Result<Self, ApiError> {
-        let limit = match limit {
-            0 => PAGE_ROWS_DEFAULT,
-            1..=PAGE_ROWS_MAX => limit,
-            _ => {
-                let text = format!("limit is at most {PAGE_ROWS_MAX}");
-                return Err(ApiError::new(ErrorCode::InvalidArguments, text));
-            }
-        };
-        Ok(Self {
-            rows: Vec::new(),
-            limit: limit as usize,
-            bytes: 0,
-        })
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows.len() >= self.limit || self.bytes >= PAGE_BYTES_MAX
     }
 }

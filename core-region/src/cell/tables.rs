@@ -45,7 +45,7 @@ pub fn channel_name(workspace: WorkspaceId, name: &str) -> Key {
     table(5).u32(workspace.0).bytes(name.as_bytes())
 }
 
-/// `MemberRecord`.
+/// `MemberRecord`, of a private channel.
 pub fn member(channel: ChannelId, user: UserId) -> Key {
     members(channel).u64(user.0)
 }
@@ -98,6 +98,11 @@ pub fn dedup(sender: UserId, client_msg_id: &[u8]) -> Key {
 /// Index: the sender and id that are forgotten after `at_us`.
 pub fn dedup_age(at_us: u64, sender: UserId, client_msg_id: &[u8]) -> Key {
     dedup_ages(at_us).u64(sender.0).bytes(client_msg_id)
+}
+
+/// `RunsRecord`.
+pub fn runs(channel: ChannelId, user: UserId) -> Key {
+    table(14).u64(channel.0).u64(user.0)
 }
 
 /// What is forgotten after `at_us`; sorts by time.

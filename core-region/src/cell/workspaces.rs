@@ -36,7 +36,7 @@ pub fn ensure_user(context: &mut Context<'_, '_>, ensure: EnsureUser) -> Done {
     if let Some(id) = known.map(u64::from_be_bytes).map(UserId) {
         let user: Option<UserRecord> = context.tx.record(&tables::user(id))?;
         let user = user.unwrap_or_default();
-        return answer(response::Result::User(views::user(id, &user)));
+        return answer(response::Result::User(views::logged_user(id, &user)));
     }
     record.last_user += 1;
     let id = UserId::new(workspace, record.last_user);
@@ -50,7 +50,7 @@ pub fn ensure_user(context: &mut Context<'_, '_>, ensure: EnsureUser) -> Done {
     context.tx.put(tables::workspace(workspace), &record);
     context.tx.put_bytes(index, &id.0.to_be_bytes());
     context.tx.put(tables::user(id), &user);
-    let view = views::user(id, &user);
+    let view = views::logged_user(id, &user);
     let topic = Topic::Workspace(workspace);
     let added = Kind::UserAdded(view.clone());
     let entry = topic_log::append(context.tx, topic, context.now_us, |_, _| added)?;

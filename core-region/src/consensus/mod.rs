@@ -38,7 +38,7 @@ pub enum Outcome {
     /// Nothing to tell.
     Done,
     /// An answer as clients read it.
-    Answer(response::Result),
+    Answer(Box<response::Result>),
     /// The state refuses the command; it is unchanged.
     Refused(ApiError),
     /// The directory's word on a workspace.

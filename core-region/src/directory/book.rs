@@ -108,6 +108,12 @@ impl Book {
         self.shards.get(&workspace).map(|shard| CellId(shard.cell))
     }
 
+    /// The workspaces in a cell.
+    pub fn workspaces_of(&self, cell: CellId) -> impl Iterator<Item = WorkspaceId> {
+        let shards = self.shards.iter().filter(move |(_, s)| s.cell == cell.0);
+        shards.map(|(workspace, _)| *workspace)
+    }
+
     /// How many workspaces a cell holds.
     pub fn load(&self, cell: CellId) -> usize {
         self.shards.values().filter(|s| s.cell == cell.0).count()

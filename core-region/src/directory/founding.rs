@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_gossip::{Gossip, Member, Membership};
-use causeway_protocol::backbone::{Cell, Directory, DirectoryPoll, Replica, Survive};
+use causeway_protocol::backbone::{Cell, Directory, DirectoryPoll, Survive};
 use causeway_protocol::{ApiError, CellId, Method, Name, NodeId};
 use causeway_transport::backbone::Backbone;
 use prost::Message;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use super::placement::PlacementError;
+use super::placement::{PlacementError, replica_on};
 use super::{Placement, SharedBook, place_cells};
 use crate::consensus::{ChangeError, Consensus};
 use crate::state_records::PlaceCells;
@@ -167,18 +167,12 @@ async fn nobody_knows(backbone: &Backbone, membership: &Membership) -> bool {
 
 /// The directory's own record; its home is the first region.
 fn own_cell(founding: &Founding, voters: &[&Member]) -> Cell {
-    let replica = |member: &&Member| Replica {
-        node_id: member.node.0,
-        region: member.place.to_string(),
-        zone: member.zone.to_string(),
-        learner: false,
-    };
     let home = founding.regions.first();
     Cell {
         id: CellId::DIRECTORY.0,
         home_region: home.map(Name::to_string).unwrap_or_default(),
         survive: Survive::Region.into(),
-        replicas: voters.iter().map(replica).collect(),
+        replicas: voters.iter().map(|member| replica_on(member)).collect(),
         epoch: 1,
         version: 0,
     }

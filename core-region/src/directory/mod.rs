@@ -2,6 +2,7 @@
 //! shard is in which cell. It is itself a cell, number 0.
 
 mod book;
+mod counting;
 mod drain;
 mod founding;
 mod keeper;
@@ -25,6 +26,7 @@ use crate::consensus::{Consensus, Outcome};
 use crate::state_records::{PlaceCells, command::Body};
 
 pub use book::Book;
+pub use counting::recount;
 pub use drain::check_drain;
 pub use founding::{Founder, Founding};
 pub use keeper::Keeper;

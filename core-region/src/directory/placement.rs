@@ -169,10 +169,8 @@ impl Placement {
             })?;
         *load += 1;
         Some(Replica {
-            node_id: member.node.0,
-            region: member.place.to_string(),
-            zone: member.zone.to_string(),
             learner: away.learner,
+            ..replica_on(member)
         })
     }
 
@@ -183,12 +181,17 @@ impl Placement {
             .filter(|(member, _)| fits(member))
             .min_by_key(|(member, load)| (*load, member.name.clone()))?;
         *load += 1;
-        Some(Replica {
-            node_id: member.node.0,
-            region: member.place.to_string(),
-            zone: member.zone.to_string(),
-            learner: false,
-        })
+        Some(replica_on(member))
+    }
+}
+
+/// A voter on this node.
+pub fn replica_on(member: &Member) -> Replica {
+    Replica {
+        node_id: member.node.0,
+        region: member.place.to_string(),
+        zone: member.zone.to_string(),
+        ..Replica::default()
     }
 }
 

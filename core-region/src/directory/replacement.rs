@@ -54,8 +54,11 @@ pub fn replacements(
         };
         if let Some(replica) = placement.substitute(cell, away) {
             let mut cell = cell.clone();
-            cell.replicas[place] = replica;
             cell.epoch += 1;
+            cell.replicas[place] = Replica {
+                counted_since: cell.epoch,
+                ..replica
+            };
             changed.push(cell);
         }
     }

@@ -1,7 +1,7 @@
 //! A cell's state: rows under the cell's prefix, read through a [`View`] or,
 //! while a command is applied, through a [`Tx`] that sees its own writes.
 
-use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,10 +9,10 @@ use causeway_protocol::CellId;
 use prost::Message;
 
 use crate::store::keys::{self, Generation, Key};
+use crate::store::table::{Overlay, Table};
 use crate::store::{Batch, Family, Store, StoreError, record};
 
-/// A row of the state: its key, without the cell's prefix, and its value.
-pub type Row = (Vec<u8>, Vec<u8>);
+pub use crate::store::table::Row;
 
 /// Where a cell's state is; clones share it.
 #[derive(Clone)]
@@ -66,11 +66,15 @@ impl CellState {
     pub fn view(&self) -> View<'_> {
         let generation = self.generation();
         View {
-            store: &self.store,
+            table: self.table(generation),
             cell: self.cell,
             generation,
-            prefix: keys::state(self.cell, generation),
         }
+    }
+
+    fn table(&self, generation: Generation) -> Table<'_> {
+        let prefix = keys::state(self.cell, generation);
+        Table::new(&self.store, Family::State, prefix)
     }
 
     /// Answers from the state, and again if a snapshot took its place meanwhile:
@@ -93,10 +97,7 @@ impl CellState {
 
     /// For applying commands.
     pub fn tx(&self) -> Tx<'_> {
-        Tx {
-            view: self.view(),
-            writes: BTreeMap::new(),
-        }
+        Tx(Overlay::new(self.table(self.generation())))
     }
 
     /// Makes `next` the present generation and removes the one before: together.
@@ -162,165 +163,73 @@ pub trait ReadState {
     }
 }
 
-/// Rows of a scan.
-pub struct Scan<'a> {
-    rows: crate::store::Rows<'a>,
-    skip: usize,
-}
-
-impl Iterator for Scan<'_> {
-    type Item = Result<(Vec<u8>, Box<[u8]>), StoreError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let row = self.rows.next()?;
-        Some(row.map(|(key, value)| (key[self.skip..].to_vec(), value)))
-    }
-}
-
 /// A cell's state, for reading.
 pub struct View<'a> {
-    store: &'a Store,
+    table: Table<'a>,
     cell: CellId,
     generation: Generation,
-    prefix: Key,
 }
 
 impl View<'_> {
     fn is_present(&self) -> Result<bool, StoreError> {
-        let stored = self.store.get(Family::Node, &keys::generation(self.cell))?;
+        let store = self.table.store();
+        let stored = store.get(Family::Node, &keys::generation(self.cell))?;
         Ok(read_generation(stored)? == self.generation)
     }
+}
 
-    fn full(&self, key: &[u8]) -> Key {
-        self.prefix.clone().bytes(key)
-    }
+impl<'a> Deref for View<'a> {
+    type Target = Table<'a>;
 
-    /// Rows from `from` up to, and without, `to`: keys without the cell's
-    /// prefix, and values.
-    pub fn scan(&self, from: &[u8], to: &[u8]) -> Scan<'_> {
-        let rows = self
-            .store
-            .range(Family::State, &self.full(from), &self.full(to));
-        Scan {
-            rows,
-            skip: self.prefix.len(),
-        }
-    }
-
-    /// The same rows from the last to the first.
-    pub fn scan_back(&self, from: &[u8], to: &[u8]) -> Scan<'_> {
-        let rows = self
-            .store
-            .range_back(Family::State, &self.full(from), &self.full(to));
-        Scan {
-            rows,
-            skip: self.prefix.len(),
-        }
+    fn deref(&self) -> &Table<'a> {
+        &self.table
     }
 }
 
 impl ReadState for View<'_> {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.store.get(Family::State, &self.full(key))
+        self.table.get(key)
     }
 }
 
 /// A cell's state while commands are applied to it. Reads see its writes, so
 /// that it makes no difference how commands are gathered into writes.
-pub struct Tx<'a> {
-    view: View<'a>,
-    writes: BTreeMap<Key, Option<Vec<u8>>>,
+pub struct Tx<'a>(Overlay<'a>);
+
+impl<'a> Deref for Tx<'a> {
+    type Target = Overlay<'a>;
+
+    fn deref(&self) -> &Overlay<'a> {
+        &self.0
+    }
+}
+
+impl DerefMut for Tx<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
 }
 
 impl ReadState for Tx<'_> {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.writes.get(key) {
-            Some(value) => Ok(value.clone()),
-            None => self.view.get(key),
-        }
+        self.0.get(key)
     }
 }
 
 impl<'a> Tx<'a> {
     /// Sets a row.
     pub fn put(&mut self, key: Key, value: &impl Message) {
-        self.writes.insert(key, Some(record::encode(value)));
+        self.0.put_bytes(key, record::encode(value));
     }
 
     /// Sets a row that is no record, such as an index.
     pub fn put_bytes(&mut self, key: Key, value: &[u8]) {
-        self.writes.insert(key, Some(value.to_vec()));
-    }
-
-    /// Removes a row.
-    pub fn delete(&mut self, key: Key) {
-        self.writes.insert(key, None);
-    }
-
-    /// The first `limit` rows from `from` up to, and without, `to`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn first_rows(&self, from: &Key, to: &Key, limit: usize) -> Result<Vec<Row>, StoreError> {
-        let mut rows = BTreeMap::new();
-        for row in self.view.scan(from, to) {
-            let (key, value) = row?;
-            let key = Key::default().bytes(&key);
-            if rows.len() == limit {
-                break;
-            }
-            if !self.writes.contains_key(&key) {
-                rows.insert(key, value.into_vec());
-            }
-        }
-        for (key, value) in self.writes.range(from.clone()..to.clone()) {
-            if let Some(value) = value {
-                rows.insert(key.clone(), value.clone());
-            }
-        }
-        let rows = rows.into_iter().take(limit);
-        Ok(rows.map(|(key, value)| (key.to_vec(), value)).collect())
-    }
-
-    /// The last row from `from` up to, and without, `to`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn last_row(&self, from: &Key, to: &Key) -> Result<Option<Row>, StoreError> {
-        let mut writes = self.writes.range(from.clone()..to.clone()).rev();
-        let written = writes.find_map(|(key, value)| Some((key.to_vec(), value.clone()?)));
-        for row in self.view.scan_back(from, to) {
-            let (key, value) = row?;
-            let overwritten = self.writes.contains_key(&Key::default().bytes(&key));
-            if !overwritten {
-                // `None` is less than any row.
-                return Ok(written.max(Some((key, value.into_vec()))));
-            }
-        }
-        Ok(written)
-    }
-
-    /// How many rows it changes.
-    pub fn len(&self) -> usize {
-        self.writes.len()
-    }
-
-    /// Whether it changes nothing.
-    pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+        self.0.put_bytes(key, value.to_vec());
     }
 
     /// The writes, as one batch.
     pub fn into_batch(self) -> Batch<'a> {
-        let mut batch = self.view.store.batch();
-        for (key, value) in &self.writes {
-            let key = self.view.full(key);
-            match value {
-                Some(value) => batch.put(Family::State, &key, value),
-                None => batch.delete(Family::State, &key),
-            }
-        }
-        batch
+        self.0.into_batch()
     }
 }
 
@@ -330,59 +239,6 @@ mod tests {
 
     fn key(n: u8) -> Key {
         Key::default().u8(1).u8(n)
-    }
-
-    fn numbers(rows: &[Row]) -> Vec<u8> {
-        rows.iter().map(|(key, _)| key[1]).collect()
-    }
-
-    #[test]
-    fn rows_are_the_same_whether_written_or_about_to_be() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = CellState::open(Store::open(folder.path()).unwrap(), CellId(1)).unwrap();
-        let mut tx = state.tx();
-        (0..6).for_each(|n| tx.put_bytes(key(n), b""));
-        tx.into_batch().write().unwrap();
-
-        let mut tx = state.tx();
-        tx.delete(key(1));
-        tx.put_bytes(key(9), b"");
-        let rows = |tx: &Tx<'_>, limit| numbers(&tx.first_rows(&key(0), &key(10), limit).unwrap());
-        assert_eq!(rows(&tx, 3), [0, 2, 3]);
-        assert_eq!(rows(&tx, 9), [0, 2, 3, 4, 5, 9]);
-        assert_eq!(tx.get(&key(1)).unwrap(), None);
-        tx.into_batch().write().unwrap();
-        assert_eq!(rows(&state.tx(), 9), [0, 2, 3, 4, 5, 9]);
-    }
-
-    #[test]
-    fn the_last_row_is_the_same_whether_written_or_about_to_be() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = CellState::open(Store::open(folder.path()).unwrap(), CellId(1)).unwrap();
-        let mut tx = state.tx();
-        [1, 3, 5]
-            .into_iter()
-            .for_each(|n| tx.put_bytes(key(n), b"stored"));
-        tx.into_batch().write().unwrap();
-        let last = |tx: &Tx<'_>, to| {
-            let row = tx.last_row(&key(0), &key(to)).unwrap();
-            row.map(|(key, value)| (key[1], value))
-        };
-
-        let mut tx = state.tx();
-        assert_eq!(last(&tx, 9), Some((5, b"stored".to_vec())));
-        assert_eq!(last(&tx, 5), Some((3, b"stored".to_vec())));
-        assert_eq!(last(&tx, 1), None);
-        tx.put_bytes(key(4), b"new");
-        tx.put_bytes(key(3), b"changed");
-        assert_eq!(last(&tx, 9), Some((5, b"stored".to_vec())));
-        assert_eq!(last(&tx, 5), Some((4, b"new".to_vec())));
-        assert_eq!(last(&tx, 4), Some((3, b"changed".to_vec())));
-        tx.delete(key(5));
-        tx.delete(key(4));
-        assert_eq!(last(&tx, 9), Some((3, b"changed".to_vec())));
-        tx.into_batch().write().unwrap();
-        assert_eq!(last(&state.tx(), 9), Some((3, b"changed".to_vec())));
     }
 
     #[test]

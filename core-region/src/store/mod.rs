@@ -1,5 +1,5 @@
-//! One RocksDB for a node: the Raft logs of all its cells, their state, and the
-//! node's own facts, in one write-ahead log, so that one sync serves them all.
+//! One RocksDB for a node: the Raft logs of all its cells, their state and their
+//! metadata, and the node's own facts, in one write-ahead log, so that one sync serves them all.
 //!
 //! Writes wait in the process until the next sync of the write-ahead log;
 //! whoever needs durability queues a callback with [`Store::after_sync`], and
@@ -18,6 +18,7 @@ mod identity;
 pub mod keys;
 pub mod record;
 mod space;
+pub mod table;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub use space::{Capacity, Room, Space, SpaceGauge};
 
 const LOG: &str = "log";
 const STATE: &str = "state";
+const METADATA: &str = "metadata";
 const NODE: &str = "node";
 const BLOCK_CACHE_BYTES: usize = 128 * 1024 * 1024;
 const WAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -50,6 +52,8 @@ pub enum Family {
     Log,
     /// State, by cell and generation.
     State,
+    /// Metadata, by cell and workspace.
+    Metadata,
     /// The node's own facts.
     Node,
 }
@@ -59,6 +63,7 @@ impl Family {
         match self {
             Self::Log => LOG,
             Self::State => STATE,
+            Self::Metadata => METADATA,
             Self::Node => NODE,
         }
     }
@@ -113,8 +118,9 @@ impl Store {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_with(path: &Path, faults: Faults) -> Result<Self, StoreError> {
-        let families =
-            [LOG, STATE, NODE].map(|name| ColumnFamilyDescriptor::new(name, family_options(name)));
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let families = [LOG, STATE, METADATA, NODE]
+            .map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
         let db = DB::open_cf_descriptors(&db_options(), path, families).map_err(|source| {
             StoreError::RocksDb {
                 path: path.into(),
@@ -386,13 +392,13 @@ fn db_options() -> Options {
     options
 }
 
-fn family_options(name: &str) -> Options {
+fn family_options(name: &str, cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_compression_type(DBCompressionType::Lz4);
-    if name == STATE {
+    if name == STATE || name == METADATA {
         options.set_bottommost_compression_type(DBCompressionType::Zstd);
         let mut table = BlockBasedOptions::default();
-        table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
+        table.set_block_cache(cache);
         table.set_bloom_filter(10.0, false);
         options.set_block_based_table_factory(&table);
     }

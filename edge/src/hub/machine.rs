@@ -59,6 +59,17 @@ pub enum Action {
         /// As clients receive it.
         frame: Bytes,
     },
+    /// Give the frame, which is none of the log, to these sessions.
+    Tell {
+        /// To whom.
+        sessions: Vec<SessionId>,
+        /// The topic.
+        topic: Topic,
+        /// As clients receive it.
+        frame: Bytes,
+        /// Whoever has this, and all before, has so much of the metadata.
+        version: Bytes,
+    },
     /// Tell these sessions that they miss entries up to `head`.
     Missed {
         /// Whom.
@@ -122,8 +133,8 @@ struct TopicState {
     /// subscription is answered.
     head: Option<Seq>,
     subscription: Subscription,
-    /// Subscribers, and the last entry each has.
-    sessions: BTreeMap<SessionId, Seq>,
+    /// Subscribers, and the last entry each has; `None` while it reads the log.
+    sessions: BTreeMap<SessionId, Option<Seq>>,
     /// Who waits for `head` to be known.
     waiting: BTreeMap<SessionId, Seq>,
     /// Entries that came before those they follow.
@@ -237,6 +248,23 @@ impl Hub {
                 state.early.insert(seq, frame);
             }
             None => {}
+        }
+    }
+
+    /// Facts about a topic's metadata have come from a feed.
+    pub fn tell(&mut self, topic: Topic, frame: Bytes, version: Bytes) {
+        let Some(state) = self.topics.get(&topic) else {
+            return;
+        };
+        let sessions = state.sessions.keys().chain(state.waiting.keys());
+        let sessions: Vec<SessionId> = sessions.copied().collect();
+        if !sessions.is_empty() {
+            self.actions.push(Action::Tell {
+                sessions,
+                topic,
+                frame,
+                version,
+            });
         }
     }
 
@@ -458,13 +486,14 @@ impl TopicState {
     /// Takes a session in, if it has all that there is.
     fn place(&mut self, session: SessionId, topic: Topic, cursor: Seq, head: Seq) -> Action {
         if cursor < head {
+            self.sessions.insert(session, None);
             return Action::Behind {
                 session,
                 topic,
                 head,
             };
         }
-        self.sessions.insert(session, cursor);
+        self.sessions.insert(session, Some(cursor));
         Action::Attached { session, topic }
     }
 
@@ -473,8 +502,8 @@ impl TopicState {
         self.head = Some(seq);
         let mut sessions = Vec::with_capacity(self.sessions.len());
         for (session, cursor) in &mut self.sessions {
-            if *cursor < seq {
-                *cursor = seq;
+            if cursor.is_some_and(|cursor| cursor < seq) {
+                *cursor = Some(seq);
                 sessions.push(*session);
             }
         }
@@ -504,8 +533,8 @@ impl TopicState {
         self.early.clear();
         let mut sessions = Vec::new();
         for (session, cursor) in &mut self.sessions {
-            if *cursor < to {
-                *cursor = to;
+            if cursor.is_some_and(|cursor| cursor < to) {
+                *cursor = Some(to);
                 sessions.push(*session);
             }
         }

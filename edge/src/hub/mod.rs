@@ -21,7 +21,7 @@ use causeway_transport::backbone::{Backbone, PeerEvent, Services};
 use causeway_transport::tls::Role;
 use parking_lot::RwLock;
 use prost::Message;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::machine::{Action, Hub, SessionId};
@@ -52,8 +52,13 @@ pub enum Notice {
     },
     /// From now on entries are pushed.
     Attached(Topic),
-    /// An entry of the session's own user topic: channels joined and left.
-    UserEntry(Bytes),
+    /// A frame of the session's own user topic: channels joined and left.
+    UserFrame {
+        /// As the client receives it.
+        frame: Bytes,
+        /// The version of metadata that the client had before.
+        known: Bytes,
+    },
 }
 
 /// Where the hub reaches a session.
@@ -67,10 +72,29 @@ pub struct Subscriber {
     pub cut: CancellationToken,
 }
 
+impl Subscriber {
+    /// Passes a frame on with `push`. If it is of the session's own topic, the session
+    /// reads it, too: channels come and go with it.
+    fn give(&self, topic: Topic, frame: &Bytes, push: impl FnOnce(&PushQueue)) {
+        let known = matches!(topic, Topic::User(_)).then(|| self.queue.version());
+        push(&self.queue);
+        if let Some(known) = known {
+            let frame = frame.clone();
+            let notice = Notice::UserFrame { frame, known };
+            if self.notices.try_send(notice).is_err() {
+                self.cut.cancel();
+            }
+        }
+    }
+}
+
 enum Input {
     Attach(SessionId, CellId, Topic, Seq),
     Detach(SessionId, Topic),
     Publish(Topic, Seq, Bytes),
+    Tell(Topic, Bytes, Bytes),
+    /// Everything before this has been carried out.
+    Done(oneshot::Sender<()>),
     Subscribed(Topic, NodeId, Option<Seq>),
     SubscribeFailed(Topic, NodeId),
     Fetched(Topic, Vec<(Seq, Bytes)>),
@@ -175,6 +199,23 @@ impl Hubs {
         self.input(topic, Input::Detach(session, topic)).await;
     }
 
+    /// Passes facts on to all who want their topics, and returns when all have them in
+    /// their queues. Whoever has them, and all before, has at least `version`.
+    pub async fn tell(&self, facts: impl Iterator<Item = (Topic, Bytes)>, version: &Bytes) {
+        for (topic, frame) in facts {
+            let input = Input::Tell(topic, frame, version.clone());
+            self.input(topic, input).await;
+        }
+        let done = self.0.shards.iter().map(|shard| async {
+            let (done, is_done) = oneshot::channel();
+            if shard.send(Input::Done(done)).await.is_ok() {
+                // Fails only while the node stops.
+                let _ = is_done.await;
+            }
+        });
+        futures::future::join_all(done).await;
+    }
+
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
         self.0.sessions.read().len()
@@ -220,25 +261,26 @@ impl Hubs {
     fn deliver(&self, sessions: &[SessionId], topic: Topic, seq: Seq, frame: &Bytes) {
         let table = self.0.sessions.read();
         let (mut delivered, mut dropped) = (0, 0);
-        for session in sessions {
-            let Some(subscriber) = table.get(session) else {
-                continue;
-            };
-            if subscriber.queue.push(topic, seq, frame.clone()) {
-                delivered += 1;
-            } else {
-                dropped += 1;
-            }
-            if matches!(topic, Topic::User(_)) {
-                let notice = Notice::UserEntry(frame.clone());
-                if subscriber.notices.try_send(notice).is_err() {
-                    subscriber.cut.cancel();
+        for subscriber in sessions.iter().filter_map(|session| table.get(session)) {
+            subscriber.give(topic, frame, |queue| {
+                match queue.push(topic, seq, frame.clone()) {
+                    true => delivered += 1,
+                    false => dropped += 1,
                 }
-            }
+            });
         }
         let counters = &self.0.counters;
         counters.delivered.fetch_add(delivered, Ordering::Relaxed);
         counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    fn give_facts(&self, sessions: &[SessionId], topic: Topic, frame: &Bytes, version: &Bytes) {
+        let table = self.0.sessions.read();
+        for subscriber in sessions.iter().filter_map(|session| table.get(session)) {
+            subscriber.give(topic, frame, |queue| {
+                queue.push_facts(frame.clone(), version)
+            });
+        }
     }
 }
 
@@ -250,6 +292,7 @@ impl HubTasks {
                 hubs: self.hubs.clone(),
                 upstream: upstream.clone(),
                 hub: Hub::default(),
+                waiting: Vec::new(),
             };
             tokio::spawn(shard.run(inputs, gossip.clone(), stop.clone()))
         });
@@ -289,6 +332,8 @@ struct Shard {
     hubs: Hubs,
     upstream: Upstream,
     hub: Hub,
+    /// Who waits for all that came before to be carried out.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Shard {
@@ -336,6 +381,8 @@ impl Shard {
             }
             Input::Detach(session, topic) => hub.detach(session, topic, now),
             Input::Publish(topic, seq, frame) => hub.publish(topic, seq, frame, now),
+            Input::Tell(topic, frame, version) => hub.tell(topic, frame, version),
+            Input::Done(done) => self.waiting.push(done),
             Input::Subscribed(topic, node, head) => hub.subscribed(topic, node, head, now),
             Input::SubscribeFailed(topic, node) => hub.subscribe_failed(topic, node, now),
             Input::Fetched(topic, entries) => hub.fetched(topic, entries, now),
@@ -354,6 +401,12 @@ impl Shard {
                     seq,
                     frame,
                 } => self.hubs.deliver(&sessions, topic, seq, &frame),
+                Action::Tell {
+                    sessions,
+                    topic,
+                    frame,
+                    version,
+                } => self.hubs.give_facts(&sessions, topic, &frame, &version),
                 Action::Missed {
                     sessions,
                     topic,
@@ -401,6 +454,10 @@ impl Shard {
                     ));
                 }
             }
+        }
+        for done in self.waiting.drain(..) {
+            // Whoever waited may be gone.
+            let _ = done.send(());
         }
         for (server, topics) in subscribe {
             for topics in topics.chunks(SUBSCRIBE_TOPICS_MAX) {
@@ -496,8 +553,8 @@ pub async fn read_log(
         to_seq: to.0,
     };
     let request = client::Request {
-        min_position: 0,
         body: Some(request::Body::ReadLog(read)),
+        ..client::Request::default()
     };
     let Ok(client::Response {
         position,

@@ -85,8 +85,29 @@ impl World {
         Bytes::copy_from_slice(&seq.0.to_be_bytes())
     }
 
+    /// Metadata has changed: whoever is there is told, also while it catches up.
+    fn tell(&mut self) {
+        let expected: Vec<SessionId> = self.sessions.keys().copied().collect();
+        self.hub.tell(TOPIC, Bytes::new(), Bytes::new());
+        let told = self
+            .hub
+            .actions()
+            .into_iter()
+            .find_map(|action| match action {
+                Action::Tell { sessions, .. } => Some(sessions),
+                _ => None,
+            });
+        let mut told = told.unwrap_or_default();
+        told.sort();
+        assert_eq!(told, expected, "seed {}", self.seed);
+    }
+
     /// One thing happens in the world.
     fn event(&mut self) {
+        self.carry_out();
+        if self.chance(10) {
+            self.tell();
+        }
         match self.rng.random_range(0..100) {
             0..60 => {
                 self.log += 1;
@@ -185,7 +206,7 @@ impl World {
                     }
                 }
                 Action::Missed { .. } => panic!("seed {}: no hole is that long", self.seed),
-                Action::Attached { .. } => {}
+                Action::Attached { .. } | Action::Tell { .. } => {}
                 Action::Behind { session, head, .. } => {
                     assert!(head.0 <= self.log);
                     self.later(Late::Read(session, head));

@@ -1,6 +1,7 @@
 //! Sessions: what an edge node knows of a connected client while it is
 //! connected. Nothing of it lasts; the client brings its cursors along.
 
+pub mod facts;
 pub mod native;
 pub mod queue;
 #[cfg(test)]
@@ -11,15 +12,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use causeway_protocol::client::{self, request, response};
+use bytes::Bytes;
+use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
 use causeway_protocol::token::Verifier;
 use causeway_protocol::{ApiError, CellId, ErrorCode, Name, Seq, Topic, UserId, frame};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::facts::{Telling, Versions};
 use self::queue::PushQueue;
 use self::topics::{Step, Topics};
+use crate::feeds::{Feeds, Share};
 use crate::hub::machine::SessionId;
 use crate::hub::{Hubs, Notice, Subscriber, read_log};
 use crate::refusals::Refusals;
@@ -38,6 +42,8 @@ pub struct Sessions {
     pub verifier: Verifier,
     /// Delivers pushes.
     pub hubs: Hubs,
+    /// Tell of metadata.
+    pub feeds: Feeds,
     /// This edge node.
     pub edge: Name,
     /// Its PoP.
@@ -54,6 +60,8 @@ pub struct Session {
     cell: CellId,
     topics: Topics,
     first: Vec<Step>,
+    versions: Versions,
+    feed: Share,
     queue: Arc<PushQueue>,
     notices: mpsc::Receiver<Notice>,
     cut: CancellationToken,
@@ -69,6 +77,7 @@ impl Sessions {
         self: &Arc<Self>,
         hello: client::Hello,
         min_position: u64,
+        wrote: Bytes,
     ) -> Result<(Session, client::Response), ApiError> {
         if hello.cursors.len() > HELLO_CURSORS_MAX {
             let text = format!("a hello has up to {HELLO_CURSORS_MAX} cursors");
@@ -82,16 +91,24 @@ impl Sessions {
         // Not older than what the client has seen at another PoP.
         let boot = client::Request {
             min_position,
+            wrote,
             body: Some(request::Body::Boot(client::Boot {})),
         };
-        let booted = self.upstream.ask(user, boot).await?;
+        let kept = hello.metadata_version;
+        // Before anything is read: what changes meanwhile waits.
+        let feed = self.feeds.join(user.workspace(), cell, &self.upstream);
+        let booted = self.upstream.ask_since(user, boot, &kept).await?;
         let boot = match booted.result {
             Some(response::Result::Boot(boot)) => boot,
             Some(response::Result::Error(error)) => return Err(ApiError::from_wire(error)),
             _ => return Err(ErrorCode::InternalError.into()),
         };
         let (topics, first) = Topics::start(user, &boot, &hello.cursors);
-        let session = self.join(user, cell, topics, first);
+        let versions = Versions {
+            kept,
+            boot: boot.metadata_version.clone(),
+        };
+        let session = self.join(user, cell, feed, versions, (topics, first));
         let welcome = client::Welcome {
             session_id: session.id.0,
             edge: self.edge.to_string(),
@@ -102,6 +119,7 @@ impl Sessions {
             position: booted.position,
             age_ms: booted.age_ms,
             result: Some(response::Result::Welcome(welcome)),
+            ..client::Response::default()
         };
         Ok((session, response))
     }
@@ -110,8 +128,9 @@ impl Sessions {
         self: &Arc<Self>,
         user: UserId,
         cell: CellId,
-        topics: Topics,
-        first: Vec<Step>,
+        feed: Share,
+        versions: Versions,
+        (topics, first): (Topics, Vec<Step>),
     ) -> Session {
         static SESSIONS: AtomicU64 = AtomicU64::new(1);
         let id = SessionId(SESSIONS.fetch_add(1, Ordering::Relaxed));
@@ -132,6 +151,8 @@ impl Sessions {
             cell,
             topics,
             first,
+            versions,
+            feed,
             queue,
             notices,
             cut,
@@ -184,43 +205,71 @@ impl Session {
     /// Keeps the session's topics attached until `gone`, then takes it out.
     pub async fn run(mut self, gone: CancellationToken) {
         let (reads_done, mut done) = mpsc::channel::<(Topic, Vec<client::Entry>)>(NOTICES_MAX);
-        let mut steps = std::mem::take(&mut self.first);
+        let (begun, has_begun) = mpsc::channel(NOTICES_MAX);
+        let (own, mut own_facts) = mpsc::channel(NOTICES_MAX);
+        // The first steps: from there, all is read anyway.
+        for step in std::mem::take(&mut self.first) {
+            self.take(step, &reads_done).await;
+        }
+        let telling = Telling {
+            upstream: self.shared.upstream.clone(),
+            user: self.user,
+            queue: self.queue(),
+            progress: self.feed.progress.clone(),
+            begun: has_begun,
+            own,
+            cut: self.cut(),
+        };
+        let telling = tokio::spawn(telling.run(std::mem::take(&mut self.versions)));
         loop {
-            for step in steps.drain(..) {
-                self.take(step, &reads_done).await;
-            }
-            steps = tokio::select! {
+            let (steps, known) = tokio::select! {
                 () = gone.cancelled() => break,
                 Some(notice) = self.notices.recv() => self.on_notice(notice),
-                Some((topic, entries)) = done.recv() => self.topics.read(topic, &entries),
+                Some((topic, entries)) = done.recv() => {
+                    (self.topics.read(topic, &entries), self.queue.version())
+                }
+                Some((facts, known)) = own_facts.recv() => (self.topics.user_facts(&facts), known),
             };
+            for step in steps {
+                let begins = matches!(step, Step::Begin(..));
+                self.take(step, &reads_done).await;
+                if begins && begun.try_send(known.clone()).is_err() {
+                    self.cut.cancel();
+                }
+            }
         }
+        telling.abort();
         self.queue.close();
         self.shared.hubs.leave(self.id, self.topics.all()).await;
     }
 
-    fn on_notice(&mut self, notice: Notice) -> Vec<Step> {
+    /// What is to be done, and what the client knew of metadata before it heard of it.
+    fn on_notice(&mut self, notice: Notice) -> (Vec<Step>, Bytes) {
         match notice {
-            Notice::Behind { topic, head } => self.topics.behind(topic, head),
-            Notice::Attached(_) => Vec::new(),
-            Notice::UserEntry(framed) => {
-                let body = framed.slice(frame::HEADER_BYTES..);
-                let decoded = frame::decode::<client::ServerFrame>(body);
-                match decoded.ok().and_then(|frame| frame.body) {
-                    Some(client::server_frame::Body::Push(client::Push {
-                        entry: Some(entry),
-                        ..
-                    })) => self.topics.user_entry(&entry),
-                    _ => Vec::new(),
-                }
-            }
+            Notice::Behind { topic, head } => (self.topics.behind(topic, head), Bytes::new()),
+            Notice::Attached(_) => (Vec::new(), Bytes::new()),
+            Notice::UserFrame { frame, known } => (self.user_frame(&frame), known),
+        }
+    }
+
+    fn user_frame(&mut self, framed: &Bytes) -> Vec<Step> {
+        let body = framed.slice(frame::HEADER_BYTES..);
+        let decoded = frame::decode::<client::ServerFrame>(body);
+        match decoded.ok().and_then(|frame| frame.body) {
+            Some(server_frame::Body::Push(client::Push {
+                entry: Some(entry), ..
+            })) => self.topics.user_entry(&entry),
+            Some(server_frame::Body::Metadata(push)) => self.topics.user_facts(&push.facts),
+            _ => Vec::new(),
         }
     }
 
     async fn take(&self, step: Step, done: &mpsc::Sender<(Topic, Vec<client::Entry>)>) {
         let hubs = &self.shared.hubs;
         match step {
-            Step::Attach(topic, cursor) => hubs.attach(self.id, self.cell, topic, cursor).await,
+            Step::Begin(topic, cursor) | Step::Attach(topic, cursor) => {
+                hubs.attach(self.id, self.cell, topic, cursor).await;
+            }
             Step::Detach(topic) => hubs.detach(self.id, topic).await,
             Step::Missed(topic, head) => self.queue.missed(topic, head),
             Step::StartOver => self.cut.cancel(),

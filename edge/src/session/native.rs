@@ -114,7 +114,8 @@ async fn greet(sessions: &Arc<Sessions>, connection: &Connection) -> Result<Sess
         Ok(client::Request {
             body: Some(request::Body::Hello(hello)),
             min_position,
-        }) => sessions.welcome(hello, min_position).await,
+            wrote,
+        }) => sessions.welcome(hello, min_position, wrote).await,
         Ok(_) => Err(ApiError::new(
             ErrorCode::NotAuthed,
             "the first request of a connection is a hello",

@@ -13,12 +13,16 @@ use tokio::sync::Notify;
 const FRAMES_MAX: usize = 1_024;
 /// Bytes of them.
 const BYTES_MAX: usize = 1024 * 1024;
+/// Facts that wait until the client has what came before them.
+const HELD_MAX: usize = 256;
 
 /// The queue between the hub and a session's writer.
 #[derive(Debug, Default)]
 pub struct PushQueue {
     state: Mutex<State>,
     filled: Notify,
+    emptied: Notify,
+    facts_lost: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -26,25 +30,144 @@ struct State {
     frames: VecDeque<Bytes>,
     bytes: usize,
     missed: HashMap<Topic, Seq>,
+    facts: Facts,
+    /// Of the facts that were added last.
+    version: Bytes,
     go_away: Option<Bytes>,
     closed: bool,
+}
+
+/// Facts about metadata: the last one that comes is right. So what has changed since
+/// the client was last told must not overtake, or be overtaken by, what changes now.
+#[derive(Debug)]
+enum Facts {
+    /// They go out as they come.
+    Flow,
+    /// They wait for what came before them to be read.
+    Wait(VecDeque<(Bytes, Bytes)>),
+    /// Some were dropped: all that has changed is to be read.
+    Lost,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self::Wait(VecDeque::new())
+    }
 }
 
 impl PushQueue {
     /// Adds a frame, or notes that it was dropped. Returns whether it was added.
     pub fn push(&self, topic: Topic, seq: Seq, frame: Bytes) -> bool {
         let mut state = self.state.lock();
-        let room = state.frames.len() < FRAMES_MAX
-            && state.bytes + frame.len() <= BYTES_MAX.max(frame.len());
+        let room = state.has_room(&frame);
         if room {
-            state.bytes += frame.len();
-            state.frames.push_back(frame);
+            state.add(frame);
         } else {
             state.miss(topic, seq);
         }
         drop(state);
         self.filled.notify_one();
         room
+    }
+
+    /// Adds facts, or has them wait their turn. Whoever has taken these in, and all
+    /// before, has so much of the metadata as `version` says.
+    pub fn push_facts(&self, frame: Bytes, version: &Bytes) {
+        let mut state = self.state.lock();
+        let room = state.has_room(&frame);
+        let lost = match &mut state.facts {
+            Facts::Lost => return,
+            Facts::Wait(waiting) if waiting.len() < HELD_MAX => {
+                waiting.push_back((frame, version.clone()));
+                return;
+            }
+            Facts::Flow if room => false,
+            Facts::Wait(_) | Facts::Flow => true,
+        };
+        if lost {
+            state.facts = Facts::Lost;
+            drop(state);
+            self.facts_lost.notify_one();
+            return;
+        }
+        state.version = version.clone();
+        state.add(frame);
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// Tells that the client is as far as `version`, unless it knows, or facts wait.
+    pub fn push_version(&self, frame: Bytes, version: Bytes) {
+        let mut state = self.state.lock();
+        let flows = matches!(state.facts, Facts::Flow);
+        if !flows || state.version == version || !state.has_room(&frame) {
+            return;
+        }
+        state.version = version;
+        state.add(frame);
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// Ends when facts have been dropped.
+    pub async fn facts_lost(&self) {
+        self.facts_lost.notified().await;
+    }
+
+    /// How far the client is with the facts that went out; empty if none have.
+    pub fn version(&self) -> Bytes {
+        self.state.lock().version.clone()
+    }
+
+    /// From now on facts wait. Returns how far the client is with those that went out;
+    /// empty if none have.
+    pub fn hold_facts(&self) -> Bytes {
+        let mut state = self.state.lock();
+        if !matches!(state.facts, Facts::Wait(_)) {
+            state.facts = Facts::default();
+        }
+        state.version.clone()
+    }
+
+    /// Adds facts that have been read, when there is room. Returns false at the end.
+    pub async fn push_read(&self, frame: Bytes) -> bool {
+        loop {
+            let emptied = self.emptied.notified();
+            {
+                let mut state = self.state.lock();
+                if state.closed {
+                    return false;
+                }
+                if state.has_room(&frame) {
+                    state.add(frame);
+                    break;
+                }
+            }
+            emptied.await;
+        }
+        self.filled.notify_one();
+        true
+    }
+
+    /// All up to `version` has been read and added: those that wait go out. Returns
+    /// false if some were dropped meanwhile.
+    pub fn release_facts(&self, version: Bytes) -> bool {
+        let mut state = self.state.lock();
+        state.version = version;
+        let waiting = match std::mem::replace(&mut state.facts, Facts::Flow) {
+            Facts::Wait(waiting) => waiting,
+            Facts::Flow => VecDeque::new(),
+            Facts::Lost => {
+                state.facts = Facts::Lost;
+                return false;
+            }
+        };
+        for (frame, _) in waiting {
+            state.add(frame);
+        }
+        drop(state);
+        self.filled.notify_one();
+        true
     }
 
     /// Notes that the session misses entries up to `head`.
@@ -63,6 +186,7 @@ impl PushQueue {
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.filled.notify_one();
+        self.emptied.notify_waiters();
     }
 
     /// Waits for frames and moves up to `most` into `frames`; false at the end.
@@ -74,6 +198,7 @@ impl PushQueue {
                 let count = most.min(state.frames.len());
                 frames.extend(state.frames.drain(..count));
                 state.bytes -= frames.iter().map(Bytes::len).sum::<usize>();
+                self.emptied.notify_waiters();
                 frames.extend(state.go_away.take());
                 if state.frames.is_empty() {
                     frames.extend(state.take_missed());
@@ -91,6 +216,15 @@ impl PushQueue {
 }
 
 impl State {
+    fn has_room(&self, frame: &Bytes) -> bool {
+        self.frames.len() < FRAMES_MAX && self.bytes + frame.len() <= BYTES_MAX.max(frame.len())
+    }
+
+    fn add(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+    }
+
     fn miss(&mut self, topic: Topic, seq: Seq) {
         let head = self.missed.entry(topic).or_insert(seq);
         *head = seq.max(*head);
@@ -164,6 +298,62 @@ mod tests {
         assert!(!push(&queue, 2, 10));
         assert_eq!(take(&queue, 10).await.len(), 2);
         assert!(push(&queue, 3, 10));
+    }
+
+    fn facts(queue: &PushQueue, n: u8) {
+        queue.push_facts(vec![n].into(), &vec![n].into());
+    }
+
+    async fn all(queue: &PushQueue) -> Vec<u8> {
+        take(queue, 10_000)
+            .await
+            .iter()
+            .map(|frame| frame[0])
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn facts_wait_until_what_came_before_has_been_read() {
+        let queue = PushQueue::default();
+        facts(&queue, 5);
+        assert!(queue.hold_facts().is_empty());
+        facts(&queue, 6);
+        assert!(queue.push_read(vec![3].into()).await);
+        assert!(queue.release_facts(vec![4].into()));
+        facts(&queue, 7);
+        assert_eq!(all(&queue).await, [3, 5, 6, 7]);
+        assert_eq!(queue.hold_facts()[..], [7]);
+    }
+
+    #[tokio::test]
+    async fn a_version_is_told_once_and_not_while_facts_wait() {
+        let queue = PushQueue::default();
+        let version = |n: u8| queue.push_version(vec![n].into(), vec![n].into());
+        version(1);
+        assert!(queue.release_facts(vec![2].into()));
+        version(2);
+        version(3);
+        version(3);
+        facts(&queue, 4);
+        assert_eq!(all(&queue).await, [3, 4]);
+        assert_eq!(queue.version()[..], [4]);
+    }
+
+    #[tokio::test]
+    async fn facts_that_are_dropped_are_noticed_also_while_others_are_read() {
+        let queue = PushQueue::default();
+        queue.hold_facts();
+        (0..=HELD_MAX).for_each(|_| facts(&queue, 1));
+        queue.facts_lost().await;
+        assert!(!queue.release_facts(vec![9].into()));
+        assert_eq!(queue.hold_facts()[..], [9]);
+        assert!(queue.release_facts(vec![9].into()));
+        for seq in 0..FRAMES_MAX as u64 {
+            push(&queue, seq, 1);
+        }
+        facts(&queue, 10);
+        queue.facts_lost().await;
+        assert_eq!(queue.hold_facts()[..], [9]);
     }
 
     #[tokio::test]

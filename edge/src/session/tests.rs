@@ -23,9 +23,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::facts::Versions;
 use super::native::{self, close};
 use super::topics::Topics;
 use super::{Sessions, Upstream};
+use crate::feeds::Feeds;
 use crate::hub::Hubs;
 
 /// Far below every timeout of a connection.
@@ -53,10 +55,12 @@ fn sessions(authority: &Authority) -> Arc<Sessions> {
     let backbone = Backbone::bind(&config, hello).unwrap();
     let router = Router::new(backbone, SharedRoutes::default());
     let (hubs, _tasks) = Hubs::new();
+    let feeds = Feeds::new(hubs.clone());
     Arc::new(Sessions {
         upstream: Upstream::new(router),
         verifier: Verifier::from_pems([token_keys().unwrap().public]).unwrap(),
         hubs,
+        feeds,
         edge: identity.name,
         pop: "fra".parse().unwrap(),
         refusals: Arc::default(),
@@ -115,8 +119,8 @@ impl Plane {
 /// Says hello with a token that is none, and hears so.
 async fn be_refused(connection: &quinn::Connection) {
     let hello = client::Request {
-        min_position: 0,
         body: Some(request::Body::Hello(client::Hello::default())),
+        ..client::Request::default()
     };
     let (mut send, recv) = connection.open_bi().await.unwrap();
     send.write_chunk(frame::encode(&hello)).await.unwrap();
@@ -189,7 +193,8 @@ async fn nothing_stays_of_a_session_that_never_ran() {
     let sessions = sessions(&Authority::new("test", 1).unwrap());
     let user = UserId::new(WorkspaceId(1), 7);
     let (topics, first) = Topics::start(user, &client::BootData::default(), &[]);
-    let session = sessions.join(user, CellId(1), topics, first);
+    let feed = (sessions.feeds).join(user.workspace(), CellId(1), &sessions.upstream);
+    let session = sessions.join(user, CellId(1), feed, Versions::default(), (topics, first));
     assert_eq!(sessions.hubs.sessions(), 1);
     drop(session);
     assert_eq!(sessions.hubs.sessions(), 0);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use causeway_protocol::client::{self, entry::Kind};
+use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind};
 use causeway_protocol::{ChannelId, Seq, Topic, UserId};
 
 /// A client that is further behind in a topic reads the log by itself.
@@ -13,6 +13,9 @@ const RESUME_MAX: u64 = 1_000;
 /// What the session wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// The topic is new: ask the hub for what comes after `cursor`, and read what has
+    /// changed of its metadata.
+    Begin(Topic, Seq),
     /// Ask the hub for what comes after `cursor`.
     Attach(Topic, Seq),
     /// Tell the hub that the topic is no longer wanted.
@@ -147,21 +150,35 @@ impl Topics {
             return Vec::new();
         }
         match &entry.kind {
-            Some(Kind::ChannelJoined(channel)) => {
-                let topic = Topic::Channel(ChannelId(channel.id));
-                if self.topics.contains_key(&topic) {
-                    return Vec::new();
-                }
-                vec![self.add(topic, Seq(channel.last_seq))]
-            }
-            Some(Kind::ChannelLeft(channel)) => {
-                let topic = Topic::Channel(ChannelId(*channel));
-                match self.topics.remove(&topic) {
-                    Some(_) => vec![Step::Detach(topic)],
-                    None => Vec::new(),
-                }
-            }
+            Some(Kind::ChannelJoined(channel)) => self.joined(channel),
+            Some(Kind::ChannelLeft(channel)) => self.left(*channel),
             _ => Vec::new(),
+        }
+    }
+
+    /// Facts of the user's own topic, pushed or read: likewise.
+    pub fn user_facts(&mut self, facts: &[client::Fact]) -> Vec<Step> {
+        let steps = facts.iter().flat_map(|fact| match &fact.kind {
+            Some(FactKind::Joined(channel)) => self.joined(channel),
+            Some(FactKind::Left(channel)) => self.left(*channel),
+            _ => Vec::new(),
+        });
+        steps.collect()
+    }
+
+    fn joined(&mut self, channel: &client::Channel) -> Vec<Step> {
+        let topic = Topic::Channel(ChannelId(channel.id));
+        match self.topics.contains_key(&topic) {
+            true => Vec::new(),
+            false => vec![self.add(topic, Seq(channel.last_seq))],
+        }
+    }
+
+    fn left(&mut self, channel: u64) -> Vec<Step> {
+        let topic = Topic::Channel(ChannelId(channel));
+        match self.topics.remove(&topic) {
+            Some(_) => vec![Step::Detach(topic)],
+            None => Vec::new(),
         }
     }
 
@@ -171,7 +188,7 @@ impl Topics {
             reading_to: None,
         };
         self.topics.insert(topic, state);
-        Step::Attach(topic, cursor)
+        Step::Begin(topic, cursor)
     }
 }
 
@@ -229,10 +246,10 @@ mod tests {
         assert_eq!(
             steps,
             [
-                Step::Attach(topic(1), Seq(3)),
-                Step::Attach(topic(2), Seq(9)),
-                Step::Attach(Topic::User(user()), Seq(10)),
-                Step::Attach(Topic::Workspace(WORKSPACE), Seq(20)),
+                Step::Begin(topic(1), Seq(3)),
+                Step::Begin(topic(2), Seq(9)),
+                Step::Begin(Topic::User(user()), Seq(10)),
+                Step::Begin(Topic::Workspace(WORKSPACE), Seq(20)),
             ]
         );
     }
@@ -268,8 +285,8 @@ mod tests {
         let (mut topics, _) = Topics::start(user(), &boot(vec![channel(1, 5)]), &[]);
         let joined = Kind::ChannelJoined(channel(2, 3));
         assert_eq!(topics.user_entry(&entry(10, joined.clone())), []);
-        let attach = Step::Attach(topic(2), Seq(3));
-        assert_eq!(topics.user_entry(&entry(11, joined.clone())), [attach]);
+        let begin = Step::Begin(topic(2), Seq(3));
+        assert_eq!(topics.user_entry(&entry(11, joined.clone())), [begin]);
         assert_eq!(topics.user_entry(&entry(11, joined)), []);
         let left = Kind::ChannelLeft(ChannelId::new(WORKSPACE, 1).0);
         assert_eq!(
@@ -278,6 +295,18 @@ mod tests {
         );
         assert_eq!(topics.user_entry(&entry(13, left)), []);
         assert_eq!(topics.behind(topic(1), Seq(9)), []);
+    }
+
+    #[test]
+    fn public_channels_come_and_go_with_facts() {
+        let (mut topics, _) = Topics::start(user(), &boot(vec![channel(1, 5)]), &[]);
+        let mut told = |kind| topics.user_facts(&[client::Fact { kind: Some(kind) }]);
+        let joined = FactKind::Joined(channel(2, 3));
+        assert_eq!(told(joined.clone()), [Step::Begin(topic(2), Seq(3))]);
+        assert_eq!(told(joined), [], "said again");
+        let left = FactKind::Left(ChannelId::new(WORKSPACE, 2).0);
+        assert_eq!(told(left.clone()), [Step::Detach(topic(2))]);
+        assert_eq!(told(left), []);
     }
 
     #[test]
@@ -307,7 +336,7 @@ mod tests {
         let joined = entry(11, Kind::ChannelJoined(channel(2, 3)));
         assert_eq!(
             topics.read(own, &[joined]),
-            [Step::Attach(topic(2), Seq(3)), Step::Attach(own, Seq(11))]
+            [Step::Begin(topic(2), Seq(3)), Step::Attach(own, Seq(11))]
         );
     }
 

@@ -1,12 +1,15 @@
 //! What each method makes of the cells' answers.
 
+pub mod marks;
+pub mod people;
+
 use causeway_protocol::client::{self, request::Body, response::Result as Answer};
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, UserId};
 use serde_json::{Value, json};
 
 use super::methods::{Call, Step};
 use super::objects;
-use super::requests::{self, ChannelTypes};
+use super::requests::{self, Wanted, settings};
 
 type Next = Result<Step, ApiError>;
 
@@ -124,6 +127,34 @@ pub fn channel(_: &Call, _: &Body, answer: Answer) -> Next {
     reply(json!({ "ok": true, "channel": objects::channel(&channel) }))
 }
 
+/// A channel that has been changed: then it is read.
+pub fn changed(call: &Call, asked: &Body, answer: Answer) -> Next {
+    match (asked, answer) {
+        (Body::SetChannel(set), Answer::Done(_)) => {
+            Ok(Step::Ask(requests::get_channel(set.channel)))
+        }
+        (_, answer) => channel(call, asked, answer),
+    }
+}
+
+/// `conversations.invite`: one user after the other. Those before one that is refused
+/// stay invited.
+pub fn invited(call: &Call, asked: &Body, answer: Answer) -> Next {
+    let next = requests::after(asked, settings::invitations(call)?);
+    match (next, answer) {
+        (Some(next), Answer::Channel(_)) => Ok(Step::Ask(next)),
+        (_, answer) => channel(call, asked, answer),
+    }
+}
+
+/// What has nothing to tell but that it is done.
+pub fn done(_: &Call, _: &Body, answer: Answer) -> Next {
+    let Answer::Done(_) = answer else {
+        return other(answer);
+    };
+    reply(json!({ "ok": true }))
+}
+
 /// `conversations.leave`: to have left before is no error with Slack.
 pub fn left(_: &Call, _: &Body, answer: Answer) -> Next {
     match answer {
@@ -141,11 +172,11 @@ pub fn channels(call: &Call, _: &Body, answer: Answer) -> Next {
     let Answer::Channels(page) = answer else {
         return other(answer);
     };
-    let types = ChannelTypes::read(&call.args)?;
-    let wanted = page.channels.iter().filter(|c| types.want(c.private));
+    let wanted = Wanted::read(&call.args)?;
+    let channels = page.channels.iter().filter(|c| wanted.has(c));
     reply(json!({
         "ok": true,
-        "channels": wanted.map(objects::channel).collect::<Vec<_>>(),
+        "channels": channels.map(objects::channel).collect::<Vec<_>>(),
         "response_metadata": metadata(page.next_cursor),
     }))
 }
@@ -199,23 +230,26 @@ pub fn marked(_: &Call, asked: &Body, answer: Answer) -> Next {
 }
 
 /// `users.list`
-pub fn users(_: &Call, _: &Body, answer: Answer) -> Next {
+pub fn users(call: &Call, _: &Body, answer: Answer) -> Next {
     let Answer::Users(page) = answer else {
         return other(answer);
     };
+    let users = page.users.iter();
+    let users = users.map(|user| objects::people::user(user, call.now_s));
     reply(json!({
         "ok": true,
-        "members": page.users.iter().map(objects::user).collect::<Vec<_>>(),
+        "members": users.collect::<Vec<_>>(),
         "response_metadata": metadata(page.next_cursor),
     }))
 }
 
 /// `users.info`
-pub fn user(_: &Call, _: &Body, answer: Answer) -> Next {
+pub fn user(call: &Call, _: &Body, answer: Answer) -> Next {
     let Answer::User(user) = answer else {
         return other(answer);
     };
-    reply(json!({ "ok": true, "user": objects::user(&user) }))
+    let user = objects::people::user(&user, call.now_s);
+    reply(json!({ "ok": true, "user": user }))
 }
 
 fn reply(value: Value) -> Next {

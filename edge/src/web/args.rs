@@ -15,11 +15,17 @@ const ARGS_MAX: usize = 64;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Args(BTreeMap<String, Arg>);
 
+/// Texts by name.
+pub type Fields = BTreeMap<String, String>;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Arg {
     /// A string, or a number or truth value as JSON writes it.
     Text(String),
-    /// A list or an object: no method reads one, so it is not kept.
+    /// An object of texts.
+    Fields(Fields),
+    /// A list, or an object of more than texts: no method reads one, so it is not
+    /// kept.
     Nested,
     /// JSON's `null`.
     Absent,
@@ -37,7 +43,7 @@ impl Args {
     pub fn take_token(&mut self) -> Option<String> {
         match self.0.remove("token")? {
             Arg::Text(token) => Some(token),
-            Arg::Nested | Arg::Absent => None,
+            Arg::Fields(_) | Arg::Nested | Arg::Absent => None,
         }
     }
 
@@ -45,7 +51,7 @@ impl Args {
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, arg)| match arg {
             Arg::Text(text) => Some((name.as_str(), text.as_str())),
-            Arg::Nested | Arg::Absent => None,
+            Arg::Fields(_) | Arg::Nested | Arg::Absent => None,
         })
     }
 
@@ -57,7 +63,47 @@ impl Args {
         match self.0.get(name) {
             None | Some(Arg::Absent) => Ok(None),
             Some(Arg::Text(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-            Some(Arg::Nested) => Err(invalid(format!("{name} must be a string"))),
+            Some(Arg::Fields(_) | Arg::Nested) => Err(invalid(format!("{name} must be a string"))),
+        }
+    }
+
+    /// A required argument.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArguments`].
+    pub fn required(&self, name: &str) -> Result<&str, ApiError> {
+        self.text(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A required argument that may be empty: that takes back what was there.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArguments`].
+    pub fn given(&self, name: &str) -> Result<&str, ApiError> {
+        match self.0.get(name) {
+            Some(Arg::Text(text)) => Ok(text.as_str()),
+            _ => self.required(name),
+        }
+    }
+
+    /// An object of texts, or its JSON, which is how it comes in a form.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArguments`] for anything else.
+    pub fn fields(&self, name: &str) -> Result<Option<Fields>, ApiError> {
+        let arg = match self.0.get(name) {
+            None => Arg::Absent,
+            Some(Arg::Text(json)) if json.is_empty() => Arg::Absent,
+            Some(Arg::Text(json)) => serde_json::from_str(json).unwrap_or(Arg::Nested),
+            Some(arg) => arg.clone(),
+        };
+        match arg {
+            Arg::Absent => Ok(None),
+            Arg::Fields(fields) => Ok(Some(fields)),
+            Arg::Text(_) | Arg::Nested => {
+                let text = format!("{name} must be an object of up to {ARGS_MAX} strings");
+                Err(invalid(text))
+            }
         }
     }
 
@@ -116,6 +162,17 @@ impl Args {
         text.parse().map_err(|_| ErrorCode::UserNotFound.into())
     }
 
+    /// The user that the call is about; the caller, if it names none.
+    ///
+    /// # Errors
+    /// As for [`user`](Self::user).
+    pub fn user_or(&self, caller: UserId) -> Result<UserId, ApiError> {
+        match self.text("user")? {
+            None => Ok(caller),
+            Some(_) => self.user(),
+        }
+    }
+
     /// The `ts` that names a message; `unknown` is the answer to one that names
     /// none, such as 0.
     ///
@@ -133,8 +190,8 @@ impl Args {
     ///
     /// # Errors
     /// `unknown`, or [`ErrorCode::InvalidArguments`] when it is left out.
-    pub fn required_ts(&self, unknown: ErrorCode) -> Result<Timestamp, ApiError> {
-        self.ts("ts", unknown)?.ok_or_else(|| missing("ts"))
+    pub fn required_ts(&self, name: &str, unknown: ErrorCode) -> Result<Timestamp, ApiError> {
+        self.ts(name, unknown)?.ok_or_else(|| missing(name))
     }
 
     /// A bound of history; 0 = none. Digits beyond microseconds are cut off:
@@ -153,17 +210,15 @@ impl Args {
             _ => Err(invalid(format!("{name} must be a ts"))),
         }
     }
-
-    fn required(&self, name: &str) -> Result<&str, ApiError> {
-        self.text(name)?.ok_or_else(|| missing(name))
-    }
 }
 
-fn invalid(text: impl Into<String>) -> ApiError {
+/// The refusal of an argument.
+pub fn invalid(text: impl Into<String>) -> ApiError {
     ApiError::new(ErrorCode::InvalidArguments, text)
 }
 
-fn missing(name: &str) -> ApiError {
+/// The refusal of a call without a required argument.
+pub fn missing(name: &str) -> ApiError {
     invalid(format!("missing required field: {name}"))
 }
 
@@ -244,8 +299,22 @@ impl<'de> Visitor<'de> for AnyArg {
         Ok(Arg::Nested)
     }
 
+    /// Keeps no more of an object than of a call.
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Arg, M::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Arg::Nested)
+        let mut fields = Fields::new();
+        let mut is_kept = true;
+        while let Some((name, arg)) = map.next_entry::<String, Arg>()? {
+            match arg {
+                Arg::Absent => {}
+                Arg::Text(text) if fields.len() < ARGS_MAX => {
+                    fields.insert(name, text);
+                }
+                _ => is_kept = false,
+            }
+        }
+        Ok(match is_kept {
+            true => Arg::Fields(fields),
+            false => Arg::Nested,
+        })
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::{Form, FromRequest, Query, Request, State};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{self, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use causeway_protocol::{ApiError, ErrorCode, client};
 use serde_json::{Map, Value, json};
 
@@ -53,11 +54,13 @@ async fn carry_out(state: &WebState, name: &str, request: Request) -> Result<Val
         return echo(&args);
     };
     let token = bearer.or(token);
-    let user = auth::user(&state.verifier, token.as_deref(), now_s())?;
+    let now_s = now_s();
+    let user = auth::user(&state.verifier, token.as_deref(), now_s)?;
     let call = Call {
         user,
         args,
         spare_id: rand::random(),
+        now_s,
     };
     converse(state, method, &call).await
 }
@@ -65,15 +68,19 @@ async fn carry_out(state: &WebState, name: &str, request: Request) -> Result<Val
 /// Asks until there is a reply.
 async fn converse(state: &WebState, method: &Method, call: &Call) -> Result<Value, ApiError> {
     let mut body = (method.begin)(call)?;
-    let mut min_position = 0;
+    let (mut min_position, mut wrote) = (0, Bytes::new());
     loop {
         let request = client::Request {
             min_position,
+            wrote: wrote.clone(),
             body: Some(body.clone()),
         };
         let response = state.ask.ask(call.user, request).await?;
         // The next answer must know what this one knows.
-        min_position = response.position;
+        min_position = min_position.max(response.position);
+        if !response.wrote.is_empty() {
+            wrote = response.wrote;
+        }
         let answer = response.result.ok_or_else(|| {
             let text = "a cell's answer was empty";
             ApiError::new(ErrorCode::InternalError, text)

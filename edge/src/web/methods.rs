@@ -5,8 +5,9 @@ use causeway_protocol::client::{request::Body, response::Result as Answer};
 use causeway_protocol::{ApiError, UserId};
 use serde_json::Value;
 
+use super::answers;
 use super::args::Args;
-use super::{answers, requests};
+use super::requests::{self, marks, people, settings};
 
 /// A call whose caller is known.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Call {
     pub args: Args,
     /// Drawn at random: the id of a message that came without one.
     pub spare_id: u128,
+    /// When it came, in seconds since 1970.
+    pub now_s: u64,
 }
 
 /// What follows from an answer of the cells.
@@ -65,8 +68,50 @@ pub const METHODS: &[Method] = &[
     ),
     method("conversations.members", requests::members, answers::members),
     method("conversations.mark", requests::find_mark, answers::marked),
+    method("conversations.setTopic", settings::topic, answers::changed),
+    method(
+        "conversations.setPurpose",
+        settings::purpose,
+        answers::changed,
+    ),
+    method("conversations.rename", settings::rename, answers::changed),
+    method("conversations.archive", settings::archive, answers::done),
+    method(
+        "conversations.unarchive",
+        settings::unarchive,
+        answers::done,
+    ),
+    method("conversations.invite", settings::invite, answers::invited),
+    method("conversations.kick", settings::kick, answers::done),
     method("users.list", requests::users, answers::users),
     method("users.info", requests::user, answers::user),
+    method("users.profile.get", people::user, answers::people::profile),
+    method(
+        "users.profile.set",
+        people::set_profile,
+        answers::people::profile_set,
+    ),
+    method("users.setPresence", people::set_presence, answers::done),
+    method("users.getPresence", people::user, answers::people::presence),
+    method("dnd.setSnooze", people::snooze, answers::people::snoozed),
+    method(
+        "dnd.endSnooze",
+        people::end_snooze,
+        answers::people::snoozed,
+    ),
+    method("dnd.info", people::user, answers::people::do_not_disturb),
+    method("reactions.add", marks::react, answers::done),
+    method("reactions.remove", marks::unreact, answers::done),
+    method("reactions.get", marks::reactions, answers::marks::reactions),
+    method("pins.add", marks::pin, answers::done),
+    method("pins.remove", marks::unpin, answers::done),
+    method("pins.list", marks::pins, answers::marks::pins),
+    method("stars.add", marks::star, answers::done),
+    method("stars.remove", marks::unstar, answers::done),
+    method("stars.list", marks::stars, answers::marks::stars),
+    method("emoji.list", marks::emoji, answers::marks::emoji),
+    method("admin.emoji.add", marks::add_emoji, answers::done),
+    method("admin.emoji.remove", marks::remove_emoji, answers::done),
 ];
 
 const fn method(name: &'static str, begin: Begin, next: Next) -> Method {

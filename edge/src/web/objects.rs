@@ -1,5 +1,7 @@
 //! Messages, channels and users as Slack's SDKs know them.
 
+pub mod people;
+
 use causeway_protocol::{ChannelId, Timestamp, UserId, client};
 use serde_json::{Value, json};
 
@@ -33,13 +35,61 @@ pub fn message(message: &client::Message) -> Value {
         // Only its author edits a message.
         object["edited"] = json!({ "user": user.to_string(), "ts": ts(message.edited_ts) });
     }
+    if !message.reactions.is_empty() {
+        object["reactions"] = message.reactions.iter().map(reaction).collect();
+    }
+    if message.pinned {
+        object["pinned_to"] = json!([ChannelId(message.channel).to_string()]);
+    }
+    object
+}
+
+/// A message, or what is left of one that has been deleted: when it was sent.
+fn message_at(at: u64, found: Option<&client::Message>) -> Value {
+    found.map_or_else(
+        || json!({ "type": "message", "subtype": "tombstone", "hidden": true, "ts": ts(at) }),
+        message,
+    )
+}
+
+fn reaction(reaction: &client::Reaction) -> Value {
+    let users = reaction.users.iter().map(|&id| UserId(id).to_string());
+    json!({
+        "name": reaction.emoji,
+        "users": users.collect::<Vec<_>>(),
+        "count": reaction.count,
+    })
+}
+
+/// A pinned message.
+pub fn pin(pin: &client::PinnedMessage) -> Value {
+    json!({
+        "type": "message",
+        "channel": ChannelId(pin.channel).to_string(),
+        "created": seconds(pin.pinned_ts),
+        "created_by": UserId(pin.pinned_by).to_string(),
+        "message": message_at(pin.ts, pin.message.as_ref()),
+    })
+}
+
+/// A starred message or channel.
+pub fn star(star: &client::Starred) -> Value {
+    let mut object = json!({
+        "type": "channel",
+        "channel": ChannelId(star.channel).to_string(),
+        "date_create": seconds(star.starred_ts),
+    });
+    if star.ts > 0 {
+        object["type"] = "message".into();
+        object["message"] = message_at(star.ts, star.message.as_ref());
+        object["message"]["is_starred"] = true.into();
+    }
     object
 }
 
 /// A channel, as the caller sees it.
 pub fn channel(channel: &client::Channel) -> Value {
     let id = ChannelId(channel.id);
-    let created_s = channel.created_ts / 1_000_000;
     let mut object = json!({
         "id": id.to_string(),
         "name": channel.name,
@@ -49,54 +99,29 @@ pub fn channel(channel: &client::Channel) -> Value {
         "is_im": false,
         "is_mpim": false,
         "is_private": channel.private,
-        "is_archived": false,
+        "is_archived": channel.archived,
         "is_general": false,
         "is_shared": false,
         "is_ext_shared": false,
         "is_org_shared": false,
         "is_member": channel.is_member,
-        "created": created_s,
+        "created": seconds(channel.created_ts),
         "creator": UserId(channel.creator).to_string(),
         "context_team_id": id.workspace().to_string(),
         "num_members": channel.members,
-        "topic": unset(),
-        "purpose": unset(),
+        "topic": said(channel.topic.as_ref()),
+        "purpose": said(channel.purpose.as_ref()),
         "previous_names": [],
     });
     if channel.is_member {
         object["unread_count"] = channel.unread.into();
         object["unread_count_display"] = channel.unread.into();
     }
+    if !channel.other_purposes.is_empty() {
+        let others = channel.other_purposes.iter();
+        object["other_purposes"] = others.map(|other| said(Some(other))).collect();
+    }
     object
-}
-
-/// A user.
-pub fn user(user: &client::User) -> Value {
-    let id = UserId(user.id);
-    let team = id.workspace().to_string();
-    json!({
-        "id": id.to_string(),
-        "team_id": team,
-        "name": user.name,
-        "real_name": user.real_name,
-        "deleted": user.deactivated,
-        "is_admin": user.admin,
-        "is_owner": false,
-        "is_primary_owner": false,
-        "is_restricted": false,
-        "is_ultra_restricted": false,
-        "is_bot": false,
-        "is_app_user": false,
-        "profile": {
-            "real_name": user.real_name,
-            "real_name_normalized": user.real_name,
-            "display_name": user.name,
-            "display_name_normalized": user.name,
-            "status_text": "",
-            "status_emoji": "",
-            "team": team,
-        },
-    })
 }
 
 /// A time in Slack's form.
@@ -104,9 +129,19 @@ pub fn ts(micros: u64) -> String {
     Timestamp(micros).to_string()
 }
 
-/// A topic or purpose that nobody has set.
-fn unset() -> Value {
-    json!({ "value": "", "creator": "", "last_set": 0 })
+/// The same in whole seconds, where Slack has those.
+fn seconds(micros: u64) -> u64 {
+    micros / 1_000_000
+}
+
+/// A topic or purpose; `None` = nobody has set it.
+fn said(said: Option<&client::Said>) -> Value {
+    let creator = said.map(|said| UserId(said.user).to_string());
+    json!({
+        "value": said.map_or("", |said| said.text.as_str()),
+        "creator": creator.unwrap_or_default(),
+        "last_set": said.map_or(0, |said| seconds(said.ts)),
+    })
 }
 
 /// Ids are bytes; those of other clients need not be text.

@@ -1,5 +1,9 @@
 //! What each method first asks of the cells, read from its arguments.
 
+pub mod marks;
+pub mod people;
+pub mod settings;
+
 use causeway_protocol::client::{self, request::Body};
 use causeway_protocol::{ApiError, ErrorCode};
 
@@ -35,7 +39,7 @@ pub fn post(call: &Call) -> Asked {
 pub fn update(call: &Call) -> Asked {
     Ok(Body::EditMessage(client::EditMessage {
         channel: call.args.channel()?.0,
-        ts: call.args.required_ts(ErrorCode::MessageNotFound)?.0,
+        ts: call.args.required_ts("ts", ErrorCode::MessageNotFound)?.0,
         text: text(&call.args)?,
     }))
 }
@@ -44,15 +48,14 @@ pub fn update(call: &Call) -> Asked {
 pub fn delete(call: &Call) -> Asked {
     Ok(Body::DeleteMessage(client::DeleteMessage {
         channel: call.args.channel()?.0,
-        ts: call.args.required_ts(ErrorCode::MessageNotFound)?.0,
+        ts: call.args.required_ts("ts", ErrorCode::MessageNotFound)?.0,
     }))
 }
 
 /// `conversations.create`
 pub fn create(call: &Call) -> Asked {
-    let name = call.args.text("name")?.ok_or(ErrorCode::InvalidName)?;
     Ok(Body::CreateChannel(client::CreateChannel {
-        name: name.to_owned(),
+        name: name(&call.args)?,
         private: call.args.flag("is_private")?,
     }))
 }
@@ -71,16 +74,20 @@ pub fn leave(call: &Call) -> Asked {
 
 /// `conversations.info`
 pub fn channel(call: &Call) -> Asked {
-    let channel = call.args.channel()?.0;
-    Ok(Body::GetChannel(client::GetChannel { channel }))
+    Ok(get_channel(call.args.channel()?.0))
+}
+
+/// One channel.
+pub fn get_channel(channel: u64) -> Body {
+    Body::GetChannel(client::GetChannel { channel })
 }
 
 /// `conversations.list`
 pub fn channels(call: &Call) -> Asked {
-    let types = ChannelTypes::read(&call.args)?;
+    let wanted = Wanted::read(&call.args)?;
     Ok(Body::ListChannels(client::ListChannels {
         // Private channels are seen by their members only.
-        mine: !types.public,
+        mine: !wanted.public,
         limit: call.args.limit()?,
         cursor: call.args.cursor()?,
     }))
@@ -118,7 +125,7 @@ pub fn message(channel: u64, ts: u64) -> Body {
 pub fn replies(call: &Call) -> Asked {
     Ok(Body::ReadReplies(client::ReadReplies {
         channel: call.args.channel()?.0,
-        thread_ts: call.args.required_ts(ErrorCode::ThreadNotFound)?.0,
+        thread_ts: call.args.required_ts("ts", ErrorCode::ThreadNotFound)?.0,
         limit: call.args.limit()?,
         cursor: call.args.cursor()?,
     }))
@@ -138,7 +145,7 @@ pub fn members(call: &Call) -> Asked {
 pub fn find_mark(call: &Call) -> Asked {
     Ok(Body::ReadHistory(client::ReadHistory {
         channel: call.args.channel()?.0,
-        latest_ts: call.args.required_ts(ErrorCode::InvalidArguments)?.0,
+        latest_ts: call.args.required_ts("ts", ErrorCode::InvalidArguments)?.0,
         inclusive: true,
         with_replies: true,
         limit: 1,
@@ -160,36 +167,56 @@ pub fn user(call: &Call) -> Asked {
     Ok(Body::GetUser(client::GetUser { user }))
 }
 
+/// The first of what a call asks, one after the other.
+fn first(questions: Vec<Body>) -> Asked {
+    let first = questions.into_iter().next();
+    Ok(first.ok_or(ErrorCode::InternalError)?)
+}
+
+/// What comes after `asked` among these, of which no two are the same.
+pub fn after(asked: &Body, questions: Vec<Body>) -> Option<Body> {
+    let mut rest = questions.into_iter().skip_while(|body| body != asked);
+    rest.nth(1)
+}
+
 fn text(args: &Args) -> Result<String, ApiError> {
     let text = args.text("text")?.ok_or(ErrorCode::NoText)?;
     Ok(text.to_owned())
 }
 
-/// What `types` of `conversations.list` asks for.
+fn name(args: &Args) -> Result<String, ApiError> {
+    let name = args.text("name")?.ok_or(ErrorCode::InvalidName)?;
+    Ok(name.to_owned())
+}
+
+/// Which channels `conversations.list` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChannelTypes {
+pub struct Wanted {
     /// Public channels.
     pub public: bool,
     /// Private channels of which the caller is a member.
     pub private: bool,
+    /// Archived ones among them.
+    pub archived: bool,
 }
 
-impl ChannelTypes {
-    /// Reads the comma-separated list. Direct messages, which we have not, may
-    /// be asked for as well: there are none.
+impl Wanted {
+    /// Reads the comma-separated list of types. Direct messages, which we have
+    /// not, may be asked for as well: there are none.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArguments`] for a type that Slack does not know.
     pub fn read(args: &Args) -> Result<Self, ApiError> {
-        let mut types = Self {
+        let mut wanted = Self {
             public: false,
             private: false,
+            archived: !args.flag("exclude_archived")?,
         };
         let text = args.text("types")?.unwrap_or("public_channel");
         for word in text.split(',') {
             match word.trim() {
-                "public_channel" => types.public = true,
-                "private_channel" => types.private = true,
+                "public_channel" => wanted.public = true,
+                "private_channel" => wanted.private = true,
                 "im" | "mpim" => {}
                 _ => {
                     let text = "types may be public_channel, private_channel, im and mpim";
@@ -197,11 +224,15 @@ impl ChannelTypes {
                 }
             }
         }
-        Ok(types)
+        Ok(wanted)
     }
 
-    /// Whether a channel of this privacy is wanted.
-    pub fn want(self, private: bool) -> bool {
-        if private { self.private } else { self.public }
+    /// Whether this channel is wanted.
+    pub fn has(self, channel: &client::Channel) -> bool {
+        let is_of_type = match channel.private {
+            true => self.private,
+            false => self.public,
+        };
+        is_of_type && (self.archived || !channel.archived)
     }
 }

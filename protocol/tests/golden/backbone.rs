@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use causeway_protocol::backbone::{
-    AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, Directory, DirectoryPoll,
-    Drain, DrainScope, EdgeStatus, EnsureChannel, EnsureUser, Head, Heads, InitWorkspace,
-    IssueToken, LeaderHint, LeaderHints, MemberRecord, NodeStatus, PeerHello, Publish, Replica,
-    Reply, Role, RoutedReply, Shard, Status, Subscribe, Survive, TopicRef, Unfit, Unsubscribe,
-    Vitals, WorkspaceName, admin_call, admin_reply, reply, routed_reply,
+    AdminCall, AdminReply, ApiCall, Cell, CellStatus, ClockRefusal, CreateWorkspace, Directory,
+    DirectoryPoll, Drain, DrainScope, EdgeStatus, EnsureChannel, EnsureUser, Head, Heads,
+    InitWorkspace, IssueToken, LeaderHint, LeaderHints, MemberRecord, NodeStatus, PeerHello,
+    Publish, Recounted, Replica, Reply, Role, RoutedReply, SetCounted, Shard, Status, Subscribe,
+    Survive, TopicRef, Unfit, Unsubscribe, Vitals, WorkspaceName, admin_call, admin_reply, reply,
+    routed_reply,
 };
 use causeway_protocol::client::{
     Channel, Error, GetChannel, Request, ServerFrame, User, Workspace, request,
@@ -76,13 +77,14 @@ fn replicas() -> Vec<Replica> {
             node_id: NODE,
             region: "eu-west".into(),
             zone: "eu-west-a".into(),
-            learner: false,
+            ..Replica::default()
         },
         Replica {
             node_id: 2,
             region: "us-east".into(),
             zone: "us-east-b".into(),
             learner: true,
+            ..Replica::default()
         },
     ]
 }
@@ -157,8 +159,10 @@ pub fn cells() -> Vec<Example> {
                 request: Some(Request {
                     min_position: 1_200,
                     body: Some(request::Body::GetChannel(GetChannel { channel: GENERAL })),
+                    ..Request::default()
                 }),
                 latest: true,
+                ..ApiCall::default()
             },
         ),
         Example::new(
@@ -273,6 +277,29 @@ pub fn directory() -> Vec<Example> {
                 drains: vec![drain()],
             },
         ),
+        Example::new(
+            "directory_of_who_counts",
+            "080b 122b 0801 2223 08818080808080c0f6fe01 120765752d77657374 \
+                1a0965752d776573742d61 2803 3001 2804 300b",
+            Directory {
+                version: 11,
+                cells: vec![Cell {
+                    id: 1,
+                    replicas: vec![Replica {
+                        node_id: NODE,
+                        region: "eu-west".into(),
+                        zone: "eu-west-a".into(),
+                        learner: false,
+                        counted_since: 3,
+                        forgotten: true,
+                    }],
+                    epoch: 4,
+                    version: 11,
+                    ..Cell::default()
+                }],
+                ..Directory::default()
+            },
+        ),
     ]
 }
 
@@ -335,6 +362,14 @@ pub fn operator() -> Vec<Example> {
                 home_region: "eu-west".into(),
             }),
         ),
+        call(
+            "admin_set_counted",
+            "420d 08818080808080c0f6fe01 1001",
+            Call::SetCounted(SetCounted {
+                node_id: NODE,
+                counted: true,
+            }),
+        ),
         reply(
             "admin_workspace",
             "0a11 0801 120461636d65 1a0765752d77657374",
@@ -393,6 +428,19 @@ pub fn operator() -> Vec<Example> {
                     replicas: replicas(),
                 }],
                 drains: vec![drain()],
+                ..NodeStatus::default()
+            }),
+        ),
+        reply(
+            "admin_clock_refusals",
+            "2a13 2a11 08818080808080c0f6fe01 10e05d 18ac02",
+            Answer::Status(NodeStatus {
+                clock_refusals: vec![ClockRefusal {
+                    node_id: NODE,
+                    ahead_ms: 12_000,
+                    ago_ms: 300,
+                }],
+                ..NodeStatus::default()
             }),
         ),
         reply(
@@ -412,6 +460,11 @@ pub fn operator() -> Vec<Example> {
             "admin_drained",
             "3a11 0803 120765752d77657374 1864 2001 280a",
             Answer::Drain(drain()),
+        ),
+        reply(
+            "admin_recounted",
+            "4202 0803",
+            Answer::Recounted(Recounted { cells: 3 }),
         ),
     ]
 }

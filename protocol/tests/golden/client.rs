@@ -7,7 +7,7 @@ use causeway_protocol::client::request::Body;
 use causeway_protocol::client::response::Result as Answer;
 use causeway_protocol::client::{
     Boot, BootData, Channel, ChannelPage, CreateChannel, Cursor, Deleted, Done, EditMessage, Entry,
-    Error, GetChannel, GetUser, GoAway, Hello, InviteMember, JoinChannel, LeaveChannel,
+    Error, GetChannel, GetUser, GoAway, Hello, InviteMember, JoinChannel, KickMember, LeaveChannel,
     ListChannels, ListMembers, ListUsers, LogPage, MarkRead, MemberPage, Message, MessagePage,
     Missed, Ping, Pong, Push, ReadHistory, ReadLog, ReadReplies, Request, Response, SendMessage,
     Sent, ServerFrame, User, UserPage, Welcome, Workspace, server_frame,
@@ -25,27 +25,27 @@ pub const BEN: u64 = 1 << 32 | 2;
 /// `C04000005`.
 pub const GENERAL: u64 = 1 << 32 | 5;
 /// `1700000000.000100`.
-const TS: u64 = 1_700_000_000_000_100;
+pub const TS: u64 = 1_700_000_000_000_100;
 /// Half a minute later.
-const LATER: u64 = TS + 30_000_000;
+pub const LATER: u64 = TS + 30_000_000;
 /// Sixteen random bytes.
 const MSG_ID: &[u8] = &[
     0x6f, 0x1e, 0xd0, 0x02, 0xab, 0x5c, 0x4e, 0x11, 0x9b, 0x3a, 0x7d, 0x42, 0xc6, 0x80, 0x55, 0xf9,
 ];
 
-fn request(name: &'static str, pinned: &'static str, body: Body) -> Example {
+pub fn request(name: &'static str, pinned: &'static str, body: Body) -> Example {
     let request = Request {
-        min_position: 0,
         body: Some(body),
+        ..Request::default()
     };
     Example::new(name, pinned, request)
 }
 
-fn response(name: &'static str, pinned: &'static str, result: Answer) -> Example {
+pub fn response(name: &'static str, pinned: &'static str, result: Answer) -> Example {
     let response = Response {
         position: 1_201,
-        age_ms: 0,
         result: Some(result),
+        ..Response::default()
     };
     Example::new(name, pinned, response)
 }
@@ -71,20 +71,20 @@ fn push(name: &'static str, pinned: &'static str, topic: Topic, seq: u64, kind: 
     Example::new(name, pinned, frame)
 }
 
-fn general() -> Topic {
+pub fn general() -> Topic {
     Topic::Channel(ChannelId(GENERAL))
 }
 
-fn of_ann() -> Topic {
+pub fn of_ann() -> Topic {
     Topic::User(UserId(ANN))
 }
 
-fn of_acme() -> Topic {
+pub fn of_acme() -> Topic {
     Topic::Workspace(WorkspaceId(ACME))
 }
 
 /// Ann's `hello`, as it was posted.
-fn hello() -> Message {
+pub fn hello() -> Message {
     Message {
         channel: GENERAL,
         seq: 43,
@@ -96,7 +96,7 @@ fn hello() -> Message {
     }
 }
 
-fn ann() -> User {
+pub fn ann() -> User {
     User {
         id: ANN,
         name: "ann".into(),
@@ -106,7 +106,7 @@ fn ann() -> User {
 }
 
 /// Of `#general`, as ann sees it.
-fn channel() -> Channel {
+pub fn channel() -> Channel {
     Channel {
         id: GENERAL,
         name: "general".into(),
@@ -135,6 +135,7 @@ pub fn requests() -> Vec<Example> {
                     topic: Some(general().to_wire()),
                     seq: 41,
                 }],
+                ..Hello::default()
             }),
         ),
         Example::new(
@@ -148,6 +149,7 @@ pub fn requests() -> Vec<Example> {
                     text: "hello".into(),
                     thread_ts: 0,
                 })),
+                ..Request::default()
             },
         ),
         request(
@@ -246,6 +248,14 @@ pub fn requests() -> Vec<Example> {
             }),
         ),
         request(
+            "kick_member",
+            "ca010c 088580808010 108280808010",
+            Body::KickMember(KickMember {
+                channel: GENERAL,
+                user: BEN,
+            }),
+        ),
+        request(
             "list_channels",
             "f20107 0801 1032 1a0163",
             Body::ListChannels(ListChannels {
@@ -292,14 +302,13 @@ pub fn responses() -> Vec<Example> {
             "refused",
             "1224 0a0b756e617661696c61626c65 12136e6f626f6479206c656164732063656c6c2031 1801",
             Response {
-                position: 0,
-                age_ms: 0,
                 result: Some(Answer::Error(Error {
                     code: "unavailable".into(),
                     message: "nobody leads cell 1".into(),
                     retryable: true,
                     retry_after_ms: 0,
                 })),
+                ..Response::default()
             },
         ),
         response(
@@ -320,13 +329,13 @@ pub fn responses() -> Vec<Example> {
                 38e480f9c0c1c48203 4002 4801 5029 5801 2003 2809",
             Response {
                 position: 1_200,
-                age_ms: 0,
                 result: Some(Answer::Welcome(Welcome {
                     session_id: 7,
                     edge: "fra-edge-1".into(),
                     pop: "fra".into(),
                     boot: Some(boot()),
                 })),
+                ..Response::default()
             },
         ),
         response(
@@ -441,6 +450,7 @@ pub fn responses() -> Vec<Example> {
                     messages: vec![hello()],
                     next_cursor: String::new(),
                 })),
+                ..Response::default()
             },
         ),
         response("done", "08b109 a20100", Answer::Done(Done {})),
@@ -448,9 +458,8 @@ pub fn responses() -> Vec<Example> {
             "pong",
             "aa0100",
             Response {
-                position: 0,
-                age_ms: 0,
                 result: Some(Answer::Pong(Pong {})),
+                ..Response::default()
             },
         ),
     ]
@@ -467,6 +476,7 @@ fn boot() -> BootData {
         channels: vec![channel()],
         user_seq: 3,
         workspace_seq: 9,
+        ..BootData::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::example::Example;
-use crate::{backbone, client};
+use crate::{backbone, client, metadata};
 
 /// With `FUZZ_CORPUS` set to a folder, writes the examples there, in one folder
 /// for each fuzz target that reads them.
@@ -24,6 +24,10 @@ fn examples_become_the_fuzzers_corpus() {
     write("client_request", client::requests(), true);
     write("server_frame", client::responses(), true);
     write("server_frame", client::frames(), true);
+    write("client_request", metadata::requests(), true);
+    write("server_frame", metadata::responses(), true);
+    write("server_frame", metadata::frames(), true);
+    write("backbone", metadata::feeds(), false);
     write("backbone", backbone::connections(), false);
     write("backbone", backbone::cells(), false);
     write("backbone", backbone::directory(), false);

@@ -10,6 +10,7 @@ mod client;
 mod corpus;
 mod document;
 mod example;
+mod metadata;
 mod shape;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,10 @@ fn all() -> Vec<Example> {
         client::requests(),
         client::responses(),
         client::frames(),
+        metadata::requests(),
+        metadata::responses(),
+        metadata::frames(),
+        metadata::feeds(),
         backbone::connections(),
         backbone::cells(),
         backbone::directory(),

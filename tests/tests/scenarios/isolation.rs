@@ -17,7 +17,7 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(2);
 const ISLAND: [&str; 2] = ["us-east", "nyc"];
 
 /// Cuts every link between the island and the rest, at once, or mends them.
-fn isolate(world: &Running, cut: bool) {
+pub fn isolate(world: &Running, cut: bool) {
     let file = world.world.wan.as_deref().expect("an emulated network");
     let mut config = wan::read(file).expect("readable").config().clone();
     let link = LinkConfig {

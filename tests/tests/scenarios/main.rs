@@ -10,6 +10,7 @@ mod export;
 mod failover;
 mod isolation;
 mod membership;
+mod metadata;
 mod planted;
 mod raw;
 mod replay;

@@ -57,6 +57,7 @@ pub async fn ask_from(
     let request = client::Request {
         min_position,
         body: Some(body),
+        ..client::Request::default()
     };
     send_raw(connection, &frame::encode(&request)).await
 }

@@ -76,10 +76,10 @@ impl State {
                 id: user.0,
                 ..client::User::default()
             }),
-            workspace: None,
             channels: joined.map(|channel| self.channel(channel)).collect(),
             user_seq: self.head(Topic::User(user)).0,
             workspace_seq: self.head(Topic::Workspace(workspace)).0,
+            ..client::BootData::default()
         }
     }
 
@@ -100,8 +100,8 @@ impl State {
             Some(command::Body::SendMessage(send)) => {
                 self.post(user, send, command.proposed_at_us, &mut entries)
             }
-            Some(command::Body::JoinChannel(join)) => {
-                self.join(user, ChannelId(join.channel), &mut entries)
+            Some(command::Body::InviteMember(invite)) => {
+                self.join(UserId(invite.user), ChannelId(invite.channel), &mut entries)
             }
             Some(command::Body::LeaveChannel(leave)) => {
                 self.leave(user, ChannelId(leave.channel), &mut entries)
@@ -123,7 +123,7 @@ impl State {
         let channel = ChannelId(send.channel);
         let id = (user, send.client_msg_id.clone());
         if let Some(before) = self.posted.get(&id).filter(|_| self.deduplicates) {
-            return Outcome::Answer(response::Result::Sent(client::Sent {
+            return answer(response::Result::Sent(client::Sent {
                 duplicate: true,
                 ..*before
             }));
@@ -145,7 +145,7 @@ impl State {
             duplicate: false,
         };
         self.posted.insert(id, sent);
-        Outcome::Answer(response::Result::Sent(sent))
+        answer(response::Result::Sent(sent))
     }
 
     fn join(&mut self, user: UserId, channel: ChannelId, entries: &mut Vec<TopicEntry>) -> Outcome {
@@ -159,7 +159,7 @@ impl State {
             let joined = Kind::ChannelJoined(self.channel(channel));
             self.append(Topic::User(user), 0, joined, entries);
         }
-        Outcome::Answer(response::Result::Channel(self.channel(channel)))
+        answer(response::Result::Channel(self.channel(channel)))
     }
 
     fn leave(
@@ -178,7 +178,7 @@ impl State {
             entries,
         );
         self.append(Topic::User(user), 0, Kind::ChannelLeft(channel.0), entries);
-        Outcome::Answer(response::Result::Done(client::Done {}))
+        answer(response::Result::Done(client::Done {}))
     }
 
     fn append(
@@ -261,4 +261,8 @@ fn first_directory(cells: &[Cell]) -> Directory {
         workspaces: Vec::new(),
         drains: Vec::new(),
     }
+}
+
+fn answer(result: response::Result) -> Outcome {
+    Outcome::Answer(Box::new(result))
 }

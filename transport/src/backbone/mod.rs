@@ -111,6 +111,22 @@ impl CallError {
     }
 }
 
+/// UDP payload of a connection, from its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// To the peer.
+    pub sent_bytes: u64,
+    /// From it.
+    pub received_bytes: u64,
+}
+
+impl Traffic {
+    /// Both ways together.
+    pub fn bytes(self) -> u64 {
+        self.sent_bytes + self.received_bytes
+    }
+}
+
 /// A one-way flow of frames.
 pub struct OneWay {
     /// What is written here arrives in order.
@@ -329,6 +345,16 @@ impl Backbone {
                 });
             }
         }
+    }
+
+    /// What has gone over the connection in use with `node`, if there is one.
+    pub fn traffic(&self, node: NodeId) -> Option<Traffic> {
+        let peers = self.0.peers.lock();
+        let stats = peers.get(&node)?.alive()?.connection.stats();
+        Some(Traffic {
+            sent_bytes: stats.udp_tx.bytes,
+            received_bytes: stats.udp_rx.bytes,
+        })
     }
 
     /// The measured round trip to `node`, if connected.

@@ -22,7 +22,7 @@ use crate::chat::timeline::ROWS_MAX;
 enum Happening {
     Key(KeyEvent),
     Terminal(TerminalEvent),
-    Entry(Topic, client::Entry),
+    Entry(Topic, Box<client::Entry>),
     Boot(Vec<client::Channel>),
     Disconnected(String),
     Stopped,
@@ -146,7 +146,7 @@ fn an_entry() -> impl Strategy<Value = Happening> {
                 messages: 0,
                 kind,
             };
-            Happening::Entry(topic, entry)
+            Happening::Entry(topic, Box::new(entry))
         },
     )
 }
@@ -200,7 +200,7 @@ fn happen(stage: &mut Stage, happening: Happening) {
     match happening {
         Happening::Key(key) => stage.handle(Input::Terminal(TerminalEvent::Key(key))),
         Happening::Terminal(event) => stage.handle(Input::Terminal(event)),
-        Happening::Entry(topic, entry) => stage.push(topic, entry),
+        Happening::Entry(topic, entry) => stage.push(topic, *entry),
         Happening::Boot(channels) => stage.connect_to(channels),
         Happening::Disconnected(reason) => stage.disconnect(&reason),
         Happening::Stopped => stage.tell(Event::Stopped(ErrorCode::TokenExpired.into())),

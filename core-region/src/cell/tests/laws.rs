@@ -61,15 +61,14 @@ fn by_people() -> impl Strategy<Value = Body> {
         create.prop_map(|(name, private)| {
             Body::CreateChannel(client::CreateChannel { name, private })
         }),
-        channel().prop_map(|c| Body::JoinChannel(client::JoinChannel { channel: c.0 })),
         channel().prop_map(|c| Body::LeaveChannel(client::LeaveChannel { channel: c.0 })),
         (channel(), user()).prop_map(|(channel, user)| {
             let (channel, user) = (channel.0, user.0);
             Body::InviteMember(client::InviteMember { channel, user })
         }),
-        (channel(), 0..30u64).prop_map(|(channel, seq)| {
-            let channel = channel.0;
-            Body::MarkRead(client::MarkRead { channel, seq })
+        (channel(), user()).prop_map(|(channel, user)| {
+            let (channel, user) = (channel.0, user.0);
+            Body::KickMember(client::KickMember { channel, user })
         }),
     ]
 }

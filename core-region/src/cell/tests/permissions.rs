@@ -198,7 +198,7 @@ fn logs_of_users_and_workspaces_are_for_their_own() {
     let mut world = World::new();
     let (ann, bob) = (world.user("ann"), world.user("bob"));
     let eve = world.user_in(ABROAD, "eve", true);
-    world.public(bob, "general");
+    world.private(bob, "secret");
     for (user, topic) in [
         (ann, Topic::User(bob)),
         (eve, Topic::User(bob)),

@@ -8,17 +8,24 @@ use causeway_protocol::backbone::{EnsureChannel, EnsureUser, InitWorkspace};
 use causeway_protocol::client::request::Body as Question;
 use causeway_protocol::client::response::Result as Answer;
 use causeway_protocol::client::{self, Channel, Entry, Message, Sent};
-use causeway_protocol::{CellId, ChannelId, ErrorCode, Position, Topic, UserId, WorkspaceId};
+use causeway_protocol::{
+    CellId, ChannelId, ErrorCode, NodeId, Position, Topic, UserId, WorkspaceId,
+};
 use prost::Message as _;
 use tempfile::TempDir;
 
-use crate::cell::access::Stop;
+use crate::cell::access::{Sources, Stop};
 use crate::cell::machine::{CellMachine, Publish};
-use crate::cell::{query, tables};
+use crate::cell::metadata::{self, MetadataView, Wish};
+use crate::cell::{query, tables, views};
 use crate::consensus::{Machine, Outcome, TopicEntry};
+use crate::metadata::hybrid::HybridClock;
+use crate::metadata::replica::Replica;
+use crate::metadata::tables as metadata_tables;
 use crate::state::{CellState, ReadState, Row};
 use crate::state_records::{Command, UserRecord, command::Body};
-use crate::store::Store;
+use crate::store::table::{Overlay, Table};
+use crate::store::{Family, Store};
 
 /// The workspace in which stories take place.
 pub const HOME: WorkspaceId = WorkspaceId(1);
@@ -70,6 +77,9 @@ pub struct World {
     pub now_us: u64,
     pub published: Vec<TopicEntry>,
     messages: u64,
+    /// How often the node has started.
+    life: u64,
+    clock: HybridClock,
     folder: Arc<TempDir>,
 }
 
@@ -89,6 +99,8 @@ impl World {
             now_us: DAWN_US,
             published: Vec::new(),
             messages: 0,
+            life: 1,
+            clock: HybridClock::default(),
             folder,
         }
     }
@@ -102,6 +114,8 @@ impl World {
         Self {
             now_us: self.now_us,
             messages: self.messages,
+            life: self.life + 1,
+            clock: self.clock,
             ..Self::open(store, cell, folder)
         }
     }
@@ -130,18 +144,77 @@ impl World {
     pub fn run(&mut self, actor: UserId, body: Body) -> Result<Answer, ErrorCode> {
         let command = self.command(actor, body);
         match self.apply(&command) {
-            Outcome::Answer(answer) => Ok(answer),
+            Outcome::Answer(answer) => Ok(*answer),
             Outcome::Refused(error) => Err(error.code),
             Outcome::Done | Outcome::Placed(_) => Ok(Answer::Done(client::Done {})),
         }
     }
 
     pub fn ask(&self, user: UserId, question: Question) -> Result<Answer, ErrorCode> {
-        match query::answer(&self.state.view(), user, question) {
-            Ok(answer) => Ok(answer),
-            Err(Stop::Refused(error)) => Err(error.code),
-            Err(Stop::Store(error)) => panic!("{error}"),
+        self.look(user, |sources| query::answer(sources, user, &question))
+    }
+
+    fn metadata(&self, workspace: WorkspaceId) -> Table<'_> {
+        let prefix = metadata_tables::shard(self.state.cell(), workspace);
+        Table::new(self.state.store(), Family::Metadata, prefix)
+    }
+
+    fn look<T>(
+        &self,
+        user: UserId,
+        answer: impl Fn(Sources<'_>) -> Result<T, Stop>,
+    ) -> Result<T, ErrorCode> {
+        let workspace = user.workspace();
+        let metadata = MetadataView::new(workspace, self.metadata(workspace));
+        let view = self.state.view();
+        let answered = answer(Sources {
+            view: &view,
+            metadata: &metadata,
+        });
+        answered.map_err(|stop| match stop {
+            Stop::Refused(error) => error.code,
+            Stop::Store(error) => panic!("{error}"),
+        })
+    }
+
+    /// Changes metadata.
+    pub fn change(&mut self, user: UserId, change: &Question) -> Result<(), ErrorCode> {
+        let wishes = self.look(user, |sources| metadata::wishes(sources, user, change))?;
+        self.write(user.workspace(), wishes);
+        Ok(())
+    }
+
+    fn write(&mut self, workspace: WorkspaceId, wishes: Vec<Wish>) {
+        self.now_us += 1_000;
+        let mut clock = std::mem::take(&mut self.clock);
+        let mut rows = Overlay::new(self.metadata(workspace));
+        let mut replica = Replica::open(&rows, NodeId(1), self.life, 0).unwrap();
+        for (item, intent) in wishes {
+            let written = replica.write(&mut rows, &mut clock, self.now_us, item, intent);
+            written.unwrap();
         }
+        rows.into_batch().write().unwrap();
+        self.clock = clock;
+    }
+
+    /// Changes a private channel through the log, and a public one's metadata.
+    fn change_either(
+        &mut self,
+        user: UserId,
+        change: Question,
+        command: Body,
+    ) -> Result<(), ErrorCode> {
+        match self.change(user, &change) {
+            Err(ErrorCode::NotLeader) => self.run(user, command).map(|_| ()),
+            changed => changed,
+        }
+    }
+
+    /// Whether metadata lets a command pass.
+    pub fn admits(&self, user: UserId, command: &Body) -> Result<(), ErrorCode> {
+        self.look(user, |sources| {
+            metadata::admit(sources, user, command, self.now_us)
+        })
     }
 
     pub fn rows(&self) -> Rows {
@@ -207,7 +280,20 @@ impl World {
             private: false,
             members: members.iter().map(|user| user.0).collect(),
         };
-        channel_in(self.run(UserId(0), Body::EnsureChannel(ensure)))
+        let channel = channel_in(self.run(UserId(0), Body::EnsureChannel(ensure)))?;
+        let (id, platform) = (ChannelId(channel.id), UserId::platform(HOME));
+        let wishes = self.look(platform, |sources| {
+            metadata::memberships(sources, id, members)
+        })?;
+        self.write(HOME, wishes);
+        self.seen(platform, id)
+    }
+
+    fn seen(&self, user: UserId, channel: ChannelId) -> Result<Channel, ErrorCode> {
+        let seen = self.look(user, |sources| {
+            Ok(views::read_channel(sources, user, channel)?)
+        });
+        seen?.ok_or(ErrorCode::ChannelNotFound)
     }
 
     // ---- channels ----
@@ -219,8 +305,13 @@ impl World {
         private: bool,
     ) -> Result<Channel, ErrorCode> {
         let name = name.into();
-        let create = client::CreateChannel { name, private };
-        channel_in(self.run(user, Body::CreateChannel(create)))
+        let create = Body::CreateChannel(client::CreateChannel { name, private });
+        self.admits(user, &create)?;
+        let channel = channel_in(self.run(user, create))?;
+        if !private {
+            self.join(user, ChannelId(channel.id))?;
+        }
+        self.channel(user, ChannelId(channel.id))
     }
 
     pub fn public(&mut self, user: UserId, name: &str) -> ChannelId {
@@ -232,14 +323,24 @@ impl World {
     }
 
     pub fn join(&mut self, user: UserId, channel: ChannelId) -> Result<Channel, ErrorCode> {
-        let channel = channel.0;
-        channel_in(self.run(user, Body::JoinChannel(client::JoinChannel { channel })))
+        let join = client::JoinChannel { channel: channel.0 };
+        self.change(user, &Question::JoinChannel(join))?;
+        self.channel(user, channel)
     }
 
     pub fn leave(&mut self, user: UserId, channel: ChannelId) -> Result<(), ErrorCode> {
-        let channel = channel.0;
-        let left = self.run(user, Body::LeaveChannel(client::LeaveChannel { channel }));
-        left.map(|_| ())
+        let leave = client::LeaveChannel { channel: channel.0 };
+        self.change_either(
+            user,
+            Question::LeaveChannel(leave),
+            Body::LeaveChannel(leave),
+        )
+    }
+
+    pub fn kick(&mut self, by: UserId, channel: ChannelId, user: UserId) -> Result<(), ErrorCode> {
+        let (channel, user) = (channel.0, user.0);
+        let kick = client::KickMember { channel, user };
+        self.change_either(by, Question::KickMember(kick), Body::KickMember(kick))
     }
 
     pub fn invite(
@@ -248,11 +349,16 @@ impl World {
         channel: ChannelId,
         user: UserId,
     ) -> Result<Channel, ErrorCode> {
-        let (channel, user) = (channel.0, user.0);
-        channel_in(self.run(
+        let invite = client::InviteMember {
+            channel: channel.0,
+            user: user.0,
+        };
+        self.change_either(
             by,
-            Body::InviteMember(client::InviteMember { channel, user }),
-        ))
+            Question::InviteMember(invite),
+            Body::InviteMember(invite),
+        )?;
+        self.channel(by, channel)
     }
 
     pub fn mark_read(
@@ -262,8 +368,8 @@ impl World {
         seq: u64,
     ) -> Result<(), ErrorCode> {
         let channel = channel.0;
-        let marked = self.run(user, Body::MarkRead(client::MarkRead { channel, seq }));
-        marked.map(|_| ())
+        let mark = client::MarkRead { channel, seq };
+        self.change(user, &Question::MarkRead(mark))
     }
 
     /// The channel as `user` sees it.
@@ -317,7 +423,9 @@ impl World {
             text: text.into(),
             thread_ts,
         };
-        sent_in(self.run(user, Body::SendMessage(send)))
+        let send = Body::SendMessage(send);
+        self.admits(user, &send)?;
+        sent_in(self.run(user, send))
     }
 
     pub fn edit(
@@ -328,18 +436,16 @@ impl World {
         text: &str,
     ) -> Result<Sent, ErrorCode> {
         let (channel, text) = (channel.0, text.into());
-        sent_in(self.run(
-            user,
-            Body::EditMessage(client::EditMessage { channel, ts, text }),
-        ))
+        let edit = Body::EditMessage(client::EditMessage { channel, ts, text });
+        self.admits(user, &edit)?;
+        sent_in(self.run(user, edit))
     }
 
     pub fn delete(&mut self, user: UserId, channel: ChannelId, ts: u64) -> Result<Sent, ErrorCode> {
         let channel = channel.0;
-        sent_in(self.run(
-            user,
-            Body::DeleteMessage(client::DeleteMessage { channel, ts }),
-        ))
+        let delete = Body::DeleteMessage(client::DeleteMessage { channel, ts });
+        self.admits(user, &delete)?;
+        sent_in(self.run(user, delete))
     }
 
     // ---- reading ----

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{World, channel, me};
 
-fn general() -> client::Channel {
+pub fn general() -> client::Channel {
     client::Channel {
         id: channel().0,
         name: "general".into(),
@@ -19,6 +19,7 @@ fn general() -> client::Channel {
         is_member: true,
         read_seq: 10,
         unread: 2,
+        ..client::Channel::default()
     }
 }
 
@@ -31,7 +32,7 @@ fn secret() -> client::Channel {
     }
 }
 
-fn general_json() -> Value {
+pub fn general_json() -> Value {
     let unset = json!({ "value": "", "creator": "", "last_set": 0 });
     json!({
         "id": "C04000005", "name": "general", "name_normalized": "general",

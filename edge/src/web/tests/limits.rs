@@ -121,7 +121,8 @@ async fn who_asks_too_often_is_told_how_long_to_wait() {
 
 #[tokio::test]
 async fn an_answer_to_another_question_is_an_internal_error() {
-    let args = "channel=C04000005&user=U04000007&ts=1.0&text=x&name=x";
+    let args = "channel=C04000005&user=U04000007&users=U04000007&ts=1.0&timestamp=1.0&text=x\
+                &name=x&value=x&topic=x&purpose=x&presence=auto&num_minutes=1&url=x";
     for method in METHODS {
         let world = World::answering([Answer::Pong(client::Pong {})]);
         let heard = world.form(method.name, args).await;
@@ -144,7 +145,17 @@ fn arguments() -> impl Strategy<Value = Value> {
         "inclusive",
         "name",
         "is_private",
+        "exclude_archived",
         "user",
+        "users",
+        "timestamp",
+        "topic",
+        "purpose",
+        "profile",
+        "value",
+        "presence",
+        "num_minutes",
+        "url",
         "client_msg_id",
         "token",
         "error",
@@ -157,6 +168,7 @@ fn arguments() -> impl Strategy<Value = Value> {
         Just(json!("C04000005")),
         Just(json!("17.000100")),
         Just(json!([{ "a": [null] }])),
+        Just(json!({ "status_text": "x", "status_expiration": 1.5 })),
         Just(Value::Null),
         "[0-9]{0,14}[.]?[0-9é]{0,9}".prop_map(Value::from),
     ];

@@ -5,7 +5,10 @@ mod authentication;
 mod chat;
 mod conversations;
 mod limits;
+mod marks;
+mod people;
 mod probes;
+mod settings;
 mod users;
 
 use std::collections::VecDeque;
@@ -15,9 +18,10 @@ use axum::Router;
 use axum::body::{Body as HttpBody, to_bytes};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request, StatusCode, request};
+use bytes::Bytes;
 use causeway_protocol::client::{self, request::Body, response::Result as Answer};
 use causeway_protocol::token::{Claims, Signer, Verifier};
-use causeway_protocol::{ApiError, ChannelId, UserId, WorkspaceId};
+use causeway_protocol::{ApiError, ChannelId, ErrorCode, UserId, WorkspaceId};
 use futures::future::{self, BoxFuture, FutureExt};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -32,13 +36,27 @@ const FAR_S: u64 = 253_402_300_799;
 
 /// Of every answer of the cells.
 const POSITION: u64 = 9;
+/// Of every answer of the cells that something is done.
+const WROTE: Bytes = Bytes::from_static(b"a write");
 
 fn me() -> UserId {
-    UserId::new(WorkspaceId(1), 7)
+    user(7)
+}
+
+fn user(number: u32) -> UserId {
+    UserId::new(WorkspaceId(1), number)
 }
 
 fn channel() -> ChannelId {
     ChannelId::new(WorkspaceId(1), 5)
+}
+
+fn done() -> Answer {
+    Answer::Done(client::Done {})
+}
+
+fn refused(code: ErrorCode) -> Answer {
+    Answer::Error(ApiError::from(code).to_wire())
 }
 
 /// Cells that record what they are asked, and answer from a list; once that is
@@ -48,6 +66,8 @@ struct Cells {
     asked: Mutex<Vec<(UserId, Body)>>,
     /// What was asked with it.
     min_positions: Mutex<Vec<u64>>,
+    /// Likewise.
+    wrote: Mutex<Vec<Bytes>>,
     answers: Mutex<VecDeque<Result<Answer, ApiError>>>,
 }
 
@@ -59,12 +79,17 @@ impl Ask for Cells {
     ) -> BoxFuture<'_, Result<client::Response, ApiError>> {
         self.asked.lock().push((user, request.body.unwrap()));
         self.min_positions.lock().push(request.min_position);
+        self.wrote.lock().push(request.wrote);
         match self.answers.lock().pop_front() {
             None => future::pending().boxed(),
             Some(answer) => {
                 let response = answer.map(|answer| client::Response {
                     position: POSITION,
                     age_ms: 0,
+                    wrote: match answer {
+                        Answer::Done(_) => WROTE,
+                        _ => Bytes::new(),
+                    },
                     result: Some(answer),
                 });
                 future::ready(response).boxed()
@@ -120,6 +145,7 @@ impl World {
         let cells = Arc::new(Cells {
             asked: Mutex::default(),
             min_positions: Mutex::default(),
+            wrote: Mutex::default(),
             answers: Mutex::new(answers.into_iter().collect()),
         });
         let refusals = Arc::<Refusals>::default();

@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 
 use super::{World, me};
 
-fn ada() -> client::User {
+pub fn ada() -> client::User {
     client::User {
         id: me().0,
         name: "ada".into(),
         real_name: "Ada Lovelace".into(),
         deactivated: false,
         admin: true,
+        profile: None,
     }
 }
 
@@ -24,7 +25,8 @@ fn ada_json() -> Value {
         "profile": {
             "real_name": "Ada Lovelace", "real_name_normalized": "Ada Lovelace",
             "display_name": "ada", "display_name_normalized": "ada",
-            "status_text": "", "status_emoji": "", "team": "T00000001",
+            "status_text": "", "status_emoji": "", "status_expiration": 0,
+            "team": "T00000001",
         },
     })
 }

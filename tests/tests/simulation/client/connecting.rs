@@ -143,8 +143,8 @@ impl Client {
         };
         let hello = client::Hello {
             token: self.user.0.to_string(),
-            client: String::new(),
             cursors,
+            ..client::Hello::default()
         };
         self.request_on(link, request::Body::Hello(hello), Waiting::Welcome, io);
         Greeting {

@@ -142,7 +142,7 @@ impl Client {
                 takes.flatten().collect()
             }
             Some(server_frame::Body::GoAway(away)) => return self.go_away(&away, io),
-            None => Vec::new(),
+            Some(server_frame::Body::Metadata(_)) | None => Vec::new(),
         };
         self.carry_out(takes, io);
     }
@@ -158,6 +158,7 @@ impl Client {
                     self.talk.heard(topic, &entry);
                     io.oracle.deliveries.delivered(io.host, topic, &entry);
                 }
+                Take::Tell(_) => {}
                 Take::Read { topic, from, to } => {
                     let read = client::ReadLog {
                         topic: Some(topic.to_wire()),
@@ -178,8 +179,9 @@ impl Client {
 
     fn request_on(&mut self, link: Link, body: request::Body, waiting: Waiting, io: &mut Io<'_>) {
         let request = client::Request {
-            min_position: self.inbox.position(),
+            min_position: self.inbox.seen().position,
             body: Some(body),
+            ..client::Request::default()
         };
         let connection = link.connection;
         self.next_request += 1;

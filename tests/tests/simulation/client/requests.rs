@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use causeway_client::Outgoing;
+use causeway_client::inbox::Seen;
 use causeway_protocol::client::{self, response};
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, Topic};
 
@@ -50,7 +51,10 @@ impl Client {
         {
             io.oracle.client_noticed(io.host, error.code.as_str());
         }
-        self.inbox.saw(position);
+        self.inbox.saw(Seen {
+            position,
+            ..Seen::default()
+        });
         self.take_answer(connection, waiting, answer, io);
     }
 

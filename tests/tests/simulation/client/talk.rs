@@ -104,7 +104,11 @@ impl Client {
             }
             false => {
                 io.ledger.topics_joined += 1;
-                request::Body::JoinChannel(client::JoinChannel { channel: channel.0 })
+                // Private channels are what the log tells of; here, one invites oneself.
+                request::Body::InviteMember(client::InviteMember {
+                    channel: channel.0,
+                    user: self.user().0,
+                })
             }
         };
         self.request(body, Waiting::Membership, io);

@@ -134,6 +134,7 @@ impl Core {
                     position: replica.applied().0,
                     age_ms: 0,
                     result: Some(result(replica.state(), question.user, &question.body)),
+                    ..client::Response::default()
                 }))),
                 None if now >= question.until => Err(ErrorCode::Unavailable),
                 None => {
@@ -162,7 +163,7 @@ impl Core {
 
     fn take(&mut self, cell: CellId, applied: Applied, io: &mut Io<'_>) {
         let result = match applied.outcome {
-            Outcome::Answer(result) => result,
+            Outcome::Answer(result) => *result,
             Outcome::Refused(error) => response::Result::Error(error.to_wire()),
             Outcome::Done | Outcome::Placed(_) => response::Result::Done(client::Done {}),
         };
@@ -172,6 +173,7 @@ impl Core {
                 position: applied.position.0,
                 age_ms: 0,
                 result: Some(result),
+                ..client::Response::default()
             });
             self.answer(caller, call, cell, Ok(Body::Response(response)), io);
         }
@@ -234,7 +236,7 @@ impl Core {
 fn into_command(body: request::Body) -> Result<command::Body, Box<request::Body>> {
     Ok(match body {
         request::Body::SendMessage(send) => command::Body::SendMessage(send),
-        request::Body::JoinChannel(join) => command::Body::JoinChannel(join),
+        request::Body::InviteMember(invite) => command::Body::InviteMember(invite),
         request::Body::LeaveChannel(leave) => command::Body::LeaveChannel(leave),
         question => return Err(Box::new(question)),
     })

@@ -54,7 +54,8 @@ impl Edge {
                         topic,
                         head,
                     } => self.miss(&sessions, topic, head, io),
-                    Action::Attached { .. } => {}
+                    // Metadata has simulations of its own.
+                    Action::Attached { .. } | Action::Tell { .. } => {}
                     Action::Behind {
                         session,
                         topic,

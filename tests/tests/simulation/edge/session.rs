@@ -70,6 +70,7 @@ impl Edge {
                 boot: Some(boot),
                 ..client::Welcome::default()
             })),
+            ..client::Response::default()
         })
     }
 
@@ -97,7 +98,7 @@ impl Edge {
             let (user, cell) = (session.user, session.cell);
             io.note(id.0, |line| line.push_str(&format!("{user}: {step:?}")));
             match step {
-                Step::Attach(topic, cursor) => {
+                Step::Begin(topic, cursor) | Step::Attach(topic, cursor) => {
                     self.hub.attach(id, cell, topic, cursor, &self.places, now);
                 }
                 Step::Detach(topic) => self.hub.detach(id, topic, now),
@@ -188,6 +189,7 @@ impl Edge {
         let boot = client::Request {
             min_position,
             body: Some(request::Body::Boot(client::Boot {})),
+            ..client::Request::default()
         };
         let purpose = Purpose::Hello(connection, id, hello);
         self.ask(user, boot, purpose, io);

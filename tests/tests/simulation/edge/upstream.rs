@@ -121,8 +121,8 @@ impl Edge {
             to_seq: to.0,
         };
         let request = client::Request {
-            min_position: 0,
             body: Some(request::Body::ReadLog(read)),
+            ..client::Request::default()
         };
         self.ask(user, request, purpose, io);
     }
@@ -150,8 +150,8 @@ impl Edge {
             cell,
             user: UserId::platform(workspace),
             request: client::Request {
-                min_position: 0,
                 body: Some(request::Body::Boot(client::Boot {})),
+                ..client::Request::default()
             },
             latest: true,
         };

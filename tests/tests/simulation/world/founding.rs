@@ -68,7 +68,7 @@ fn directory_record() -> Cell {
         node_id: first_node(host).0,
         region: atlas::region(host).to_string(),
         zone: atlas::member(host, first_node(host), 1).zone.to_string(),
-        learner: false,
+        ..Replica::default()
     });
     Cell {
         id: CellId::DIRECTORY.0,

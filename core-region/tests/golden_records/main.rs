@@ -1,13 +1,16 @@
 //! Golden bytes of what a cell keeps: the disk is a contract with every later
 //! version. Pins of version 1 are not edited; a new version gets new ones.
 
+mod metadata;
+mod row;
+mod shard;
+
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 
 use bytes::Bytes;
 use causeway_core_region::state_records::{
     Applied, ChannelRecord, Command, DedupRecord, DirectoryCounters, HeadRecord, MemberRecord,
-    PlaceCells, UserRecord, WorkspaceRecord, command::Body,
+    PlaceCells, Run, RunsRecord, UserRecord, WorkspaceRecord, command::Body,
 };
 use causeway_core_region::store::record;
 use causeway_protocol::backbone::{
@@ -15,47 +18,16 @@ use causeway_protocol::backbone::{
     Shard, Survive, WorkspaceName,
 };
 use causeway_protocol::client::{
-    Channel, CreateChannel, DeleteMessage, Deleted, EditMessage, Entry, InviteMember, JoinChannel,
-    LeaveChannel, MarkRead, Message as Posted, SendMessage, User, entry::Kind,
+    Channel, CreateChannel, DeleteMessage, Deleted, EditMessage, Entry, InviteMember, KickMember,
+    LeaveChannel, Message as Posted, SendMessage, User, entry::Kind,
 };
-use prost::Message;
+
+use row::{Row, bare, row};
 
 const ANN: u64 = 1 << 32 | 1;
 const GENERAL: u64 = 1 << 32 | 5;
 const TS: u64 = 1_700_000_000_000_100;
 const NODE: u64 = 0xfeed_0000_0000_0001;
-
-struct Row {
-    name: &'static str,
-    /// The record's type, without its path.
-    kind: &'static str,
-    pinned: String,
-    actual: String,
-    reads_back: bool,
-}
-
-impl Row {
-    /// `pinned` is hexadecimal; spaces are for the reader.
-    fn new<M>(name: &'static str, pinned: &str, bytes: &[u8], reads_back: bool) -> Self {
-        let path = std::any::type_name::<M>();
-        Self {
-            name,
-            kind: path.rsplit("::").next().unwrap_or(path),
-            pinned: pinned.split_whitespace().collect(),
-            actual: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-            reads_back,
-        }
-    }
-}
-
-fn row<M>(name: &'static str, pinned: &str, value: M) -> Row
-where
-    M: Message + Default + PartialEq + Debug,
-{
-    let bytes = record::encode(&value);
-    let reads_back = record::decode::<M>(&bytes).is_ok_and(|read| read == value);
-    Row::new::<M>(name, pinned, &bytes, reads_back)
-}
 
 /// Rows of the state of a cell.
 fn records() -> Vec<Row> {
@@ -107,6 +79,17 @@ fn records() -> Vec<Row> {
                 joined_ts: TS,
                 read_seq: 41,
                 read_messages: 37,
+            },
+        ),
+        row(
+            "runs",
+            "01 0a06 0825 1027 182b",
+            RunsRecord {
+                runs: vec![Run {
+                    before: 37,
+                    messages: 39,
+                    seq: 43,
+                }],
             },
         ),
         row(
@@ -168,6 +151,7 @@ fn entries() -> Vec<Row> {
                 deleted: true,
                 reply_count: 2,
                 latest_reply_ts: TS + 2,
+                ..Posted::default()
             }),
         ),
         // An edit keeps no text of its own.
@@ -239,6 +223,22 @@ fn directory() -> Vec<Row> {
             cell(),
         ),
         row(
+            "cell_of_who_counts",
+            "01 0801 220f 08818080808080c0f6fe01 2803 3001 2804 300b",
+            Cell {
+                id: 1,
+                replicas: vec![Replica {
+                    node_id: NODE,
+                    counted_since: 3,
+                    forgotten: true,
+                    ..Replica::default()
+                }],
+                epoch: 4,
+                version: 11,
+                ..Cell::default()
+            },
+        ),
+        row(
             "shard",
             "01 0801 1001 1801 2008",
             Shard {
@@ -293,6 +293,7 @@ fn cell() -> Cell {
             region: "eu-west".into(),
             zone: "eu-west-a".into(),
             learner: true,
+            ..Replica::default()
         }],
         epoch: 3,
         version: 7,
@@ -308,9 +309,7 @@ fn commands() -> Vec<Row> {
             actor: ANN,
             body: Some(body),
         };
-        let bytes = command.encode_to_vec();
-        let reads_back = Command::decode(&bytes[..]).as_ref() == Ok(&command);
-        Row::new::<Command>(name, pinned, &bytes, reads_back)
+        bare(name, pinned, command)
     };
     vec![
         command(
@@ -350,11 +349,6 @@ fn commands() -> Vec<Row> {
             }),
         ),
         command(
-            "join_channel",
-            "08e480f9c0c1c48203 108180808010 7206 088580808010",
-            Body::JoinChannel(JoinChannel { channel: GENERAL }),
-        ),
-        command(
             "leave_channel",
             "08e480f9c0c1c48203 108180808010 7a06 088580808010",
             Body::LeaveChannel(LeaveChannel { channel: GENERAL }),
@@ -368,11 +362,11 @@ fn commands() -> Vec<Row> {
             }),
         ),
         command(
-            "mark_read",
-            "08e480f9c0c1c48203 108180808010 8a0108 088580808010 102a",
-            Body::MarkRead(MarkRead {
+            "kick_member",
+            "08e480f9c0c1c48203 108180808010 92010c 088580808010 108180808010",
+            Body::KickMember(KickMember {
                 channel: GENERAL,
-                seq: 42,
+                user: ANN,
             }),
         ),
         command(
@@ -436,7 +430,11 @@ fn commands() -> Vec<Row> {
 
 fn all() -> Vec<Row> {
     let tables = [records(), entries(), directory(), commands()];
-    tables.into_iter().flatten().collect()
+    tables
+        .into_iter()
+        .flatten()
+        .chain(metadata::all())
+        .collect()
 }
 
 #[test]
@@ -458,27 +456,41 @@ fn every_record_reads_back() {
 /// A new record or command without a pin fails here.
 #[test]
 fn every_record_and_command_is_pinned() {
-    let proto = include_str!("../proto/state.proto");
-    let records = proto.lines().filter_map(|line| {
+    let proto = include_str!("../../proto/state.proto");
+    assert_eq!(unpinned(proto, all()), [""; 0], "these have no pin");
+    let commands: Vec<_> = commands().iter().map(|row| row.name).collect();
+    assert_eq!(commands, cases(proto, "body"));
+}
+
+/// The messages of a file that have no pin, without those that are parts of others.
+fn unpinned(proto: &str, rows: impl IntoIterator<Item = Row>) -> Vec<&str> {
+    let pinned: BTreeSet<_> = rows.into_iter().map(|row| row.kind).collect();
+    let parts: BTreeSet<_> = (proto.lines())
+        .filter_map(|line| {
+            let (field, _) = line.split_once(" = ")?;
+            field.split_whitespace().rev().nth(1)
+        })
+        .collect();
+    let messages = proto.lines().filter_map(|line| {
         let (name, _) = line.strip_prefix("message ")?.split_once(' ')?;
         Some(name)
     });
-    let rows = all();
-    let mut pinned: BTreeSet<_> = rows.iter().map(|row| row.kind).collect();
-    // Never kept by itself: part of a command.
-    pinned.insert("PlaceCells");
-    for record in records {
-        assert!(pinned.contains(record), "{record} is not pinned");
-    }
+    let by_themselves = messages.filter(|name| !parts.contains(name));
+    by_themselves
+        .filter(|name| !pinned.contains(name))
+        .collect()
+}
 
-    let (_, cases) = proto.split_once("oneof body {").unwrap();
-    let (cases, _) = cases.split_once('}').unwrap();
+/// The names of the cases of a `oneof`.
+fn cases<'a>(proto: &'a str, oneof: &str) -> Vec<&'a str> {
+    let head = format!("oneof {oneof} {{");
+    let (_, cases) = proto.split_once(&head).expect(oneof);
+    let (cases, _) = cases.split_once('}').expect("it ends");
     let cases = cases.lines().filter_map(|line| {
         let (field, _) = line.split_once(" = ")?;
         field.split_whitespace().nth(1)
     });
-    let commands: Vec<_> = commands().iter().map(|row| row.name).collect();
-    assert_eq!(commands, cases.collect::<Vec<_>>());
+    cases.collect()
 }
 
 #[test]

@@ -1,0 +1,390 @@
+//! Feeds: what changes of a workspace's metadata, told to the edge nodes that have
+//! subscribed to it here, in order and encoded once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use causeway_protocol::backbone::{
+    MetadataFacts, MetadataPublish, MetadataSubscribe, MetadataSubscribed, MetadataUnsubscribe,
+};
+use causeway_protocol::limits::PAGE_BYTES_MAX;
+use causeway_protocol::{ApiError, CellId, ErrorCode, Method, NodeId, WorkspaceId, client, frame};
+use causeway_transport::backbone::{Backbone, Lanes, PeerEvent, Services};
+use causeway_transport::tls::Role;
+use parking_lot::Mutex;
+use prost::Message;
+use tokio_util::sync::CancellationToken;
+
+use crate::cell::Cell;
+use crate::cell::metadata::facts::Facts;
+use crate::cells::Cells;
+use crate::metadata::Told;
+use crate::metadata::cell::{Changed, Committed};
+use crate::metadata::item::Item;
+use crate::metadata::shard::Since;
+use crate::metadata::version::Version;
+
+/// Items that a subscriber is told of that was away; of more, its clients ask for
+/// themselves.
+const DIFFERENCE_MAX: usize = 2_000;
+/// Bytes of them.
+const DIFFERENCE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Workspaces of one edge node.
+const WORKSPACES_PER_EDGE_MAX: usize = 100_000;
+
+/// The feeds of a core node; clones share them.
+#[derive(Clone)]
+pub struct Feeds(Arc<Inner>);
+
+struct Inner {
+    cells: Cells,
+    lanes: Lanes,
+    subscribers: Mutex<Subscribers>,
+}
+
+/// Who listens to what.
+#[derive(Debug, Default)]
+struct Subscribers {
+    workspaces: HashMap<WorkspaceId, HashMap<NodeId, Subscription>>,
+    edges: HashMap<NodeId, usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Subscription {
+    id: u64,
+    last_seq: u64,
+    /// What clients there were told of and the replica has not: it may be lost, which
+    /// comes to light only if it is remembered.
+    ahead: Version,
+}
+
+impl Subscription {
+    /// What clients there have been told of, once they have all up to `version`.
+    fn told(&mut self, version: &Version) -> Option<Version> {
+        if version.has_all(&self.ahead) {
+            self.ahead = Version::default();
+            return None;
+        }
+        let mut told = version.clone();
+        told.merge(&self.ahead);
+        Some(told)
+    }
+}
+
+impl Subscribers {
+    /// Returns false when the edge has too many.
+    fn add(&mut self, edge: NodeId, workspace: WorkspaceId, id: u64, ahead: Version) -> bool {
+        let of_edge = self.edges.entry(edge).or_default();
+        let edges = self.workspaces.entry(workspace).or_default();
+        let subscription = Subscription {
+            id,
+            last_seq: 0,
+            ahead,
+        };
+        if !edges.contains_key(&edge) {
+            if *of_edge >= WORKSPACES_PER_EDGE_MAX {
+                return false;
+            }
+            *of_edge += 1;
+        }
+        edges.insert(edge, subscription);
+        true
+    }
+
+    fn remove(&mut self, edge: NodeId, workspace: WorkspaceId) {
+        let Some(edges) = self.workspaces.get_mut(&workspace) else {
+            return;
+        };
+        if edges.remove(&edge).is_some()
+            && let Some(of_edge) = self.edges.get_mut(&edge)
+        {
+            *of_edge -= 1;
+        }
+        if edges.is_empty() {
+            self.workspaces.remove(&workspace);
+        }
+    }
+
+    fn remove_edge(&mut self, edge: NodeId) {
+        self.edges.remove(&edge);
+        self.workspaces.retain(|_, edges| {
+            edges.remove(&edge);
+            !edges.is_empty()
+        });
+    }
+}
+
+impl Feeds {
+    /// Of these cells, over this backbone.
+    pub fn new(backbone: Backbone, cells: Cells) -> Self {
+        Self(Arc::new(Inner {
+            cells,
+            lanes: Lanes::new(backbone, Method::MetadataPublish),
+            subscribers: Mutex::default(),
+        }))
+    }
+
+    /// Serves edges.
+    #[must_use]
+    pub fn register(&self, services: Services) -> Services {
+        const EDGES: &[Role] = &[Role::Edge];
+        let (subscribe, unsubscribe) = (self.clone(), self.clone());
+        services
+            .call(Method::MetadataSubscribe, EDGES, move |peer, body| {
+                let feeds = subscribe.clone();
+                async move { feeds.subscribe(peer.node, body) }
+            })
+            .call(Method::MetadataUnsubscribe, EDGES, move |peer, body| {
+                let feeds = unsubscribe.clone();
+                async move { feeds.unsubscribe(peer.node, body) }
+            })
+    }
+
+    /// Follows the coming and going of edges.
+    pub async fn run(self, backbone: Backbone, stop: CancellationToken) {
+        let mut events = backbone.events();
+        while let Some(event) = stop.run_until_cancelled(events.recv()).await {
+            if let Ok(PeerEvent::Down { peer, .. }) = event {
+                self.0.subscribers.lock().remove_edge(peer.node);
+            }
+        }
+    }
+
+    /// How many subscriptions there are, and how many frames were dropped.
+    pub fn counts(&self) -> (usize, u64) {
+        let subscribers = self.0.subscribers.lock();
+        let subscriptions = subscribers.workspaces.values().map(HashMap::len).sum();
+        (subscriptions, self.0.lanes.dropped())
+    }
+
+    fn subscribe(&self, edge: NodeId, body: Bytes) -> Result<Bytes, ApiError> {
+        let ask = MetadataSubscribe::decode(body).map_err(|e| malformed(&e))?;
+        let have = Version::from_bytes(&ask.version);
+        let have = have.ok_or_else(|| malformed(&"the version is not one of ours"))?;
+        let workspace = WorkspaceId(ask.workspace);
+        let unavailable = |text: &str| ApiError::new(ErrorCode::Unavailable, text);
+        let cell = self.0.cells.get(CellId(ask.cell));
+        let cell = cell.ok_or_else(|| unavailable("no replica of the cell is here"))?;
+        if !cell.serves_metadata(workspace)? {
+            return Err(unavailable("this replica is being renewed"));
+        }
+        // Before anything is read: what changes meanwhile is published.
+        let ahead = cell.metadata_ahead(workspace, &have)?;
+        let mut subscribers = self.0.subscribers.lock();
+        let added = subscribers.add(edge, workspace, ask.subscription, ahead);
+        drop(subscribers);
+        if !added {
+            let text = "this edge node has too many workspaces here";
+            return Err(ApiError::new(ErrorCode::Ratelimited, text));
+        }
+        let subscribed = match have.is_empty() {
+            true => MetadataSubscribed {
+                version: cell.metadata_version(workspace)?.to_bytes(),
+                ..MetadataSubscribed::default()
+            },
+            false => difference(&cell, workspace, &have)?,
+        };
+        Ok(subscribed.encode_to_vec().into())
+    }
+
+    fn unsubscribe(&self, edge: NodeId, body: Bytes) -> Result<Bytes, ApiError> {
+        let ask = MetadataUnsubscribe::decode(body).map_err(|e| malformed(&e))?;
+        let workspace = WorkspaceId(ask.workspace);
+        self.0.subscribers.lock().remove(edge, workspace);
+        Ok(Bytes::new())
+    }
+
+    fn publish(&self, workspace: WorkspaceId, version: &Version, facts: &[MetadataFacts]) {
+        let shared = version.to_bytes();
+        let mut subscribers = self.0.subscribers.lock();
+        let Some(edges) = subscribers.workspaces.get_mut(&workspace) else {
+            return;
+        };
+        let [.., low] = workspace.0.to_be_bytes();
+        for (edge, subscription) in edges {
+            subscription.last_seq += 1;
+            let told = subscription.told(version);
+            let publish = frame::encode(&MetadataPublish {
+                workspace: workspace.0,
+                subscription: subscription.id,
+                seq: subscription.last_seq,
+                version: told.map_or_else(|| shared.clone(), |told| told.to_bytes()),
+                facts: facts.to_vec(),
+            });
+            self.0.lanes.send(*edge, low, publish);
+        }
+    }
+
+    fn has_listeners(&self, workspace: WorkspaceId) -> bool {
+        self.0
+            .subscribers
+            .lock()
+            .workspaces
+            .contains_key(&workspace)
+    }
+
+    /// A hole, so that subscribers ask what has changed.
+    fn skip(&self, workspace: WorkspaceId) {
+        let mut subscribers = self.0.subscribers.lock();
+        for subscription in subscribers
+            .workspaces
+            .get_mut(&workspace)
+            .into_iter()
+            .flat_map(HashMap::values_mut)
+        {
+            subscription.last_seq += 1;
+        }
+    }
+
+    fn changed(&self, cell: CellId, workspace: WorkspaceId, version: &Version, items: &[Item]) {
+        let Some(cell) = self.0.cells.get(cell) else {
+            return;
+        };
+        match cell.facts(workspace, items) {
+            Ok(facts) => self.publish(workspace, version, &encoded(facts)),
+            Err(error) => {
+                tracing::error!(%workspace, %error, "a change cannot be told of");
+                self.skip(workspace);
+            }
+        }
+    }
+}
+
+impl Told for Feeds {
+    /// Changes of one workspace that come together are told together.
+    fn tell(&self, committed: &[Committed]) {
+        let mut together = BTreeMap::<WorkspaceId, (&Committed, Vec<Item>)>::new();
+        for committed in committed {
+            let workspace = committed.workspace;
+            if !self.has_listeners(workspace) {
+                continue;
+            }
+            match &committed.changed {
+                Changed::Items(items) => {
+                    let (last, all) = together
+                        .entry(workspace)
+                        .or_insert_with(|| (committed, Vec::new()));
+                    *last = committed;
+                    all.extend_from_slice(items);
+                }
+                Changed::Everything => self.skip(workspace),
+            }
+        }
+        for (workspace, (last, items)) in together {
+            self.changed(last.cell.cell(), workspace, &last.version, &items);
+        }
+    }
+}
+
+/// What has changed since the edge's version.
+fn difference(
+    cell: &Cell,
+    workspace: WorkspaceId,
+    have: &Version,
+) -> Result<MetadataSubscribed, ApiError> {
+    Ok(
+        match cell.metadata_since(workspace, have, DIFFERENCE_MAX)? {
+            Since::Items {
+                items,
+                upto,
+                more: false,
+            } => told(upto.to_bytes(), encoded(cell.facts(workspace, &items)?)),
+            Since::Items { .. } | Since::TooLong => MetadataSubscribed {
+                version: cell.metadata_version(workspace)?.to_bytes(),
+                too_much: true,
+                ..MetadataSubscribed::default()
+            },
+        },
+    )
+}
+
+fn told(version: Bytes, facts: Vec<MetadataFacts>) -> MetadataSubscribed {
+    let bytes: usize = facts.iter().map(|facts| facts.push.len()).sum();
+    let too_much = bytes > DIFFERENCE_BYTES_MAX;
+    MetadataSubscribed {
+        version,
+        facts: if too_much { Vec::new() } else { facts },
+        too_much,
+    }
+}
+
+fn encoded(facts: Facts) -> Vec<MetadataFacts> {
+    let pushes = facts
+        .into_iter()
+        .flat_map(|(topic, facts)| in_frames(facts).into_iter().map(move |f| (topic, f)));
+    let facts = pushes.map(|(topic, facts)| {
+        let push = client::MetadataPush {
+            topic: Some(topic.to_wire()),
+            facts,
+            ..client::MetadataPush::default()
+        };
+        MetadataFacts {
+            topic: Some(topic.to_wire()),
+            push: push.encode_to_vec().into(),
+        }
+    });
+    facts.collect()
+}
+
+/// A topic's facts, as many together as a frame should hold.
+fn in_frames(facts: Vec<client::Fact>) -> Vec<Vec<client::Fact>> {
+    let (mut frames, mut bytes) = (vec![Vec::new()], 0);
+    for fact in facts {
+        bytes += fact.encoded_len();
+        if bytes > PAGE_BYTES_MAX {
+            bytes = fact.encoded_len();
+            frames.push(Vec::new());
+        }
+        frames.last_mut().expect("one at least").push(fact);
+    }
+    frames
+}
+
+fn malformed(error: &impl std::fmt::Display) -> ApiError {
+    ApiError::new(ErrorCode::Malformed, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::actor::{Actor, Dot};
+
+    #[test]
+    fn who_listens_is_counted_once_and_forgotten_with_the_edge() {
+        let mut subscribers = Subscribers::default();
+        let (edge, other) = (NodeId(1), NodeId(2));
+        let workspace = WorkspaceId(7);
+        let none = Version::default;
+        assert!(subscribers.add(edge, workspace, 1, none()));
+        assert!(subscribers.add(edge, workspace, 2, none()));
+        assert!(subscribers.add(other, workspace, 1, none()));
+        assert_eq!(subscribers.edges[&edge], 1);
+        let of_edge = &subscribers.workspaces[&workspace][&edge];
+        assert_eq!((of_edge.id, of_edge.last_seq), (2, 0));
+        subscribers.remove(edge, workspace);
+        subscribers.remove(edge, workspace);
+        assert_eq!(subscribers.edges[&edge], 0);
+        subscribers.remove_edge(other);
+        assert!(subscribers.workspaces.is_empty());
+    }
+
+    #[test]
+    fn what_clients_were_told_of_is_remembered_until_the_replica_has_it() {
+        let version = |n: u64| -> Version {
+            let actor = Actor {
+                node: NodeId(1),
+                life: 1,
+            };
+            [Dot::new(actor, n)].into_iter().collect()
+        };
+        let mut subscription = Subscription {
+            id: 1,
+            last_seq: 0,
+            ahead: version(5),
+        };
+        assert_eq!(subscription.told(&version(4)), Some(version(5)));
+        assert_eq!(subscription.told(&version(5)), None);
+        assert_eq!(subscription.told(&version(4)), None);
+    }
+}

@@ -1,0 +1,358 @@
+//! A replica of one shard among others: what it takes from whom, what it tells
+//! them, and when it must begin anew. The decisions; rows and clock are handed in.
+
+use causeway_protocol::NodeId;
+
+use super::actor::{Actor, Dot};
+use super::collect::Collected;
+use super::hybrid::{AHEAD_MS_MAX, HybridClock, HybridTime};
+use super::item::Item;
+use super::op::Op;
+use super::peers::{Counted, PeerReport, Peers, Us};
+use super::pull::Missing;
+use super::rebirth::Reissued;
+use super::rows::{KeyValue, Rows, RowsMut};
+use super::shard::{Intent, Received, Refusal, Shard};
+use super::version::Version;
+use crate::metadata_wire::{self as wire, Refused};
+use crate::store::StoreError;
+
+/// Why a replica cannot go on from what it has, and must take all rows of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anew {
+    /// It had begun to, when it stopped.
+    NotWhole,
+    /// It is not counted any more, or only since later.
+    Forgotten,
+    /// It lacks operations that the others no longer have in their logs.
+    Behind,
+    /// It had lost what others know it to have had: its disk was set back.
+    SetBack,
+    /// It has operations whose time is so far ahead that nobody takes them.
+    Clock,
+}
+
+/// One replica.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    me: Actor,
+    shard: Shard,
+    peers: Peers,
+    /// What is on its disk.
+    durable: Version,
+    /// The epoch since which these rows have been going on.
+    since: u64,
+    /// What was there when this life began.
+    at_start: Version,
+    /// What a peer has that refuses the rest for its time.
+    refused_by: Option<Version>,
+    anew: Option<Anew>,
+}
+
+impl Replica {
+    /// As the rows tell, of `node` in this `life` of its process; they have been going
+    /// on since the epoch `since`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(rows: &impl Rows, node: NodeId, life: u64, since: u64) -> Result<Self, StoreError> {
+        let shard = Shard::open(rows)?;
+        Ok(Self {
+            me: Actor { node, life },
+            at_start: shard.version().clone(),
+            durable: shard.version().clone(),
+            shard,
+            peers: Peers::default(),
+            since,
+            refused_by: None,
+            anew: None,
+        })
+    }
+
+    /// Who writes here.
+    pub fn me(&self) -> Actor {
+        self.me
+    }
+
+    /// The rows.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// All operations that it has.
+    pub fn version(&self) -> &Version {
+        self.shard.version()
+    }
+
+    /// What of them is on its disk.
+    pub fn durable(&self) -> &Version {
+        &self.durable
+    }
+
+    /// Whether its rows are whole.
+    pub fn is_whole(&self) -> bool {
+        !self.shard.info().resyncing
+    }
+
+    /// Whether it must begin anew, and why.
+    pub fn must_begin_anew(&self, counted: &Counted) -> Option<Anew> {
+        if !self.is_whole() {
+            return Some(Anew::NotWhole);
+        }
+        if counted.nodes.get(&self.me.node) != Some(&self.since) {
+            return Some(Anew::Forgotten);
+        }
+        self.anew
+    }
+
+    /// Whether it can give its rows to one that must begin anew. Whoever has a time
+    /// that is too far ahead has everything all the same.
+    pub fn is_source(&self, counted: &Counted) -> bool {
+        matches!(self.must_begin_anew(counted), None | Some(Anew::Clock))
+    }
+
+    /// Whether users are served.
+    pub fn serves(&self, counted: &Counted) -> bool {
+        self.is_source(counted)
+    }
+
+    /// Does what a user wants; `None` when it is so already.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is written then.
+    pub fn write(
+        &mut self,
+        rows: &mut impl RowsMut,
+        clock: &mut HybridClock,
+        now_us: u64,
+        item: Item,
+        intent: Intent,
+    ) -> Result<Option<Op>, StoreError> {
+        // The node's clock may have been set back for another shard.
+        let time = clock.tick(now_us).max(self.shard.latest().next());
+        self.shard.write(rows, self.me, time, item, intent)
+    }
+
+    /// All that had been written when `version` was told is on the disk now.
+    pub fn synced(&mut self, version: &Version) {
+        if self.shard.version().has_all(version) {
+            self.durable.merge(version);
+        }
+    }
+
+    /// What it tells a peer.
+    pub fn report(&self, to: NodeId, counted: &Counted) -> PeerReport {
+        PeerReport {
+            me: self.me,
+            version: self.durable.clone(),
+            believed: self.peers.believed(to),
+            epoch: counted.epoch,
+            since: self.since,
+        }
+    }
+
+    /// Whether `node`, whose rows have been going on since the epoch `since`, may be
+    /// heard: it is counted.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn admits(&self, node: NodeId, since: u64, counted: &Counted) -> Result<(), Refused> {
+        if counted.nodes.get(&node) != Some(&since) {
+            return Err(Refused::NotCounted);
+        }
+        if !self.is_whole() {
+            return Err(Refused::Busy);
+        }
+        Ok(())
+    }
+
+    /// A peer that is counted has told what it has. Returns whether this replica
+    /// lacks some of it.
+    pub fn hear(&mut self, node: NodeId, report: PeerReport, counted: &Counted) -> bool {
+        if counted.nodes.get(&node) != Some(&report.since) {
+            return false;
+        }
+        let lacks = !self.version().has_all(&report.version);
+        if !self.at_start.has_all(&report.believed) {
+            self.anew = Some(Anew::SetBack);
+        }
+        self.peers.hear(node, report, &self.shard.info().truncated);
+        lacks
+    }
+
+    /// Whether a peer has told that it has the operation.
+    pub fn is_had_by(&self, node: NodeId, dot: &Dot) -> bool {
+        self.peers.last(node).is_some_and(|told| told.has(dot))
+    }
+
+    /// A peer that has only `theirs` has refused the rest for its time.
+    pub fn is_refused(&mut self, theirs: Version) {
+        self.refused_by = Some(theirs);
+    }
+
+    /// To be called now and then: notes whether what a peer refuses is too far ahead by
+    /// this node's own clock, too. Before that is right, beginning anew is of no use.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn look_at_clock(&mut self, rows: &impl Rows, now_us: u64) -> Result<(), StoreError> {
+        let is_ahead = |time: HybridTime| time.ms() > now_us / 1_000 + AHEAD_MS_MAX;
+        if let Some(theirs) = &self.refused_by
+            && is_ahead(self.shard.latest())
+            && is_ahead(self.shard.latest_since(rows, theirs)?)
+        {
+            self.anew.get_or_insert(Anew::Clock);
+        }
+        Ok(())
+    }
+
+    /// Whether somebody was told of operations that nobody has any more: of those that
+    /// only a disk had that is gone, or that were written again as others.
+    pub fn has_lost(&self, told: &Version, counted: &Counted) -> bool {
+        let version = self.version();
+        let mut lacking = version.lacking(told);
+        version.is_exceeded_by(told)
+            || lacking.any(|dot| self.peers.have_lost(self.me, &dot, counted))
+    }
+
+    /// What somebody was told of, and this replica lacks, and may yet get.
+    pub fn may_get(&self, told: &Version, counted: &Counted) -> Version {
+        let lacking = self.version().lacking(told);
+        let is_lost = |dot: &Dot| self.peers.have_lost(self.me, dot, counted);
+        lacking.filter(|dot| !is_lost(dot)).collect()
+    }
+
+    /// What it lacks is in a peer's log no more.
+    pub fn is_behind(&mut self) {
+        if self.anew != Some(Anew::SetBack) {
+            self.anew = Some(Anew::Behind);
+        }
+    }
+
+    /// What it lacked was in the log of a peer that is counted.
+    pub fn has_caught_up(&mut self) {
+        if self.anew == Some(Anew::Behind) {
+            self.anew = None;
+        }
+    }
+
+    /// Takes operations of `actor`, from a peer that [is admitted](Self::admits).
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is written then.
+    pub fn receive(
+        &mut self,
+        rows: &mut impl RowsMut,
+        clock: &mut HybridClock,
+        now_us: u64,
+        actor: Actor,
+        ops: Vec<wire::Op>,
+    ) -> Result<Received, StoreError> {
+        self.shard.receive(rows, actor, ops, clock, now_us)
+    }
+
+    /// What a peer with `have` lacks.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn missing(
+        &self,
+        rows: &impl Rows,
+        have: &Version,
+        bytes_max: usize,
+    ) -> Result<Missing, StoreError> {
+        self.shard.missing(rows, have, bytes_max)
+    }
+
+    /// To be called now and then: forgets operations that wait in vain.
+    pub fn expire_early(&mut self) {
+        self.shard.early.expire();
+    }
+
+    /// Collects what every replica that counts has, up to about `budget` operations.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is written then.
+    pub fn collect(
+        &mut self,
+        rows: &mut impl RowsMut,
+        counted: &Counted,
+        budget: usize,
+    ) -> Result<Collected, StoreError> {
+        self.peers.keep(counted);
+        if !self.serves(counted) {
+            return Ok(Collected::default());
+        }
+        let version = self.shard.version().clone();
+        let us = Us {
+            me: self.me,
+            version: &version,
+            durable: &self.durable,
+        };
+        let Some(stable) = self.peers.stable(&us, counted) else {
+            return Ok(Collected::default());
+        };
+        let collected = self.shard.collect(rows, &stable, budget)?;
+        if !collected.more {
+            let over = self.peers.settled_lives(&us, &stable, counted);
+            self.shard.forget_lives(rows, &over);
+            for life in over {
+                if self.shard.version().get(life) == u64::MAX {
+                    self.durable.complete_before(life.node, life.life + 1);
+                }
+            }
+        }
+        Ok(collected)
+    }
+
+    /// Begins to take all rows of a peer.
+    pub fn begin_resync(&mut self, rows: &mut impl RowsMut) {
+        self.shard.begin_resync(rows);
+        self.durable = Version::default();
+        self.peers = Peers::default();
+    }
+
+    /// Takes some of them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is written then.
+    pub fn take_rows(
+        &mut self,
+        rows: &mut impl RowsMut,
+        taken: Vec<KeyValue>,
+    ) -> Result<(), StoreError> {
+        self.shard.take_rows(rows, taken)
+    }
+
+    /// Has all rows, of a peer that counts this one since the epoch `since`, and goes
+    /// on in another life.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is written then.
+    pub fn end_resync(
+        &mut self,
+        rows: &mut impl RowsMut,
+        theirs: &wire::ShardInfo,
+        (life, since): (u64, u64),
+        clock: &mut HybridClock,
+        now_us: u64,
+    ) -> Result<Reissued, StoreError> {
+        self.me.life = life;
+        self.since = since;
+        (self.anew, self.refused_by) = (None, None);
+        let reissued = self
+            .shard
+            .end_resync(rows, theirs, self.me, clock, now_us)?;
+        self.at_start = self.version().clone();
+        Ok(reissued)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Clock(_) => Self::Clock,
+            Refusal::Invalid(_) => Self::Invalid,
+        }
+    }
+}

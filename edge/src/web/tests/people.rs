@@ -1,0 +1,331 @@
+//! What users say of themselves.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use causeway_protocol::ErrorCode;
+use causeway_protocol::client::{self, request::Body, response::Result as Answer};
+use serde_json::{Value, json};
+
+use super::users::ada;
+use super::{FAR_S, WROTE, World, done, me, refused, user};
+use crate::web::methods::{self, Call, Step};
+use crate::web::objects::people::{do_not_disturb, profile};
+
+fn status(text: &str, expires_at_s: u64) -> client::Status {
+    client::Status {
+        text: text.into(),
+        emoji: "tea".into(),
+        expires_at_s,
+    }
+}
+
+fn with_profile(profile: client::Profile) -> client::User {
+    client::User {
+        profile: Some(profile),
+        ..ada()
+    }
+}
+
+fn title(text: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("title".into(), text.into())])
+}
+
+fn set_title(text: &str) -> Body {
+    let fields = title(text);
+    Body::SetProfile(client::SetProfile { fields })
+}
+
+fn set_status(text: &str, emoji: &str, expires_at_s: u64) -> Body {
+    Body::SetStatus(client::SetStatus {
+        text: text.into(),
+        emoji: emoji.into(),
+        expires_at_s,
+    })
+}
+
+fn get(user: client::User) -> Body {
+    Body::GetUser(client::GetUser { user: user.id })
+}
+
+#[tokio::test]
+async fn a_profile_has_names_fields_and_a_status() {
+    let user = with_profile(client::Profile {
+        fields: title("Countess"),
+        status: Some(status("brewing", 0)),
+        ..client::Profile::default()
+    });
+    let world = World::answering([Answer::User(user)]);
+    let reply = world.get("users.profile.get").await.json();
+    let profile = json!({
+        "real_name": "Ada Lovelace", "real_name_normalized": "Ada Lovelace",
+        "display_name": "ada", "display_name_normalized": "ada", "team": "T00000001",
+        "title": "Countess", "status_text": "brewing", "status_emoji": ":tea:",
+        "status_expiration": 0,
+    });
+    assert_eq!(reply, json!({ "ok": true, "profile": profile }));
+    assert_eq!(world.asked(), [get(ada())]);
+}
+
+#[tokio::test]
+async fn a_user_is_called_what_they_call_themselves() {
+    let fields = BTreeMap::from([
+        ("real_name".into(), "Augusta Ada King".into()),
+        ("display_name".into(), "countess".into()),
+        ("team".into(), "T00000009".into()),
+    ]);
+    let user = with_profile(client::Profile {
+        fields,
+        ..client::Profile::default()
+    });
+    let world = World::answering([Answer::User(user)]);
+    let reply = world.get("users.info?user=U04000007").await.json();
+    let user = &reply["user"];
+    assert_eq!(user["name"], "ada");
+    assert_eq!(user["real_name"], "Augusta Ada King");
+    let profile = &user["profile"];
+    assert_eq!(profile["real_name_normalized"], "Augusta Ada King");
+    assert_eq!(profile["display_name_normalized"], "countess");
+    assert_eq!(profile["team"], "T00000001");
+}
+
+#[test]
+fn statuses_that_were_set_at_the_same_time_are_shown_until_they_are_over() {
+    let user = with_profile(client::Profile {
+        status: Some(status("brewing", 100)),
+        other_statuses: vec![status("drinking", 200), status("sleeping", 0)],
+        ..client::Profile::default()
+    });
+    let shown = |now_s| {
+        let profile = profile(&user, now_s);
+        let others = profile["other_statuses"].clone();
+        (profile["status_text"].clone(), others)
+    };
+    let other = |text: &str, expires_at_s: u64| {
+        json!({
+            "status_text": text, "status_emoji": ":tea:", "status_expiration": expires_at_s,
+        })
+    };
+    let (drinking, sleeping) = (other("drinking", 200), other("sleeping", 0));
+    let all = (json!("brewing"), json!([drinking, sleeping]));
+    assert_eq!(shown(99), all);
+    assert_eq!(shown(100), (json!("drinking"), json!([sleeping])));
+    assert_eq!(shown(200), (json!("sleeping"), Value::Null));
+}
+
+#[tokio::test]
+async fn fields_and_status_are_set_and_then_the_profile_is_shown() {
+    let world = World::answering([done(), done(), Answer::User(ada())]);
+    let args = json!({ "profile": {
+        "title": "Countess", "status_text": "brewing", "status_emoji": ":tea:",
+        "status_expiration": 1_700_000_000,
+    } });
+    let reply = world.call("users.profile.set", args).await;
+    assert_eq!(reply["ok"], true);
+    assert_eq!(reply["profile"]["display_name"], "ada");
+    let wanted = [
+        set_title("Countess"),
+        set_status("brewing", "tea", 1_700_000_000),
+        get(ada()),
+    ];
+    assert_eq!(world.asked(), wanted);
+    // A replica that does not know the changes yet would show what was before.
+    assert_eq!(*world.cells.wrote.lock(), [Bytes::new(), WROTE, WROTE]);
+}
+
+#[tokio::test]
+async fn only_what_is_given_is_set() {
+    for (form, asked) in [
+        (
+            r#"profile={"title":"Countess"}"#,
+            vec![set_title("Countess")],
+        ),
+        (r#"profile={"title":""}"#, vec![set_title("")]),
+        ("name=title&value=Countess", vec![set_title("Countess")]),
+        ("name=title&value=", vec![set_title("")]),
+        (
+            r#"profile={"status_text":"brewing","title":null}&user=U04000007"#,
+            vec![set_status("brewing", "speech_balloon", 0)],
+        ),
+        (
+            r#"profile={"status_text":"","status_emoji":"","status_expiration":""}"#,
+            vec![set_status("", "", 0)],
+        ),
+        (
+            "name=status_emoji&value=:tea:",
+            vec![set_status("", "tea", 0)],
+        ),
+        ("profile={}", vec![]),
+    ] {
+        let dones = asked.iter().map(|_| done());
+        let world = World::answering(dones.chain([Answer::User(ada())]));
+        let reply = world.form("users.profile.set", form).await.json();
+        assert_eq!(reply["ok"], true, "{form}");
+        let wanted: Vec<_> = asked.into_iter().chain([get(ada())]).collect();
+        assert_eq!(world.asked(), wanted, "{form}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_profile_is_refused_at_once() {
+    let world = World::answering([]);
+    let many: Value = (0..65).map(|n| (n.to_string(), json!("x"))).collect();
+    for (args, code) in [
+        (json!({}), "invalid_arguments"),
+        (json!({ "name": "title" }), "invalid_arguments"),
+        (json!({ "profile": "{" }), "invalid_arguments"),
+        (json!({ "profile": "title" }), "invalid_arguments"),
+        (json!({ "profile": ["title"] }), "invalid_arguments"),
+        (json!({ "profile": { "fields": {} } }), "invalid_arguments"),
+        (json!({ "profile": many }), "invalid_arguments"),
+        (
+            json!({ "profile": { "title": "x", "status_expiration": 1 } }),
+            "invalid_arguments",
+        ),
+        (
+            json!({ "profile": { "status_text": "x", "status_expiration": -1 } }),
+            "invalid_arguments",
+        ),
+        (
+            json!({ "profile": { "title": "x" }, "user": "U04000008" }),
+            "not_allowed",
+        ),
+    ] {
+        let reply = world.call("users.profile.set", args.clone()).await;
+        assert_eq!(reply["error"], code, "{args}");
+    }
+    assert_eq!(world.asked(), []);
+}
+
+#[tokio::test]
+async fn a_field_that_is_refused_leaves_the_status_as_it_is() {
+    let world = World::answering([refused(ErrorCode::TooMany)]);
+    let args = json!({ "profile": { "title": "Countess", "status_text": "brewing" } });
+    let reply = world.call("users.profile.set", args).await;
+    assert_eq!(reply["error"], "too_many");
+    assert_eq!(world.asked(), [set_title("Countess")]);
+}
+
+#[tokio::test]
+async fn presence_is_what_a_user_has_said() {
+    for (presence, away) in [("auto", false), ("away", true)] {
+        let world = World::answering([done()]);
+        let args = json!({ "presence": presence });
+        let reply = world.call("users.setPresence", args).await;
+        assert_eq!(reply, json!({ "ok": true }));
+        assert_eq!(world.asked(), [Body::SetAway(client::SetAway { away })]);
+    }
+    let world = World::answering([]);
+    for args in [json!({}), json!({ "presence": "here" })] {
+        let reply = world.call("users.setPresence", args).await;
+        assert_eq!(reply["error"], "invalid_arguments");
+    }
+}
+
+#[tokio::test]
+async fn the_caller_hears_more_of_their_presence_than_others_do() {
+    let away = with_profile(client::Profile {
+        away: true,
+        ..client::Profile::default()
+    });
+    let other = client::User {
+        id: user(8).0,
+        ..away.clone()
+    };
+    for (path, user, reply) in [
+        (
+            "users.getPresence",
+            away,
+            json!({ "ok": true, "presence": "away", "manual_away": true }),
+        ),
+        (
+            "users.getPresence?user=U04000007",
+            ada(),
+            json!({ "ok": true, "presence": "active", "manual_away": false }),
+        ),
+        (
+            "users.getPresence?user=U04000008",
+            other,
+            json!({ "ok": true, "presence": "away" }),
+        ),
+    ] {
+        let world = World::answering([Answer::User(user.clone())]);
+        assert_eq!(world.get(path).await.json(), reply);
+        assert_eq!(world.asked(), [get(user)]);
+    }
+}
+
+#[test]
+fn a_snooze_lasts_for_so_many_minutes_from_now() {
+    let method = methods::find("dnd.setSnooze").unwrap();
+    let call = Call {
+        user: me(),
+        args: serde_json::from_value(json!({ "num_minutes": 2 })).unwrap(),
+        spare_id: 0,
+        now_s: 1_000,
+    };
+    let until_s = 1_120;
+    let asked = Body::SetDoNotDisturb(client::SetDoNotDisturb { until_s });
+    assert_eq!((method.begin)(&call), Ok(asked.clone()));
+    let reply = json!({
+        "ok": true, "dnd_enabled": false, "next_dnd_start_ts": 1, "next_dnd_end_ts": 1,
+        "snooze_enabled": true, "snooze_endtime": 1_120, "snooze_remaining": 120,
+        "snooze_is_indefinite": false,
+    });
+    assert_eq!((method.next)(&call, &asked, done()), Ok(Step::Reply(reply)));
+}
+
+#[tokio::test]
+async fn a_snooze_ends_when_it_is_told_to() {
+    let world = World::answering([done()]);
+    let reply = world.call("dnd.endSnooze", json!({})).await;
+    let wanted = json!({
+        "ok": true, "dnd_enabled": false, "next_dnd_start_ts": 1, "next_dnd_end_ts": 1,
+        "snooze_enabled": false, "snooze_is_indefinite": false,
+    });
+    assert_eq!(reply, wanted);
+    let until_s = 0;
+    let wanted = Body::SetDoNotDisturb(client::SetDoNotDisturb { until_s });
+    assert_eq!(world.asked(), [wanted]);
+}
+
+#[tokio::test]
+async fn a_snooze_has_a_length() {
+    let world = World::answering([]);
+    for minutes in [
+        json!(null),
+        json!(0),
+        json!(-1),
+        json!("an hour"),
+        json!(1.5),
+    ] {
+        let args = json!({ "num_minutes": minutes });
+        let reply = world.call("dnd.setSnooze", args.clone()).await;
+        assert_eq!(reply["error"], "invalid_arguments", "{args}");
+    }
+    assert_eq!(world.asked(), []);
+}
+
+#[tokio::test]
+async fn everybody_is_told_who_snoozes() {
+    let other = |do_not_disturb_until_s| client::User {
+        id: user(8).0,
+        ..with_profile(client::Profile {
+            do_not_disturb_until_s,
+            ..client::Profile::default()
+        })
+    };
+    for (until_s, snoozes) in [(0, false), (1_000, false), (FAR_S, true)] {
+        let world = World::answering([Answer::User(other(until_s))]);
+        let reply = world.get("dnd.info?user=U04000008").await.json();
+        assert_eq!(reply["snooze_enabled"], snoozes);
+        assert_eq!(world.asked(), [get(other(until_s))]);
+    }
+}
+
+#[test]
+fn a_snooze_is_over_when_its_time_has_come() {
+    assert_eq!(do_not_disturb(100, 99)["snooze_remaining"], 1);
+    assert_eq!(do_not_disturb(100, 100)["snooze_enabled"], false);
+    assert_eq!(do_not_disturb(100, 100).get("snooze_endtime"), None);
+}

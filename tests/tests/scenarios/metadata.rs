@@ -1,0 +1,243 @@
+//! Metadata: written at the nearest region, also while regions are cut off from one
+//! another; told to whoever sees it; the same everywhere in the end.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use causeway_protocol::client::{
+    self, fact::Kind, request, response, server_frame, set_channel::Field,
+};
+use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
+use causeway_protocol::{ChannelId, Timestamp, Topic};
+use causeway_transport::stream::FrameReader;
+use quinn::Connection;
+use serde_json::Value;
+
+use crate::isolation::isolate;
+use crate::raw::{ask, connect, let_in};
+use crate::web_api::call;
+use crate::world::{PATIENCE, Running, Site};
+
+/// The demonstration user of this number, let in; with what they said hello with.
+async fn greet(
+    world: &Running,
+    edge: &str,
+    user: usize,
+    version: Bytes,
+) -> (Connection, client::BootData) {
+    let connection = connect(world, edge).await;
+    let hello = client::Hello {
+        token: world.workspace("harbor").users[user].token.clone(),
+        metadata_version: version,
+        ..client::Hello::default()
+    };
+    match ask(&connection, request::Body::Hello(hello)).await.result {
+        Some(response::Result::Welcome(welcome)) => (connection, welcome.boot.expect("boot data")),
+        other => panic!("not welcome: {other:?}"),
+    }
+}
+
+async fn done(connection: &Connection, body: request::Body) {
+    let answer = ask(connection, body).await;
+    let done = Some(response::Result::Done(client::Done {}));
+    assert_eq!(answer.result, done);
+    assert!(!answer.wrote.is_empty());
+}
+
+async fn post(connection: &Connection, channel: u64) -> u64 {
+    let send = client::SendMessage {
+        channel,
+        client_msg_id: Bytes::from_static(b"the message"),
+        text: "what do you think?".into(),
+        thread_ts: 0,
+    };
+    match ask(connection, request::Body::SendMessage(send))
+        .await
+        .result
+    {
+        Some(response::Result::Sent(sent)) => sent.ts,
+        other => panic!("not sent: {other:?}"),
+    }
+}
+
+fn react(channel: u64, ts: u64, emoji: &str) -> request::Body {
+    request::Body::React(client::React {
+        channel,
+        ts,
+        emoji: emoji.into(),
+        remove: false,
+    })
+}
+
+fn set_topic(channel: u64, topic: &str) -> request::Body {
+    request::Body::SetChannel(client::SetChannel {
+        channel,
+        field: Some(Field::Topic(topic.into())),
+    })
+}
+
+/// The reactions to a message, and the topic of its channel, in words.
+async fn seen(connection: &Connection, channel: u64, ts: u64) -> String {
+    let reactions = request::Body::GetReactions(client::GetReactions { channel, ts });
+    let reactions = match ask(connection, reactions).await.result {
+        Some(response::Result::Reactions(client::ReactionList { message: Some(m) })) => m.reactions,
+        // A replica that has yet to hear of the message.
+        _ => Vec::new(),
+    };
+    let mut words: Vec<_> =
+        (reactions.iter().map(|r| format!("{} {}", r.count, r.emoji))).collect();
+    words.sort();
+    let get = request::Body::GetChannel(client::GetChannel { channel });
+    if let Some(response::Result::Channel(channel)) = ask(connection, get).await.result {
+        words.extend(channel.topic.map(|topic| topic.text));
+    }
+    words.join(", ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_is_cut_off_goes_on_writing_and_all_agree_afterwards() {
+    let site = Site::new();
+    let world = site.start(&[]);
+    let (inside, boot) = greet(&world, "nyc-1", 0, Bytes::new()).await;
+    let (outside, _) = greet(&world, "fra-1", 1, Bytes::new()).await;
+    let channel = boot.channels.first().expect("a channel").id;
+    let ts = post(&inside, channel).await;
+    let both_know = Instant::now();
+    loop {
+        let get = request::Body::GetReactions(client::GetReactions { channel, ts });
+        let answer = ask(&outside, get).await.result;
+        if matches!(answer, Some(response::Result::Reactions(_))) {
+            break;
+        }
+        assert!(both_know.elapsed() < PATIENCE, "{answer:?}");
+    }
+
+    isolate(&world, true);
+    for (who, emoji, topic) in [(&inside, "eyes", "islands"), (&outside, "wave", "mainland")] {
+        done(who, react(channel, ts, emoji)).await;
+        done(who, react(channel, ts, "thumbsup")).await;
+        done(who, set_topic(channel, topic)).await;
+    }
+    let alone = seen(&inside, channel, ts).await;
+    assert_eq!(alone, "1 eyes, 1 thumbsup, islands");
+
+    isolate(&world, false);
+    let healed = Instant::now();
+    // The mainland spoke last.
+    let wanted = "1 eyes, 1 wave, 2 thumbsup, mainland";
+    for who in [&inside, &outside] {
+        loop {
+            let seen = seen(who, channel, ts).await;
+            if seen == wanted {
+                break;
+            }
+            assert!(healed.elapsed() < PATIENCE, "in vain: {seen}");
+        }
+    }
+}
+
+/// Pushed facts, with the version that came last.
+struct Facts {
+    reader: FrameReader,
+    version: Bytes,
+}
+
+impl Facts {
+    async fn of(connection: &Connection) -> Self {
+        let stream = connection.accept_uni().await.expect("pushes");
+        Self {
+            reader: FrameReader::new(stream, SERVER_FRAME_BYTES_MAX),
+            version: Bytes::new(),
+        }
+    }
+
+    /// The next push that tells of a topic.
+    async fn next(&mut self) -> client::MetadataPush {
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.reader.message()).await;
+            let frame: Option<client::ServerFrame> = frame.expect("in time").expect("readable");
+            if let Some(server_frame::Body::Metadata(push)) = frame.expect("open").body {
+                if !push.version.is_empty() {
+                    self.version = push.version.clone();
+                }
+                if push.topic.is_some() {
+                    return push;
+                }
+            }
+        }
+    }
+}
+
+fn kinds(push: client::MetadataPush) -> Vec<Kind> {
+    push.facts
+        .into_iter()
+        .filter_map(|fact| fact.kind)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_pushed_and_who_was_away_hears_of_the_difference() {
+    let site = Site::new();
+    let world = site.start(&[]);
+    let (writer, boot) = let_in(&world, "nrt-1", "harbor").await;
+    let channel = boot.channels.first().expect("a channel").id;
+    let ts = post(&writer, channel).await;
+
+    let (reader, _) = greet(&world, "gru-1", 1, Bytes::new()).await;
+    done(&writer, react(channel, ts, "tada")).await;
+    let mut facts = Facts::of(&reader).await;
+    let push = facts.next().await;
+    assert_eq!(
+        push.topic,
+        Some(Topic::Channel(ChannelId(channel)).to_wire())
+    );
+    let reaction = Kind::Reaction(client::ReactionFact {
+        channel,
+        ts,
+        emoji: "tada".into(),
+        user: boot.self_.expect("ada").id,
+        removed: false,
+    });
+    assert_eq!(kinds(push), [reaction]);
+
+    // The version that the reader has may be the one before: what it hears again is the
+    // same.
+    let version = facts.version.clone();
+    drop((reader, facts));
+    done(&writer, set_topic(channel, "what is new")).await;
+    let (reader, _) = greet(&world, "fra-1", 1, version).await;
+    let mut facts = Facts::of(&reader).await;
+    loop {
+        let told = kinds(facts.next().await);
+        let topic = told.iter().find_map(|kind| match kind {
+            Kind::Channel(channel) => channel.topic.clone(),
+            _ => None,
+        });
+        if let Some(topic) = topic {
+            assert_eq!(topic.text, "what is new");
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slack_sees_reactions_where_they_are_made() {
+    let site = Site::new();
+    let world = site.start(&[]);
+    let (writer, boot) = let_in(&world, "nrt-1", "harbor").await;
+    let channel = ChannelId(boot.channels.first().expect("a channel").id);
+    let ts = Timestamp(post(&writer, channel.0).await);
+    let token = world.workspace("harbor").users[0].token.clone();
+    let call = async |method: &str, rest: &str| -> Value {
+        let body = format!("channel={channel}&timestamp={ts}&{rest}");
+        call(&world, "nrt", &token, method, &body).await
+    };
+    let added = call("reactions.add", "name=tada").await;
+    assert_eq!(added["ok"], true, "{added}");
+    let again = call("reactions.add", "name=tada").await;
+    assert_eq!(again["error"], "already_reacted");
+    let got = call("reactions.get", "").await;
+    assert_eq!(got["message"]["reactions"][0]["name"], "tada", "{got}");
+    let removed = call("reactions.remove", "name=tada").await;
+    assert_eq!(removed["ok"], true, "{removed}");
+}
