@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{admin, chaos, chat_command, node, replay, world};
+use crate::{admin, bench, chaos, chat_command, node, replay, world};
 
 /// A messaging platform that is global from the first byte
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Cause faults
     Chaos(chaos::ChaosArgs),
+    /// Measure what this machine can do
+    Bench(bench::BenchArgs),
 }
 
 /// Runs the command of this process's arguments.
@@ -43,6 +45,7 @@ pub async fn main() -> ExitCode {
         Command::Chat(args) => chat_command::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Replay(args) => replay::run(args).await,
         Command::Chaos(args) => chaos::run(args).await,
+        Command::Bench(args) => bench::run(args).await.map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

@@ -3,6 +3,7 @@
 
 mod actors;
 pub mod admin;
+mod bench;
 pub mod chaos;
 pub mod chat;
 pub mod chat_command;

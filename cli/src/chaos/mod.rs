@@ -4,6 +4,7 @@
 pub mod checker;
 mod faults;
 pub mod history;
+mod metadata;
 mod milestones;
 mod plant;
 mod play;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use self::metadata::MetadataSuite;
 use self::suite::Suite;
 use crate::output::say;
 use crate::world::{World, processes};
@@ -43,6 +45,8 @@ enum Chaos {
     Start(NodeArgs),
     #[command(flatten)]
     Suite(Suite),
+    #[command(flatten)]
+    Metadata(MetadataSuite),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +78,7 @@ pub async fn run(args: ChaosArgs) -> anyhow::Result<ExitCode> {
             say(&format!("{} runs again, as process {pid}", args.node));
         }
         Chaos::Suite(suite) => return suite::run(suite).await,
+        Chaos::Metadata(suite) => return metadata::run(suite).await,
     }
     Ok(ExitCode::SUCCESS)
 }

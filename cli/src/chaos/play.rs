@@ -234,7 +234,7 @@ impl Stagehand {
     }
 }
 
-fn describe(act: &Act) -> String {
+pub(super) fn describe(act: &Act) -> String {
     match act {
         Act::Kill(node) => format!("{node} is killed"),
         Act::KillAll(nodes) => {

@@ -71,7 +71,7 @@ pub async fn read(
 
 /// Waits until all nodes that should be there are, and have applied everything;
 /// returns their names by their ids.
-async fn settle(
+pub(super) async fn settle(
     world: &World,
     operator: &Operator,
     gone: &[causeway_protocol::Name],

@@ -29,7 +29,7 @@ use crate::world::dev::{DevArgs, start_world};
 use crate::world::processes::{Processes, stop_strays};
 
 /// A world that runs answers by then.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the suite: a workload, a fault, and an account of every message
 #[derive(Debug, Subcommand)]
@@ -149,7 +149,7 @@ pub async fn run(suite: Suite) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => Some(OwnWorld::start(&progress).await?),
     };
-    let file = own.as_ref().map(|own| own.world.file());
+    let file = own.as_ref().map(OwnWorld::file);
     let world = World::load(file.as_deref().or(args.world.as_deref()))?;
     let result = run_in(world, scenario, &args, &progress).await;
     progress.finish_and_clear();
@@ -367,14 +367,18 @@ impl Cast {
 }
 
 /// A world for one run.
-struct OwnWorld {
+pub(super) struct OwnWorld {
     world: World,
     processes: Processes,
     _folder: tempfile::TempDir,
 }
 
 impl OwnWorld {
-    async fn start(progress: &ProgressBar) -> anyhow::Result<Self> {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub(super) async fn start(progress: &ProgressBar) -> anyhow::Result<Self> {
         progress.set_message("starting a world");
         let folder = tempfile::Builder::new()
             .prefix("causeway-chaos-")
@@ -388,7 +392,31 @@ impl OwnWorld {
         })
     }
 
-    async fn stop(self) {
+    /// Starts it again, with its files changed meanwhile.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub(super) async fn start_with(
+        self,
+        change: impl FnOnce(&World) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        self.processes.stop().await;
+        change(&self.world)?;
+        let (world, processes) = start_world(&self.world.data_dir, &DevArgs::for_chaos()).await?;
+        Ok(Self {
+            world,
+            processes,
+            _folder: self._folder,
+        })
+    }
+
+    /// Where it is described.
+    pub(super) fn file(&self) -> PathBuf {
+        self.world.file()
+    }
+
+    /// Stops it.
+    pub(super) async fn stop(self) {
         // Nodes that were killed and started again are in the file alone.
         if let Ok(world) = World::load(Some(&self.world.file())) {
             stop_strays(&world.nodes);
@@ -397,7 +425,8 @@ impl OwnWorld {
     }
 }
 
-fn progress_bar(json: bool) -> anyhow::Result<ProgressBar> {
+/// A bar on the terminal, unless the output is for programs.
+pub(super) fn progress_bar(json: bool) -> anyhow::Result<ProgressBar> {
     let style = "{elapsed_precise} {bar:30} {pos}/{len} {wide_msg}";
     let progress = ProgressBar::new(0).with_style(ProgressStyle::with_template(style)?);
     if json {
