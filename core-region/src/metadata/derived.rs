@@ -1,5 +1,5 @@
 //! What follows from the rows, kept for reading: whose member a user is, how many
-//! members a channel has, and which channels were given a name.
+//! members a channel has, which channels were given a name, and which they gave up.
 
 use causeway_protocol::{ChannelId, WorkspaceId};
 
@@ -49,6 +49,12 @@ pub fn follow(
             }
         }
         (Item::ChannelName { channel }, Value::Register(before), Value::Register(after)) => {
+            let (old, new) = (before.get(), after.get());
+            if let (Some((old, _)), Some((new, _))) = (old, new)
+                && old != new
+            {
+                rows.put(tables::former_name(*channel), old.to_vec());
+            }
             for (register, is_new) in [(before, false), (after, true)] {
                 let Some((name, stamp)) = register.get() else {
                     continue;
@@ -158,6 +164,15 @@ pub fn named(
     Ok(channels.map(|n| ChannelId::new(workspace, n)).collect())
 }
 
+/// The name that a channel had before it was given its present one.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn former_name(rows: &impl Rows, channel: u32) -> Result<Option<String>, StoreError> {
+    let name = rows.get(&tables::former_name(channel))?;
+    Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
+}
+
 fn last_u32((key, _): &KeyValue) -> Option<u32> {
     Some(u32::from_be_bytes(*key.last_chunk::<4>()?))
 }
@@ -165,4 +180,45 @@ fn last_u32((key, _): &KeyValue) -> Option<u32> {
 /// The bounds of the tables that follow from the rows.
 pub fn bounds() -> (Key, Key) {
     tables::derived()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use causeway_protocol::NodeId;
+
+    use super::*;
+    use crate::metadata::actor::Actor;
+    use crate::metadata::hybrid::HybridTime;
+    use crate::metadata::rows::MemoryRows;
+    use crate::metadata::types::{Register, Stamp};
+
+    fn named_at(name: &'static str, ms: u64) -> Value {
+        let actor = Actor {
+            node: NodeId(1),
+            life: 1,
+        };
+        let time = HybridTime::at_ms(ms);
+        let mut register = Register::default();
+        register.set(Bytes::from_static(name.as_bytes()), Stamp { time, actor });
+        Value::Register(register)
+    }
+
+    #[test]
+    fn who_has_a_name_and_who_gave_it_up_is_known() {
+        let (mut rows, workspace) = (MemoryRows::default(), WorkspaceId(1));
+        let mut rename = |channel, before: &Value, after: &Value| {
+            follow(&mut rows, &Item::ChannelName { channel }, before, after).unwrap();
+        };
+        let (nameless, plans) = (Value::Register(Register::default()), named_at("plans", 1));
+        rename(1, &nameless, &plans);
+        rename(2, &nameless, &named_at("plans", 2));
+        rename(1, &plans, &named_at("dreams", 3));
+        let named = |name| named(&rows, workspace, name, 8).unwrap();
+        assert_eq!(named("plans"), [ChannelId::new(workspace, 2)]);
+        assert_eq!(named("dreams"), [ChannelId::new(workspace, 1)]);
+        let former = |channel| former_name(&rows, channel).unwrap();
+        assert_eq!(former(1).as_deref(), Some("plans"));
+        assert_eq!(former(2), None);
+    }
 }

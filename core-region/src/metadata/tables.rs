@@ -123,6 +123,11 @@ pub fn reaction_counts(channel: u32, ts: u64) -> Key {
     table(9).u32(channel).u64(ts)
 }
 
+/// The name that a channel had before its present one.
+pub fn former_name(channel: u32) -> Key {
+    table(10).u32(channel)
+}
+
 /// The tables that a replica takes from another when it begins anew.
 pub fn resynced() -> [Key; 3] {
     [rows(), all_gone(), logs()]
@@ -130,7 +135,7 @@ pub fn resynced() -> [Key; 3] {
 
 /// The tables that follow from the rows: memberships, names and counts.
 pub fn derived() -> (Key, Key) {
-    (table(6), table(10))
+    (table(6), table(11))
 }
 
 /// The actor and number at the end of a log's or an index's key.

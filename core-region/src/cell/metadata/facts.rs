@@ -40,17 +40,21 @@ pub fn facts<'a>(
     Ok(facts)
 }
 
-/// A channel's new name may change how others are shown that have it, too.
+/// A channel's new name, and the one that it gave up, may change how others are shown
+/// that have these, too.
 fn namesakes(sources: Sources<'_>, item: &Item) -> Result<Vec<Subject>, StoreError> {
     let Item::ChannelName { channel } = item else {
         return Ok(Vec::new());
     };
     let id = ChannelId::new(sources.metadata.workspace(), *channel);
-    let Some(name) = sources.metadata.channel(id)?.name else {
-        return Ok(Vec::new());
-    };
-    let namesakes = sources.metadata.all_renamed_to(&name)?.into_iter();
-    Ok(namesakes.map(|id| Subject::Channel(id.number())).collect())
+    let metadata = sources.metadata;
+    let (name, former) = (metadata.channel(id)?.name, metadata.former_name(id)?);
+    let mut subjects = Vec::new();
+    for name in name.into_iter().chain(former) {
+        let namesakes = metadata.all_renamed_to(&name)?.into_iter();
+        subjects.extend(namesakes.map(|id| Subject::Channel(id.number())));
+    }
+    Ok(subjects)
 }
 
 /// Whether `user` is told of a topic.

@@ -407,6 +407,14 @@ impl<'a> MetadataView<'a> {
         derived::named(&self.rows, self.workspace, name, NAMESAKES_MAX)
     }
 
+    /// The name that a channel had before it was given its present one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn former_name(&self, channel: ChannelId) -> Result<Option<String>, StoreError> {
+        derived::former_name(&self.rows, channel.number())
+    }
+
     /// The channel that was the first to be given this name after its creation, of
     /// those that have it.
     ///
