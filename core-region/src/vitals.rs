@@ -31,6 +31,8 @@ const EXCHANGE_EVERY: Duration = Duration::from_secs(1);
 const EXCHANGE_TIMEOUT: Duration = Duration::from_millis(800);
 /// What a peer has told is believed for this long.
 const FRESH: Duration = Duration::from_secs(5);
+/// Who has not been heard for this long is out of touch.
+const IN_TOUCH: Duration = Duration::from_secs(2);
 /// While the disk is unwell, a write of our own tests it.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
@@ -81,6 +83,13 @@ impl Vitals {
         let others = self.0.others.lock();
         let told = others.get(&node).filter(|told| told.at.elapsed() < FRESH);
         told.is_none_or(|told| told.unfit.is_none())
+    }
+
+    /// Whether this node and another have heard each other lately.
+    pub fn is_in_touch(&self, node: NodeId) -> bool {
+        let others = self.0.others.lock();
+        let told = others.get(&node);
+        told.is_some_and(|told| told.at.elapsed() < IN_TOUCH)
     }
 
     /// Whether a leader may take a command of a client.

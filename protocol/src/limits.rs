@@ -26,8 +26,10 @@ pub const PINS_MAX: usize = 100;
 pub const STARS_MAX: usize = 2_000;
 /// Emoji of a workspace.
 pub const EMOJI_MAX: usize = 10_000;
-/// Fields of a user's profile.
+/// Fields of a user's profile, also those that have been emptied.
 pub const PROFILE_FIELDS_MAX: usize = 50;
+/// The last second that a status or do-not-disturb may end at: of the year 9999.
+pub const ENDS_S_MAX: u64 = 253_402_300_799;
 /// Preferences of a user.
 pub const PREFERENCES_MAX: usize = 500;
 /// Bytes of one frame from a client: the longest text, and room for the rest.

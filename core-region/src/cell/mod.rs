@@ -412,7 +412,8 @@ impl Cell {
     }
 
     /// Refuses commands that metadata forbids, on the leader, if it knows all that the
-    /// user knows; cut off from whoever does, it lets them pass.
+    /// user knows. Cut off from whoever does, it lets them pass; in touch, it should know
+    /// soon: anybody can claim to have written what nobody has.
     async fn admit(
         &self,
         user: UserId,
@@ -441,13 +442,21 @@ impl Cell {
         };
         let metadata = self.metadata()?;
         let knowing = metadata.knows(user.workspace(), known, KNOWN_WITHIN);
-        match knowing.await.map_err(internal)? {
-            true => admit(),
-            false => {
-                tracing::debug!(%user, %refused, "not known for certain");
-                Ok(())
-            }
+        if knowing.await.map_err(internal)? {
+            return admit();
         }
+        let awaited = metadata
+            .awaited(user.workspace(), known)
+            .map_err(internal)?;
+        if awaited.is_empty() {
+            return admit();
+        }
+        if awaited.iter().all(|node| self.vitals.is_in_touch(*node)) {
+            let text = "the leader has yet to hear of a change that you know of";
+            return Err(ApiError::new(ErrorCode::Unavailable, text));
+        }
+        tracing::debug!(%user, %refused, "not known for certain");
+        Ok(())
     }
 
     async fn question(

@@ -4,7 +4,7 @@
 use causeway_protocol::backbone::{EnsureChannel, EnsureUser};
 use causeway_protocol::client::{self, request::Body, set_channel::Field};
 use causeway_protocol::limits::{
-    CLIENT_MSG_ID_BYTES_MAX, EMOJI_URL_BYTES_MAX, KEY_BYTES_MAX, NAME_CHARS_MAX,
+    CLIENT_MSG_ID_BYTES_MAX, EMOJI_URL_BYTES_MAX, ENDS_S_MAX, KEY_BYTES_MAX, NAME_CHARS_MAX,
     PROFILE_FIELDS_MAX, STATUS_CHARS_MAX, TEXT_CHARS_MAX, TOPIC_CHARS_MAX, VALUE_BYTES_MAX,
 };
 use causeway_protocol::{ApiError, ErrorCode};
@@ -25,6 +25,7 @@ pub fn request(body: &Body) -> Result<(), ApiError> {
         Body::SetChannel(set) => channel_field(set.field.as_ref()),
         Body::SetProfile(set) => profile(set),
         Body::SetStatus(set) => status(set),
+        Body::SetDoNotDisturb(set) => end(set.until_s),
         Body::SetPreference(set) => {
             key("a preference", &set.name)?;
             bytes("a preference", &set.value, VALUE_BYTES_MAX)
@@ -65,6 +66,7 @@ fn profile(set: &client::SetProfile) -> Result<(), ApiError> {
 }
 
 fn status(set: &client::SetStatus) -> Result<(), ApiError> {
+    end(set.expires_at_s)?;
     let what = "a status";
     chars(
         what,
@@ -75,6 +77,15 @@ fn status(set: &client::SetStatus) -> Result<(), ApiError> {
     match set.emoji.is_empty() {
         true => Ok(()),
         false => emoji_name(&set.emoji),
+    }
+}
+
+fn end(at_s: u64) -> Result<(), ApiError> {
+    match at_s <= ENDS_S_MAX {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "it ends at {ENDS_S_MAX} seconds since 1970 at the latest"
+        ))),
     }
 }
 

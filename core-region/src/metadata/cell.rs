@@ -339,6 +339,28 @@ impl CellMetadata {
         Ok(has_come)
     }
 
+    /// Which other replicas have written what somebody knows, and a shard lacks and may
+    /// yet get.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn awaited(
+        &self,
+        workspace: WorkspaceId,
+        known: &Known,
+    ) -> Result<BTreeSet<NodeId>, StoreError> {
+        let mut told = known.version.clone();
+        if let Some(wrote) = &known.wrote {
+            told.add(wrote);
+        }
+        let may_get = self.may_get(workspace, &told)?;
+        let counted = self.counted.borrow();
+        let writers = may_get.iter().map(|(actor, _)| actor.node);
+        Ok(writers
+            .filter(|node| *node != self.shared.node && counted.nodes.contains_key(node))
+            .collect())
+    }
+
     /// Waits until all of `peers` that count have told that they have an operation, as
     /// long as `patience` lasts. Returns whether they have.
     ///

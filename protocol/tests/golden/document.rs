@@ -81,6 +81,7 @@ fn it_has_every_limit() {
         STARS_MAX
         EMOJI_MAX
         PROFILE_FIELDS_MAX
+        ENDS_S_MAX
         PREFERENCES_MAX
         CLIENT_FRAME_BYTES_MAX
         SERVER_FRAME_BYTES_MAX

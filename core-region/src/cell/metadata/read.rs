@@ -111,21 +111,21 @@ fn stars(
     let after = cursor::read_place(user.workspace(), &list.cursor)?;
     let mut page = PageOf::new(list.limit)?;
     let stars = sources.metadata.stars(user, after, page.limit() + 1)?;
-    let mut last: Option<Starred> = None;
-    for star in stars {
+    let there = stars.len();
+    let (mut read, mut last) = (0, None);
+    for star in stars.into_iter().take(page.limit()) {
         if page.is_full() {
-            let last = last.unwrap_or(star);
-            return Ok(client::StarList {
-                stars: page.rows,
-                next_cursor: cursor::write_place(last.channel, last.ts),
-            });
+            break;
         }
-        last = Some(star);
+        (read, last) = (read + 1, Some(star));
         page.extend(starred(sources, user, star)?);
     }
+    // Some may have been left out: the next page begins after the last that was read.
+    let last = last.filter(|_| read < there);
+    let next_cursor = last.map(|last| cursor::write_place(last.channel, last.ts));
     Ok(client::StarList {
         stars: page.rows,
-        next_cursor: String::new(),
+        next_cursor: next_cursor.unwrap_or_default(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use causeway_protocol::client::request::Body as Question;
 use causeway_protocol::client::response::Result as Answer;
-use causeway_protocol::client::{GetUser, ListChannels, ListMembers, ListUsers};
+use causeway_protocol::client::{GetUser, ListChannels, ListMembers, ListStars, ListUsers, Star};
 use causeway_protocol::{ChannelId, ErrorCode, UserId};
 
 use super::world::{ABROAD, HOME, World};
@@ -211,4 +211,36 @@ fn users_are_found_within_their_workspace() {
     assert_eq!(get(root, eve), Err(ErrorCode::UserNotFound));
     let unborn = UserId::new(HOME, 99);
     assert_eq!(get(root, unborn), Err(ErrorCode::UserNotFound));
+}
+
+#[test]
+fn stars_in_channels_that_are_not_seen_any_more_end_no_list() {
+    let mut world = World::new();
+    let (ann, ben) = (world.user("ann"), world.user("ben"));
+    let secret = world.private(ben, "secret");
+    world.invite(ben, secret, ann).unwrap();
+    let open = ["a", "b", "c", "d"].map(|name| world.public(ben, name));
+    for channel in [[secret].as_slice(), open.as_slice()].concat() {
+        let star = Star {
+            channel: channel.0,
+            ..Star::default()
+        };
+        world.change(ann, &Question::Star(star)).unwrap();
+    }
+    world.leave(ann, secret).unwrap();
+    for limit in 1..=5 {
+        let (mut starred, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let ask = Question::ListStars(ListStars { limit, cursor });
+            let Ok(Answer::Stars(page)) = world.ask(ann, ask) else {
+                panic!("no list");
+            };
+            starred.extend(page.stars.iter().map(|star| ChannelId(star.channel)));
+            cursor = page.next_cursor;
+            if cursor.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(starred, open, "in pages of {limit}");
+    }
 }

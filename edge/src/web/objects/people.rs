@@ -6,6 +6,22 @@ use serde_json::{Value, json};
 /// What Slack shows as the times of a schedule that is not in use.
 const NEVER_S: u64 = 1;
 
+/// Fields that are texts in Slack's profiles. Others are shown as custom ones are there:
+/// whoever reads a profile by Slack's types must not fail at a field of some user's own.
+const STANDARD_FIELDS: &[&str] = &[
+    "display_name",
+    "email",
+    "first_name",
+    "last_name",
+    "name_pronunciation",
+    "phone",
+    "pronouns",
+    "real_name",
+    "skype",
+    "start_date",
+    "title",
+];
+
 /// A user; `now_s` is seconds since 1970.
 pub fn user(user: &client::User, now_s: u64) -> Value {
     let id = UserId(user.id);
@@ -32,7 +48,10 @@ pub fn profile(user: &client::User, now_s: u64) -> Value {
     let mut object = json!({ "real_name": user.real_name, "display_name": user.name });
     if let Some(profile) = &user.profile {
         for (field, text) in &profile.fields {
-            object[field] = text.as_str().into();
+            match STANDARD_FIELDS.contains(&field.as_str()) {
+                true => object[field] = text.as_str().into(),
+                false => object["fields"][field] = json!({ "value": text, "alt": "" }),
+            }
         }
     }
     object["real_name_normalized"] = object["real_name"].clone();

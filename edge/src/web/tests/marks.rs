@@ -184,7 +184,14 @@ async fn pins_outlive_their_messages() {
         message,
     };
     let world = World::answering([Answer::Pins(client::PinList {
-        pins: vec![pinned(TS, Some(message())), pinned(18_000_000, None)],
+        pins: vec![
+            pinned(TS, Some(message())),
+            pinned(18_000_000, None),
+            client::PinnedMessage {
+                left_out: true,
+                ..pinned(19_000_000, None)
+            },
+        ],
     })]);
     let reply = world.get("pins.list?channel=C04000005").await.json();
     let pin = |message: Value| {
@@ -196,7 +203,9 @@ async fn pins_outlive_their_messages() {
     let gone = json!({
         "type": "message", "subtype": "tombstone", "hidden": true, "ts": "18.000000",
     });
-    let wanted = json!({ "ok": true, "items": [pin(message_json()), pin(gone)] });
+    let too_long = json!({ "type": "message", "ts": "19.000000" });
+    let wanted = [pin(message_json()), pin(gone), pin(too_long)];
+    let wanted = json!({ "ok": true, "items": wanted });
     assert_eq!(reply, wanted);
     let channel = channel().0;
     let wanted = Body::ListPins(client::ListPins { channel });

@@ -113,6 +113,22 @@ fn statuses_that_were_set_at_the_same_time_are_shown_until_they_are_over() {
     assert_eq!(shown(200), (json!("sleeping"), Value::Null));
 }
 
+#[test]
+fn a_field_of_ones_own_breaks_no_type_of_slacks() {
+    let fields = ["fields", "status_text", "is_custom_image", "huddle"];
+    let fields = fields.map(|name| (name.to_owned(), "x".to_owned()));
+    let user = with_profile(client::Profile {
+        fields: fields.into(),
+        ..client::Profile::default()
+    });
+    let profile = profile(&user, 0);
+    assert_eq!(profile["status_text"], "");
+    assert!(profile["is_custom_image"].is_null());
+    let shown = profile["fields"].as_object().unwrap();
+    assert_eq!(shown.len(), 4);
+    assert_eq!(shown["huddle"], json!({ "value": "x", "alt": "" }));
+}
+
 #[tokio::test]
 async fn fields_and_status_are_set_and_then_the_profile_is_shown() {
     let world = World::answering([done(), done(), Answer::User(ada())]);
