@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_client::endpoint;
-use causeway_protocol::client::{self, request, response};
+use causeway_protocol::client::{self, request, response, set_channel::Field};
+use causeway_protocol::frame;
 use causeway_protocol::limits::CLIENT_FRAME_BYTES_MAX;
 use causeway_transport::tls;
+use quinn::Connection;
 
 use crate::raw::{ask, code, connect, hello, let_in, send_raw};
 use crate::web_api::{call, exchange};
@@ -153,6 +155,34 @@ async fn forbidden_requests(world: &Running) {
     let longest = "海".repeat(40_000);
     let sent = ask(&connection, message(own, &longest)).await;
     assert!(matches!(sent.result, Some(response::Result::Sent(_))));
+    claim_to_know_better(&connection).await;
+}
+
+/// Nobody writes in an archived channel by making up a change that the leader has yet
+/// to hear of.
+async fn claim_to_know_better(connection: &Connection) {
+    let create = request::Body::CreateChannel(client::CreateChannel {
+        name: "over".into(),
+        ..client::CreateChannel::default()
+    });
+    let Some(response::Result::Channel(created)) = ask(connection, create).await.result else {
+        panic!("not created");
+    };
+    let archive = request::Body::SetChannel(client::SetChannel {
+        channel: created.id,
+        field: Some(Field::Archived(true)),
+    });
+    let archived = ask(connection, archive).await;
+    // The same replica's, and a number that it has not come to.
+    let mut wrote = archived.wrote.to_vec();
+    wrote.extend([0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    let request = client::Request {
+        body: Some(message(created.id, "and yet")),
+        wrote: wrote.into(),
+        ..client::Request::default()
+    };
+    let refused = send_raw(connection, &frame::encode(&request)).await;
+    assert!(["is_archived", "unavailable"].contains(&code(&refused)));
 }
 
 /// All at once: most wait for their turn, and all are answered.
