@@ -1,7 +1,7 @@
 //! Feeds: what changes of a workspace's metadata, told to the edge nodes that have
 //! subscribed to it here, in order and encoded once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use causeway_transport::backbone::{Backbone, Lanes, PeerEvent, Services};
 use causeway_transport::tls::Role;
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cell::Cell;
@@ -41,6 +42,8 @@ struct Inner {
     cells: Cells,
     lanes: Lanes,
     subscribers: Mutex<Subscribers>,
+    outgoing: Mutex<Outgoing>,
+    runtime: Handle,
 }
 
 /// Who listens to what.
@@ -115,6 +118,43 @@ impl Subscribers {
     }
 }
 
+/// Something for the subscribers of a workspace.
+#[derive(Debug, PartialEq)]
+struct Publish {
+    workspace: WorkspaceId,
+    /// Facts, and the version that they come with; `None` = a hole.
+    news: Option<(Version, Vec<MetadataFacts>)>,
+}
+
+/// What is to be published, in order; some of it once a sync is over.
+#[derive(Debug, Default)]
+struct Outgoing {
+    waiting: VecDeque<(Publish, bool)>,
+    /// Of the first that waits.
+    first: u64,
+}
+
+impl Outgoing {
+    /// Adds one, and returns its number.
+    fn add(&mut self, publish: Publish, is_synced: bool) -> u64 {
+        self.waiting.push_back((publish, is_synced));
+        self.first + self.waiting.len() as u64 - 1
+    }
+
+    /// All that was read for this one is on the disk; so it is for those before.
+    fn synced(&mut self, number: u64) {
+        let upto = (self.first..=number).zip(&mut self.waiting);
+        upto.for_each(|(_, (_, is_synced))| *is_synced = true);
+    }
+
+    /// The next that can go.
+    fn next(&mut self) -> Option<Publish> {
+        self.waiting.front().filter(|(_, is_synced)| *is_synced)?;
+        self.first += 1;
+        self.waiting.pop_front().map(|(publish, _)| publish)
+    }
+}
+
 impl Feeds {
     /// Of these cells, over this backbone.
     pub fn new(backbone: Backbone, cells: Cells) -> Self {
@@ -122,6 +162,8 @@ impl Feeds {
             cells,
             lanes: Lanes::new(backbone, Method::MetadataPublish),
             subscribers: Mutex::default(),
+            outgoing: Mutex::default(),
+            runtime: Handle::current(),
         }))
     }
 
@@ -195,6 +237,17 @@ impl Feeds {
         Ok(Bytes::new())
     }
 
+    /// Sends what is on the disk, in order.
+    fn flush(&self) {
+        let mut outgoing = self.0.outgoing.lock();
+        while let Some(publish) = outgoing.next() {
+            match publish.news {
+                Some((version, facts)) => self.publish(publish.workspace, &version, &facts),
+                None => self.skip_one(publish.workspace),
+            }
+        }
+    }
+
     fn publish(&self, workspace: WorkspaceId, version: &Version, facts: &[MetadataFacts]) {
         let shared = version.to_bytes();
         let mut subscribers = self.0.subscribers.lock();
@@ -225,7 +278,7 @@ impl Feeds {
     }
 
     /// A hole, so that subscribers ask what has changed.
-    fn skip(&self, workspace: WorkspaceId) {
+    fn skip_one(&self, workspace: WorkspaceId) {
         let mut subscribers = self.0.subscribers.lock();
         for subscription in subscribers
             .workspaces
@@ -241,17 +294,51 @@ impl Feeds {
         let Some(cell) = self.0.cells.get(cell) else {
             return;
         };
-        match cell.facts(workspace, items) {
-            Ok(facts) => self.publish(workspace, version, &encoded(facts)),
+        match self.read(&cell, workspace, version, items) {
+            Ok(()) => self.flush(),
             Err(error) => {
                 tracing::error!(%workspace, %error, "a change cannot be told of");
                 self.skip(workspace);
             }
         }
     }
+
+    /// Reads facts to be published. They may tell of later changes that are not on the
+    /// disk yet, and could be lost: then they wait for that.
+    fn read(
+        &self,
+        cell: &Cell,
+        workspace: WorkspaceId,
+        version: &Version,
+        items: &[Item],
+    ) -> Result<(), ApiError> {
+        let facts = encoded(cell.facts(workspace, items)?);
+        let is_synced = cell.metadata_version(workspace)? == *version;
+        let publish = Publish {
+            workspace,
+            news: Some((version.clone(), facts)),
+        };
+        let number = self.0.outgoing.lock().add(publish, is_synced);
+        if !is_synced {
+            let feeds = self.clone();
+            cell.after_metadata_sync(move || {
+                feeds.0.outgoing.lock().synced(number);
+                // Not on the thread that syncs: others wait for that.
+                let runtime = feeds.0.runtime.clone();
+                runtime.spawn(async move { feeds.flush() });
+            })?;
+        }
+        Ok(())
+    }
 }
 
 impl Told for Feeds {
+    fn skip(&self, workspace: WorkspaceId) {
+        let news = None;
+        (self.0.outgoing.lock()).add(Publish { workspace, news }, true);
+        self.flush();
+    }
+
     /// Changes of one workspace that come together are told together.
     fn tell(&self, committed: &[Committed]) {
         let mut together = BTreeMap::<WorkspaceId, (&Committed, Vec<Item>)>::new();
@@ -367,6 +454,28 @@ mod tests {
         assert_eq!(subscribers.edges[&edge], 0);
         subscribers.remove_edge(other);
         assert!(subscribers.workspaces.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_the_disk_is_overtaken_by_nothing() {
+        let hole = |n| Publish {
+            workspace: WorkspaceId(n),
+            news: None,
+        };
+        let mut outgoing = Outgoing::default();
+        outgoing.add(hole(1), true);
+        let second = outgoing.add(hole(2), false);
+        let third = outgoing.add(hole(3), false);
+        outgoing.add(hole(4), true);
+        assert_eq!(outgoing.next(), Some(hole(1)));
+        assert_eq!(outgoing.next(), None);
+        outgoing.synced(second);
+        assert_eq!(outgoing.next(), Some(hole(2)));
+        assert_eq!(outgoing.next(), None);
+        outgoing.synced(third);
+        outgoing.synced(second);
+        let rest = std::iter::from_fn(|| outgoing.next());
+        assert_eq!(rest.collect::<Vec<_>>(), [hole(3), hole(4)]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use causeway_core_region::metadata::hybrid::HybridClock;
 use causeway_core_region::metadata::item::Item;
+use causeway_core_region::metadata::peers::Counted;
 use causeway_core_region::metadata::replica::Replica;
 use causeway_core_region::metadata::shard::Intent;
 use causeway_core_region::metadata::version::Version;
@@ -50,8 +51,9 @@ fuzz_target!(|data: &[u8]| {
             break;
         }
     }
+    let counted = Counted::default();
     let theirs = header.info.unwrap_or_default();
-    let ended = replica.end_resync(&mut rows, &theirs, (2, 1), &mut clock, NOW_US);
+    let ended = replica.end_resync(&mut rows, &theirs, (2, 1, &counted), &mut clock, NOW_US);
     if ended.is_err() {
         return;
     }

@@ -259,6 +259,24 @@ impl Cell {
         self.metadata()?.version(workspace).map_err(internal)
     }
 
+    /// Calls `done` once all that metadata has by now is on the disk; never, if it
+    /// cannot be written.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn after_metadata_sync(
+        &self,
+        done: impl FnOnce() + Send + 'static,
+    ) -> Result<(), ApiError> {
+        let store = &self.metadata()?.shared().store;
+        store.after_sync(move |synced| {
+            if synced.is_ok() {
+                done();
+            }
+        });
+        Ok(())
+    }
+
     /// What somebody was told of, and this replica lacks, and may yet get.
     ///
     /// # Errors
@@ -483,7 +501,7 @@ impl Cell {
             request::Body::SyncMetadata(sync) => {
                 let have = Version::from_bytes(&sync.version).ok_or(ErrorCode::InvalidArguments)?;
                 active_user(sources.view, user)?;
-                let page = metadata::changes(sources, metadata, user, &have)?;
+                let page = metadata::changes(sources, metadata, user, (&have, &known.version))?;
                 Ok(response::Result::Metadata(page))
             }
             _ => query::answer(sources, user, body),

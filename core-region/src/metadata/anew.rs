@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::cell::{CellMetadata, Changed, Counters, Durable, Effects};
 use super::exchange::Exchange;
-use super::hybrid::HybridTime;
+use super::replica::Anew;
 use super::rows::KeyValue;
 use super::tables;
 use crate::metadata_wire::{self as wire, Refused};
@@ -79,7 +79,7 @@ pub fn must(cell: &CellMetadata, shards: &BTreeSet<WorkspaceId>) -> Result<bool,
 
 fn counted_since(cell: &CellMetadata) -> Option<u64> {
     let counted = cell.counted();
-    counted.borrow().nodes.get(&cell.shared().node).copied()
+    counted.nodes.get(&cell.shared().node).copied()
 }
 
 /// Has every shard of the cell that must begin anew do so.
@@ -94,7 +94,11 @@ pub async fn begin(
     let since = counted_since(cell).ok_or(NotYet::NotCounted)?;
     for workspace in shards {
         if let Some(why) = cell.must_begin_anew(*workspace)? {
-            let source = take_from_nearest(exchange, cell, *workspace, since).await?;
+            if why == Anew::Clock {
+                // What was too far ahead is given another time.
+                cell.shared().set_clock_back();
+            }
+            let source = take_from_nearest(exchange, cell, *workspace, (since, why)).await?;
             let id = cell.cell();
             tracing::info!(cell = %id, %workspace, ?why, %source, "metadata has begun anew");
         }
@@ -109,7 +113,6 @@ pub async fn begin(
 fn sources(exchange: &Exchange, cell: &CellMetadata) -> Vec<NodeId> {
     let backbone = exchange.backbone();
     let counted = cell.counted();
-    let counted = counted.borrow();
     let others = counted.nodes.keys().copied();
     let mut others: Vec<_> = others
         .filter_map(|node| Some((backbone.round_trip(node)?, node)))
@@ -122,11 +125,11 @@ async fn take_from_nearest(
     exchange: &Exchange,
     cell: &Arc<CellMetadata>,
     workspace: WorkspaceId,
-    since: u64,
+    again: (u64, Anew),
 ) -> Result<NodeId, NotYet> {
     let mut last = NotYet::Nobody;
     for source in sources(exchange, cell) {
-        match take_from(exchange, cell, workspace, source, since).await {
+        match take_from(exchange, cell, workspace, source, again).await {
             Ok(()) => return Ok(source),
             Err(error @ NotYet::Store(_)) => return Err(error),
             Err(error) => last = error,
@@ -140,7 +143,7 @@ async fn take_from(
     cell: &Arc<CellMetadata>,
     workspace: WorkspaceId,
     source: NodeId,
-    since: u64,
+    (since, why): (u64, Anew),
 ) -> Result<(), NotYet> {
     let (mut send, mut recv) = exchange
         .backbone()
@@ -150,6 +153,7 @@ async fn take_from(
         cell: cell.cell().0,
         workspace: workspace.0,
         since,
+        is_ahead: why == Anew::Clock,
     };
     let sent = send.write_chunk(frame::encode(&request)).await;
     sent.map_err(|_| NotYet::Early)?;
@@ -184,10 +188,8 @@ async fn take_from(
     }
     let theirs = header.info.unwrap_or_default();
     let ended = cell.step(workspace, |step| {
-        // What was too far ahead is given another time.
-        step.clock.set_back(HybridTime::at_ms(step.now_us / 1_000));
         let (rows, clock) = (&mut *step.rows, &mut *step.clock);
-        let again = (life, since);
+        let again = (life, since, step.counted);
         let reissued = step
             .replica
             .end_resync(rows, &theirs, again, clock, step.now_us)?;
@@ -209,7 +211,7 @@ async fn take_from(
 
 fn is_counted(cell: &CellMetadata, node: NodeId, since: u64) -> bool {
     let counted = cell.counted();
-    counted.borrow().nodes.get(&node) == Some(&since)
+    counted.nodes.get(&node) == Some(&since)
 }
 
 async fn next<M: prost::Message + Default>(recv: &mut FrameReader) -> Result<M, NotYet> {
@@ -259,8 +261,9 @@ async fn read(
         return Err(Refused::NotCounted);
     }
     let workspace = WorkspaceId(request.workspace);
-    let serves = cell.serves(workspace).unwrap_or(false);
-    if !serves {
+    let is_source = cell.is_source(workspace, request.is_ahead);
+    let is_source = is_source.unwrap_or(false);
+    if !is_source {
         return Err(Refused::Busy);
     }
     let (found, begun) = oneshot::channel();

@@ -40,6 +40,8 @@ pub struct Shared {
     life: u64,
     hybrid: Mutex<HybridClock>,
     committed: mpsc::Sender<Committed>,
+    /// Workspaces of whose changes there was no room to tell.
+    overflowed: Mutex<BTreeSet<WorkspaceId>>,
     /// What has been done so far.
     pub counters: Counters,
     /// Peers whose clock was refused: how far it was ahead, and when that was last.
@@ -113,7 +115,8 @@ impl Changed {
 pub struct CellMetadata {
     cell: CellId,
     shared: Arc<Shared>,
-    counted: watch::Sender<Counted>,
+    /// Cloned out, so that it is never held while waiting for a shard.
+    counted: RwLock<Arc<Counted>>,
     since: AtomicU64,
     shards: RwLock<BTreeMap<WorkspaceId, Arc<Mutex<Replica>>>>,
     /// Moves with every change, and with every report of a peer.
@@ -144,7 +147,7 @@ pub struct Step<'a, 'b> {
     pub replica: &'a mut Replica,
     /// Its rows.
     pub rows: &'a mut Overlay<'b>,
-    /// The node's clock.
+    /// The node's clock, as it is for this change.
     pub clock: &'a mut HybridClock,
     /// What time it is.
     pub now_us: u64,
@@ -182,9 +185,30 @@ impl Shared {
             life,
             hybrid: Mutex::new(HybridClock::after(HybridTime(reserved))),
             committed,
+            overflowed: Mutex::default(),
             counters: Counters::default(),
             clocks: Mutex::default(),
         }))
+    }
+}
+
+impl Shared {
+    /// The node's clock goes back to what time it is.
+    pub fn set_clock_back(&self) {
+        let now = HybridTime::at_ms(self.clock.now_us() / 1_000);
+        self.hybrid.lock().set_back(now);
+    }
+
+    /// The clock has come to where it is for a change; see [`HybridClock::to_reserve`].
+    fn reserve(&self, clock: &HybridClock) -> Option<HybridTime> {
+        let mut hybrid = self.hybrid.lock();
+        hybrid.pass(clock.last());
+        hybrid.to_reserve()
+    }
+
+    /// Workspaces of whose changes there was no room to tell, since the last call.
+    pub fn take_overflowed(&self) -> BTreeSet<WorkspaceId> {
+        std::mem::take(&mut self.overflowed.lock())
     }
 }
 
@@ -210,7 +234,7 @@ impl CellMetadata {
         let since = read_u64(shared.store.get(Family::Node, &tables::since(cell))?)?;
         let opened = Self {
             cell,
-            counted: watch::Sender::new(counted),
+            counted: RwLock::new(Arc::new(counted)),
             since: AtomicU64::new(since),
             shards: RwLock::default(),
             moved: watch::Sender::new(()),
@@ -254,19 +278,16 @@ impl CellMetadata {
     }
 
     /// Who counts.
-    pub fn counted(&self) -> watch::Receiver<Counted> {
-        self.counted.subscribe()
+    pub fn counted(&self) -> Arc<Counted> {
+        Arc::clone(&self.counted.read())
     }
 
     /// Goes by another record of the directory.
     pub fn set_counted(&self, counted: Counted) {
-        self.counted.send_if_modified(|present| {
-            let is_later = counted.epoch > present.epoch;
-            if is_later {
-                *present = counted;
-            }
-            is_later
-        });
+        let mut present = self.counted.write();
+        if counted.epoch > present.epoch {
+            *present = Arc::new(counted);
+        }
     }
 
     /// The epoch since which these rows have been going on.
@@ -325,16 +346,17 @@ impl CellMetadata {
     ) -> Result<bool, StoreError> {
         let shard = self.shard(workspace)?;
         let lacking = || known.lacking(shard.lock().version());
-        if self
-            .in_vain
-            .lock()
-            .all(workspace, &lacking(), Instant::now())
-        {
-            return Ok(lacking().is_empty());
+        let lacks = lacking();
+        if lacks.is_empty() {
+            return Ok(true);
+        }
+        if (self.in_vain.lock()).all(workspace, &lacks, Instant::now()) {
+            return Ok(false);
         }
         let has_come = self.comes_about(|| lacking().is_empty(), patience).await;
         if !has_come {
-            (self.in_vain.lock()).add(workspace, lacking(), Instant::now());
+            let lacks = lacking();
+            (self.in_vain.lock()).add(workspace, lacks, Instant::now());
         }
         Ok(has_come)
     }
@@ -354,7 +376,7 @@ impl CellMetadata {
             told.add(wrote);
         }
         let may_get = self.may_get(workspace, &told)?;
-        let counted = self.counted.borrow();
+        let counted = self.counted();
         let writers = may_get.iter().map(|(actor, _)| actor.node);
         Ok(writers
             .filter(|node| *node != self.shared.node && counted.nodes.contains_key(node))
@@ -375,7 +397,7 @@ impl CellMetadata {
     ) -> Result<bool, StoreError> {
         let shard = self.shard(workspace)?;
         let have = move || {
-            let (shard, counted) = (shard.lock(), self.counted.borrow());
+            let (counted, shard) = (self.counted(), shard.lock());
             let mut peers = peers.iter().filter(|peer| counted.nodes.contains_key(peer));
             peers.all(|peer| shard.is_had_by(*peer, dot))
         };
@@ -412,7 +434,7 @@ impl CellMetadata {
     ) -> Result<Since, StoreError> {
         let shard = self.shard(workspace)?;
         let replica = shard.lock();
-        if replica.has_lost(have, &self.counted.borrow()) {
+        if replica.has_lost(have, &self.counted()) {
             return Ok(Since::TooLong);
         }
         replica.shard().since(&self.rows(workspace), have, limit)
@@ -424,7 +446,7 @@ impl CellMetadata {
     /// [`StoreError`].
     pub fn may_get(&self, workspace: WorkspaceId, told: &Version) -> Result<Version, StoreError> {
         let shard = self.shard(workspace)?;
-        let may_get = shard.lock().may_get(told, &self.counted.borrow());
+        let may_get = shard.lock().may_get(told, &self.counted());
         Ok(may_get)
     }
 
@@ -436,7 +458,7 @@ impl CellMetadata {
         let (shard, rows) = (self.shard(workspace)?, self.rows(workspace));
         let mut replica = shard.lock();
         replica.look_at_clock(&rows, self.shared.clock.now_us())?;
-        Ok(replica.must_begin_anew(&self.counted.borrow()))
+        Ok(replica.must_begin_anew(&self.counted()))
     }
 
     /// Whether users are served: the cell's rows have been going on since the
@@ -446,7 +468,7 @@ impl CellMetadata {
     /// [`StoreError`].
     pub fn serves(&self, workspace: WorkspaceId) -> Result<bool, StoreError> {
         let shard = self.shard(workspace)?;
-        let serves = shard.lock().serves(&self.counted.borrow());
+        let serves = shard.lock().serves(&self.counted());
         Ok(serves)
     }
 
@@ -474,6 +496,16 @@ impl CellMetadata {
         })
     }
 
+    /// Whether another replica may take all rows of a shard; see [`Replica::is_source`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_source(&self, workspace: WorkspaceId, is_ahead: bool) -> Result<bool, StoreError> {
+        let shard = self.shard(workspace)?;
+        let is_source = shard.lock().is_source(is_ahead, &self.counted());
+        Ok(is_source)
+    }
+
     /// Makes one change, and writes it.
     ///
     /// # Errors
@@ -483,17 +515,22 @@ impl CellMetadata {
         workspace: WorkspaceId,
         change: impl FnOnce(&mut Step<'_, '_>) -> Result<(T, Effects), StoreError>,
     ) -> Result<(T, Durable), StoreError> {
-        let shard = self.shard(workspace)?;
+        let (shard, counted) = (self.shard(workspace)?, self.counted());
         let mut replica = shard.lock();
         let mut rows = Overlay::new(self.rows(workspace));
-        let mut hybrid = self.shared.hybrid.lock();
-        let (result, effects) = change(&mut Step {
+        // Not held meanwhile: other shards write, too.
+        let mut clock = self.shared.hybrid.lock().clone();
+        let changed = change(&mut Step {
             replica: &mut replica,
             rows: &mut rows,
-            clock: &mut hybrid,
+            clock: &mut clock,
             now_us: self.shared.clock.now_us(),
-            counted: &self.counted.borrow(),
-        })?;
+            counted: &counted,
+        });
+        let (result, effects) = match changed {
+            Ok(changed) => changed,
+            Err(error) => return Err(self.undo(workspace, &mut replica, error)),
+        };
         let version = replica.version().clone();
         if rows.is_empty() {
             let durable = match replica.durable().has_all(&version) {
@@ -504,11 +541,12 @@ impl CellMetadata {
             return Ok((result, durable));
         }
         let mut batch = rows.into_batch();
-        if let Some(reserved) = hybrid.to_reserve() {
+        if let Some(reserved) = self.shared.reserve(&clock) {
             batch.put(Family::Node, &tables::clock(), &reserved.0.to_be_bytes());
         }
-        batch.write()?;
-        drop(hybrid);
+        if let Err(error) = batch.write() {
+            return Err(self.undo(workspace, &mut replica, error));
+        }
         self.moved.send_replace(());
         let is_to_be_told = !effects.changed.is_nothing() || !effects.ops.is_empty();
         let committed = is_to_be_told.then(|| Committed {
@@ -522,6 +560,17 @@ impl CellMetadata {
         Ok((result, self.after_sync(workspace, version, committed)))
     }
 
+    /// Nothing of a change that failed is on the disk: the replica goes back to that.
+    fn undo(&self, workspace: WorkspaceId, replica: &mut Replica, error: StoreError) -> StoreError {
+        let actor = replica.me();
+        let (rows, since) = (self.rows(workspace), self.since());
+        match Replica::open(&rows, actor.node, actor.life, since) {
+            Ok(opened) => *replica = opened,
+            Err(again) => tracing::error!(%workspace, %again, "metadata cannot be read"),
+        }
+        error
+    }
+
     fn after_sync(
         self: &Arc<Self>,
         workspace: WorkspaceId,
@@ -533,7 +582,8 @@ impl CellMetadata {
         self.shared.store.after_sync(move |synced| {
             let committed = committed.filter(|_| synced.is_ok());
             if committed.is_some_and(|c| shared.committed.try_send(c).is_err()) {
-                // Peers and edges find out by comparing versions.
+                // Peers find out by comparing versions; edges must be told.
+                shared.overflowed.lock().insert(workspace);
                 Counters::count(&shared.counters.overflowed, 1);
             }
             // Whoever has written may be gone.

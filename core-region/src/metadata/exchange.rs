@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_protocol::{ApiError, CellId, ErrorCode, Method, NodeId, WorkspaceId, frame};
-use causeway_transport::backbone::{Backbone, Services};
+use causeway_transport::backbone::{Backbone, CallError, Services};
 use causeway_transport::stream::FrameReader;
 use causeway_transport::tls::Role;
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use super::cell::{CellMetadata, Changed, Committed, Counters, Durable, Effects};
 use super::host::Hosted;
 use super::links::Links;
 use super::peers::PeerReport;
-use super::pull::Missing;
+use super::pull::{Missing, RUN_OPS_MAX};
 use super::replica::Anew;
 use super::version::Version;
 use crate::metadata_wire::{self as wire, Refused};
@@ -32,8 +32,8 @@ use crate::store::StoreError;
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of operations in an answer to a pull, about.
 const PULL_BYTES: usize = 512 * 1024;
-/// Operations that a frame may carry.
-const FRAME_OPS_MAX: usize = 4_096;
+/// Bytes of reports that are told together, about.
+const DIGEST_BYTES: usize = 256 * 1024;
 /// Frames of a link that wait for their sync.
 const UNSYNCED_MAX: usize = 1_024;
 
@@ -109,25 +109,19 @@ impl Exchange {
 
     /// Ships what was written here to every replica that counts.
     pub fn ship(&self, committed: &Committed) {
-        let Some(first) = committed.ops.first() else {
-            return;
-        };
         let counted = committed.cell.counted();
-        let counted = counted.borrow();
-        let ops = wire::Ops {
-            cell: committed.cell.cell().0,
-            workspace: committed.workspace.0,
-            actor: Some(first.dot.actor.to_wire()),
-            ops: committed.ops.iter().map(|op| op.to_wire()).collect(),
-            since: committed.cell.since(),
-        };
-        let frame = frame::encode(&ops);
-        for node in counted
-            .nodes
-            .keys()
-            .filter(|node| **node != first.dot.actor.node)
-        {
-            self.0.links.send(*node, frame.clone(), self);
+        let me = self.0.backbone.node();
+        for ops in committed.ops.chunks(RUN_OPS_MAX) {
+            let frame = frame::encode(&wire::Ops {
+                cell: committed.cell.cell().0,
+                workspace: committed.workspace.0,
+                actor: Some(ops[0].dot.actor.to_wire()),
+                ops: ops.iter().map(|op| op.to_wire()).collect(),
+                since: committed.cell.since(),
+            });
+            for node in counted.nodes.keys().filter(|node| **node != me) {
+                self.0.links.send(*node, frame.clone(), self);
+            }
         }
     }
 
@@ -170,7 +164,7 @@ impl Exchange {
     fn take(&self, from: NodeId, ops: wire::Ops) -> Result<Durable, Refused> {
         let cell = self.0.hosted.get(CellId(ops.cell)).ok_or(Refused::Busy)?;
         let actor = Actor::from_wire(ops.actor.as_ref()).ok_or(Refused::Invalid)?;
-        if ops.ops.len() > FRAME_OPS_MAX {
+        if ops.ops.len() > RUN_OPS_MAX {
             return Err(Refused::Invalid);
         }
         let counters = &cell.shared().counters;
@@ -218,7 +212,6 @@ impl Exchange {
         let shard = self.no_disk(cell.shard(name.workspace)).ok()?;
         let report = {
             let counted = cell.counted();
-            let counted = counted.borrow();
             shard.lock().report(to, &counted)
         };
         Some(wire::Report {
@@ -246,7 +239,6 @@ impl Exchange {
         };
         let (lacks, anew) = {
             let counted = cell.counted();
-            let counted = counted.borrow();
             let mut replica = shard.lock();
             if refused == Refused::Clock {
                 replica.is_refused(report.version.clone());
@@ -255,8 +247,14 @@ impl Exchange {
             cell.has_heard();
             (lacks, replica.must_begin_anew(&counted))
         };
-        if lacks && !matches!(anew, Some(Anew::NotWhole | Anew::Forgotten)) {
-            self.pull(from, name);
+        if lacks {
+            // Should it not come, the next comparison asks again.
+            if let Some(told) = self.0.told.lock().get_mut(&from) {
+                told.remove(&name);
+            }
+            if !matches!(anew, Some(Anew::NotWhole | Anew::Forgotten)) {
+                self.pull(from, name);
+            }
         }
         lacks
     }
@@ -299,7 +297,11 @@ impl Exchange {
             }
             let shard = cell.shard(name.workspace).map_err(internal)?;
             if pulled.truncated {
-                shard.lock().is_behind();
+                // What came meanwhile may be what was truncated.
+                let mut replica = shard.lock();
+                if *replica.version() == have {
+                    replica.is_behind();
+                }
                 return Ok(());
             }
             shard.lock().has_caught_up();
@@ -356,7 +358,7 @@ impl Exchange {
         let shard = cell.shard(workspace)?;
         let replica = shard.lock();
         let counted = cell.counted();
-        if let Err(refused) = replica.admits(from, ask.since, &counted.borrow()) {
+        if let Err(refused) = replica.admits(from, ask.since, &counted) {
             return Ok(wire::Pulled {
                 refused: refused.into(),
                 ..wire::Pulled::default()
@@ -387,17 +389,24 @@ impl Exchange {
     /// Compares versions with a peer, of all shards that both may hold and of which
     /// there is something new to tell.
     pub async fn compare(&self, peer: NodeId) {
-        let (names, digest) = self.news_for(peer);
-        if names.is_empty() {
-            return;
+        for (names, digest) in self.news_for(peer) {
+            if self.compare_some(peer, names, digest).await.is_err() {
+                return;
+            }
         }
+    }
+
+    async fn compare_some(
+        &self,
+        peer: NodeId,
+        names: HashMap<ShardName, u64>,
+        digest: wire::Digest,
+    ) -> Result<(), CallError> {
         let body = digest.encode_to_vec().into();
         let answer = (self.0.backbone)
             .call(peer, Method::MetadataDigest, body, CALL_TIMEOUT)
-            .await;
-        let Some(answer) = answer.ok().and_then(|a| wire::Digest::decode(a).ok()) else {
-            return;
-        };
+            .await?;
+        let answer = wire::Digest::decode(answer).unwrap_or_default();
         for report in answer.reports {
             let name = ShardName::of(report.cell, report.workspace);
             let was_heard = report.refused() == Refused::Unspecified;
@@ -411,6 +420,7 @@ impl Exchange {
                 told.entry(peer).or_default().insert(name, *hash);
             }
         }
+        Ok(())
     }
 
     /// The peer may have forgotten what it was told.
@@ -437,37 +447,46 @@ impl Exchange {
             return Refused::Busy;
         };
         let counted = cell.counted();
-        let counted = counted.borrow();
         let shard = self.no_disk(cell.shard(name.workspace));
         let admitted = shard.and_then(|shard| shard.lock().admits(from, since, &counted));
         admitted.err().unwrap_or_default()
     }
 
-    /// Reports that the peer has not heard yet, and their hashes.
-    fn news_for(&self, peer: NodeId) -> (HashMap<ShardName, u64>, wire::Digest) {
-        let counts = |cell: &Arc<CellMetadata>| cell.counted().borrow().nodes.contains_key(&peer);
+    /// Reports that the peer has not heard yet, a message's worth together, and their
+    /// hashes.
+    fn news_for(&self, peer: NodeId) -> Vec<(HashMap<ShardName, u64>, wire::Digest)> {
+        let counts = |cell: &Arc<CellMetadata>| cell.counted().nodes.contains_key(&peer);
         let cells = self.0.hosted.all().into_iter().filter(counts);
         let names = cells.flat_map(|cell| {
             let (cell, workspaces) = (cell.cell(), cell.workspaces());
             let workspaces = workspaces.into_iter();
             workspaces.map(move |workspace| ShardName { cell, workspace })
         });
-        let (mut news, mut digest) = (HashMap::new(), wire::Digest::default());
+        let (mut news, mut bytes) = (Vec::new(), DIGEST_BYTES);
         for name in names {
             let Some(report) = self.report(name, peer, Refused::Unspecified) else {
                 continue;
             };
             let mut hasher = DefaultHasher::new();
-            report.encode_to_vec().hash(&mut hasher);
+            let encoded = report.encode_to_vec();
+            encoded.hash(&mut hasher);
             let hash = hasher.finish();
             let told = self.0.told.lock();
             let heard = told.get(&peer).and_then(|told| told.get(&name));
-            if heard != Some(&hash) {
-                news.insert(name, hash);
+            if heard == Some(&hash) {
+                continue;
+            }
+            if bytes >= DIGEST_BYTES {
+                news.push((HashMap::new(), wire::Digest::default()));
+                bytes = 0;
+            }
+            bytes += encoded.len();
+            if let Some((names, digest)) = news.last_mut() {
+                names.insert(name, hash);
                 digest.reports.push(report);
             }
         }
-        (news, digest)
+        news
     }
 }
 

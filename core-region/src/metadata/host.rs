@@ -29,7 +29,7 @@ const COMPARE_EVERY: Duration = Duration::from_secs(2);
 /// Between looks for garbage.
 const COLLECT_EVERY: Duration = Duration::from_secs(1);
 /// Operations of a shard that are collected at a time.
-const COLLECT_OPS: usize = 5_000;
+const COLLECT_OPS: usize = 500;
 /// Between looks for shards that must begin anew.
 const ANEW_EVERY: Duration = Duration::from_millis(500);
 /// An operation that waits for another one waits twice this long at the most.
@@ -87,6 +87,9 @@ struct Inner {
 pub trait Told: Send + Sync + 'static {
     /// These are on the disk, in this order.
     fn tell(&self, committed: &[Committed]);
+
+    /// Of changes of a workspace there was no room to tell.
+    fn skip(&self, workspace: WorkspaceId);
 }
 
 /// What has been written, on its way to peers and subscribers.
@@ -184,9 +187,8 @@ impl Metadata {
         let mut book = self.0.book.watch();
         let mut events = self.0.backbone.events();
         let mut compare = tokio::time::interval(COMPARE_EVERY);
-        let mut collect = tokio::time::interval(COLLECT_EVERY);
-        let mut anew = tokio::time::interval(ANEW_EVERY);
-        let mut expire = tokio::time::interval(EXPIRE_EVERY);
+        // What takes long must not keep from telling what has been written.
+        let mut tending = tokio::spawn(self.clone().tend(stop.clone()));
         let mut committed = Vec::with_capacity(COMMITTED_AT_ONCE);
         loop {
             tokio::select! {
@@ -194,6 +196,9 @@ impl Metadata {
                 count = outbox.0.recv_many(&mut committed, COMMITTED_AT_ONCE) => {
                     if count == 0 {
                         return Ok(());
+                    }
+                    for workspace in self.0.shared.take_overflowed() {
+                        told.skip(workspace);
                     }
                     committed.iter().for_each(|committed| self.ship(committed));
                     told.tell(&committed);
@@ -212,7 +217,23 @@ impl Metadata {
                     }
                 }
                 _ = compare.tick() => self.compare(),
-                _ = collect.tick() => if self.collect()? {
+                ended = &mut tending => return match ended {
+                    Ok(ended) => ended,
+                    Err(error) => Err(StoreError::Record(error.to_string())),
+                },
+            }
+        }
+    }
+
+    /// Looks after the shards, until `stop`.
+    async fn tend(self, stop: CancellationToken) -> Result<(), StoreError> {
+        let mut collect = tokio::time::interval(COLLECT_EVERY);
+        let mut anew = tokio::time::interval(ANEW_EVERY);
+        let mut expire = tokio::time::interval(EXPIRE_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = collect.tick() => if self.collect().await? {
                     collect.reset_immediately();
                 },
                 _ = anew.tick() => self.look_for_anew()?,
@@ -238,7 +259,7 @@ impl Metadata {
         let cells = self.0.hosted.all();
         let counted = cells.iter().flat_map(|cell| {
             let counted = cell.counted();
-            counted.borrow().nodes.keys().copied().collect::<Vec<_>>()
+            counted.nodes.keys().copied().collect::<Vec<_>>()
         });
         let peers: BTreeSet<NodeId> = counted.collect();
         for peer in peers.into_iter().filter(|peer| *peer != self.0.shared.node) {
@@ -252,7 +273,7 @@ impl Metadata {
     }
 
     /// Collects garbage. Returns whether there is more.
-    fn collect(&self) -> Result<bool, StoreError> {
+    async fn collect(&self) -> Result<bool, StoreError> {
         let mut more = false;
         for cell in self.0.hosted.all() {
             for workspace in cell.workspaces() {
@@ -262,6 +283,8 @@ impl Metadata {
                 })?;
                 Counters::count(&self.counters().collected, collected.ops);
                 more |= collected.more;
+                // Others have their turn between shards.
+                tokio::task::yield_now().await;
             }
         }
         Ok(more)

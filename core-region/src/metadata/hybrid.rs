@@ -29,7 +29,7 @@ impl HybridTime {
     /// The next time.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 
     /// Microseconds since 1970, as people are told.
@@ -82,7 +82,12 @@ impl HybridClock {
         Ok(())
     }
 
-    /// Goes on after `time`, at which something was written again.
+    /// The last time that was given or seen.
+    pub fn last(&self) -> HybridTime {
+        self.last
+    }
+
+    /// Goes on after `time`, at which something was written.
     pub fn pass(&mut self, time: HybridTime) {
         self.last = self.last.max(time);
     }

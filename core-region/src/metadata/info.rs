@@ -25,6 +25,8 @@ pub struct Info {
     pub resyncing: bool,
     /// While they are: what the replica had before.
     pub before: Version,
+    /// The latest time of all operations: later is whatever is written next.
+    pub latest: HybridTime,
 }
 
 impl Info {
@@ -56,6 +58,7 @@ impl Info {
             left_until: self.left_until.0,
             resyncing: self.resyncing,
             before: (!self.before.is_empty()).then(|| self.before.to_wire()),
+            latest: self.latest.0,
         }
     }
 
@@ -69,6 +72,7 @@ impl Info {
             left_until: HybridTime(info.left_until),
             resyncing: info.resyncing,
             before: Version::from_wire(info.before.as_ref()),
+            latest: HybridTime(info.latest),
         }
     }
 }

@@ -17,8 +17,9 @@ use causeway_protocol::backbone::Cell as CellRecord;
 use super::actor::{Actor, Dot};
 use super::version::Version;
 
-/// Reports of a peer that may wait until they count. The first are kept: under a
-/// steady stream of operations, the last would never count.
+/// Reports of a peer that may wait until they count. The first are kept, since under a
+/// steady stream of operations the last would never count; and the last, since it may
+/// not be told again.
 const WAITING_MAX: usize = 16;
 
 /// What a peer has on its disk.
@@ -105,9 +106,10 @@ impl Peers {
             peer.believed = truncated.clone();
         }
         peer.last = report.clone();
-        if peer.waiting.len() < WAITING_MAX {
-            peer.waiting.push_back(report);
+        if peer.waiting.len() >= WAITING_MAX {
+            peer.waiting.pop_back();
         }
+        peer.waiting.push_back(report);
     }
 
     /// What a peer has told last.

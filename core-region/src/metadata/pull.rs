@@ -14,6 +14,8 @@ use super::version::Version;
 use crate::metadata_wire as wire;
 use crate::store::{StoreError, record};
 
+/// Operations of one actor that a message carries together.
+pub const RUN_OPS_MAX: usize = 4_096;
 /// Operations of an actor that are read at a time.
 const READ_OPS: usize = 64;
 
@@ -93,7 +95,7 @@ impl Shard {
             let (actor, op) = (op.dot.actor, op.to_wire());
             bytes += op.encoded_len();
             match runs.last_mut() {
-                Some((of, run)) if *of == actor => run.push(op),
+                Some((of, run)) if *of == actor && run.len() < RUN_OPS_MAX => run.push(op),
                 _ => runs.push((actor, vec![op])),
             }
         }
@@ -111,4 +113,40 @@ fn next(readings: &mut BTreeMap<Actor, Reading>, given: &Version) -> Option<Op> 
     });
     let (_, _, reading) = heads.min_by_key(|(time, actor, _)| (*time, *actor))?;
     reading.read.pop_front()
+}
+
+#[cfg(test)]
+mod tests {
+    use causeway_protocol::NodeId;
+
+    use super::*;
+    use crate::metadata::hybrid::HybridClock;
+    use crate::metadata::item::Item;
+    use crate::metadata::replica::Replica;
+    use crate::metadata::rows::MemoryRows;
+    use crate::metadata::shard::Intent;
+    use crate::metadata::types::Mark;
+
+    const MANY: u64 = 2 * RUN_OPS_MAX as u64 + 1;
+
+    #[test]
+    fn however_small_operations_are_a_run_of_them_is_bounded() {
+        let (mut rows, mut clock) = (MemoryRows::default(), HybridClock::default());
+        let mut replica = Replica::open(&rows, NodeId(1), 1, 0).unwrap();
+        let cursor = Item::ReadCursor {
+            user: 1,
+            channel: 1,
+        };
+        for seq in 1..=MANY {
+            let raise = Intent::Raise(Mark { seq, messages: seq });
+            let written = replica.write(&mut rows, &mut clock, 0, cursor.clone(), raise);
+            assert!(written.unwrap().is_some());
+        }
+        let missing = replica.missing(&rows, &Version::default(), usize::MAX);
+        let Missing::Ops { runs, more: false } = missing.unwrap() else {
+            panic!("there is no more than that");
+        };
+        let lengths: Vec<usize> = runs.iter().map(|(_, run)| run.len()).collect();
+        assert_eq!(lengths, [RUN_OPS_MAX, RUN_OPS_MAX, 1]);
+    }
 }

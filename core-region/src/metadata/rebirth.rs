@@ -2,9 +2,11 @@
 //! is new, one that was forgotten and is back, one whose disk was set back, or
 //! whose clock was so far ahead that nobody takes its operations.
 //!
-//! What it had and the other has not is written again, by a new life: with the time it
-//! had, but after all that has been learnt. One thing this must not do is undo
-//! what happened meanwhile: a join that may be older than a departure is set aside.
+//! What it had and the other has not goes on as it was, if it has counted all the while.
+//! Otherwise what it wrote itself, or somebody who counts no more, is written again, by a new
+//! life: with the time it had, but after all that has been learnt. One thing this must not
+//! do is undo what happened meanwhile: a join that may be older than a departure is set
+//! aside.
 
 use std::collections::HashMap;
 
@@ -15,6 +17,7 @@ use super::info::Info;
 use super::item::Item;
 use super::observed::Observed;
 use super::op::Op;
+use super::peers::Counted;
 use super::row::Row;
 use super::rows::{KeyValue, RowsMut};
 use super::shard::{Shard, damaged, read_row};
@@ -31,10 +34,31 @@ const READ_OPS: usize = 1_000;
 /// What an operation was, and what it is now.
 type Renamed = HashMap<(Actor, u64), Dot>;
 
-/// What was written again.
+/// The life in which a replica goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Life<'a> {
+    /// Its name.
+    pub actor: Actor,
+    /// The replica did not count for a while.
+    pub was_away: bool,
+    /// Who counts now.
+    pub counted: &'a Counted,
+}
+
+impl Life<'_> {
+    /// Whether the operation's writer counts: others may have it, or get it yet, and twice
+    /// is not what was written.
+    fn counts(&self, op: &Op) -> bool {
+        self.counted.nodes.contains_key(&op.dot.actor.node)
+    }
+}
+
+/// What became of what only this replica had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reissued {
-    /// The operations as they are now, each beside what it was.
+    /// Operations that go on as they were.
+    pub kept: Vec<Dot>,
+    /// Those that were written again, as they are now, each beside what it was.
     pub ops: Vec<(Dot, Op)>,
     /// Operations that would have undone what happened meanwhile.
     pub set_aside: Vec<Dot>,
@@ -92,8 +116,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Ends: goes on from where the other replica was, as `actor`, a new life, and
-    /// writes again what only this one had.
+    /// Ends: goes on from where the other replica was, in a new life, with what only this
+    /// one had.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is written then.
@@ -101,7 +125,7 @@ impl Shard {
         &mut self,
         rows: &mut impl RowsMut,
         theirs: &wire::ShardInfo,
-        actor: Actor,
+        life: &Life<'_>,
         clock: &mut HybridClock,
         now_us: u64,
     ) -> Result<Reissued, StoreError> {
@@ -111,30 +135,45 @@ impl Shard {
             before: Version::default(),
             ..Info::from_wire(theirs)
         };
-        self.latest = self.latest_since(rows, &Version::default())?;
         let mut orphans = self.take_orphans(rows, &before)?;
         orphans.sort_by_key(|op| (op.time, op.dot.actor));
         let (mut reissued, mut renamed) = (Reissued::default(), Renamed::new());
         let mut last = HybridTime::default();
         for op in orphans {
+            let is_late = op.time.ms() > now_us / 1_000 + AHEAD_MS_MAX;
+            if !life.was_away && !is_late && self.is_next(&op) && life.counts(&op) {
+                let row = read_row(rows, &op.item)?;
+                self.apply(rows, row, &op)?;
+                reissued.kept.push(op.dot);
+                continue;
+            }
+            if op.dot.actor.node != life.actor.node && life.counts(&op) {
+                // Its writer has it, with all that it follows, or has given it another name.
+                continue;
+            }
             let (dot, again) = (op.dot, self.again(rows, op, &renamed)?);
             let Some((row, op)) = again else {
                 reissued.set_aside.push(dot);
                 continue;
             };
-            let is_late = op.time.ms() > now_us / 1_000 + AHEAD_MS_MAX;
             let time = if is_late { clock.tick(now_us) } else { op.time };
             // Operations of two writers may bear the same time: of one they must not.
             let time = time.max(last.next());
             last = time;
             clock.pass(time);
-            let op = self.own(actor, time, op.item, op.change);
+            let op = self.own(life.actor, time, op.item, op.change);
             self.apply(rows, row, &op)?;
             renamed.insert((dot.actor, dot.counter), op.dot);
             reissued.ops.push((dot, op));
         }
         self.info.write(rows);
         Ok(reissued)
+    }
+
+    fn is_next(&self, op: &Op) -> bool {
+        let version = &self.info.version;
+        let next = version.get(op.dot.actor).checked_add(1);
+        next == Some(op.dot.counter) && op.is_due(version)
     }
 
     /// Takes the operations that are not in the version out of the log, and what
@@ -153,7 +192,7 @@ impl Shard {
                 if self.info.version.may_lack(&dot, before) {
                     let op: wire::Op = record::decode(bytes)?;
                     orphans.push(Op::from_wire(dot.actor, op).map_err(|_| damaged())?);
-                } else if !self.info.truncated.has(&dot) {
+                } else if self.info.version.has(&dot) && !self.info.truncated.has(&dot) {
                     continue;
                 }
                 rows.delete(tables::op(&dot));

@@ -10,7 +10,7 @@ use super::item::Item;
 use super::op::Op;
 use super::peers::{Counted, PeerReport, Peers, Us};
 use super::pull::Missing;
-use super::rebirth::Reissued;
+use super::rebirth::{Life, Reissued};
 use super::rows::{KeyValue, Rows, RowsMut};
 use super::shard::{Intent, Received, Refusal, Shard};
 use super::version::Version;
@@ -105,15 +105,20 @@ impl Replica {
         self.anew
     }
 
-    /// Whether it can give its rows to one that must begin anew. Whoever has a time
-    /// that is too far ahead has everything all the same.
-    pub fn is_source(&self, counted: &Counted) -> bool {
-        matches!(self.must_begin_anew(counted), None | Some(Anew::Clock))
+    /// Whether it can give its rows to one that must begin anew; to one whose clock was
+    /// ahead, only if its own times are not.
+    pub fn is_source(&self, is_ahead: bool, counted: &Counted) -> bool {
+        match self.must_begin_anew(counted) {
+            None => true,
+            Some(Anew::Clock) => !is_ahead,
+            Some(_) => false,
+        }
     }
 
-    /// Whether users are served.
+    /// Whether users are served. Whoever has a time that is too far ahead has everything
+    /// all the same.
     pub fn serves(&self, counted: &Counted) -> bool {
-        self.is_source(counted)
+        self.is_source(false, counted)
     }
 
     /// Does what a user wants; `None` when it is so already.
@@ -333,16 +338,19 @@ impl Replica {
         &mut self,
         rows: &mut impl RowsMut,
         theirs: &wire::ShardInfo,
-        (life, since): (u64, u64),
+        (life, since, counted): (u64, u64, &Counted),
         clock: &mut HybridClock,
         now_us: u64,
     ) -> Result<Reissued, StoreError> {
         self.me.life = life;
+        let life = Life {
+            actor: self.me,
+            was_away: self.since != since,
+            counted,
+        };
         self.since = since;
         (self.anew, self.refused_by) = (None, None);
-        let reissued = self
-            .shard
-            .end_resync(rows, theirs, self.me, clock, now_us)?;
+        let reissued = self.shard.end_resync(rows, theirs, &life, clock, now_us)?;
         self.at_start = self.version().clone();
         Ok(reissued)
     }

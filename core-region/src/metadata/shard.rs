@@ -80,8 +80,6 @@ pub enum Since {
 pub struct Shard {
     pub(super) info: Info,
     pub(super) early: Early,
-    /// The latest time of its operations, as far as they are in the log.
-    pub(super) latest: HybridTime,
 }
 
 impl Shard {
@@ -90,13 +88,10 @@ impl Shard {
     /// # Errors
     /// [`StoreError`].
     pub fn open(rows: &impl Rows) -> Result<Self, StoreError> {
-        let mut shard = Self {
+        Ok(Self {
             info: Info::read(rows)?,
             early: Early::default(),
-            latest: HybridTime::default(),
-        };
-        shard.latest = shard.latest_since(rows, &Version::default())?;
-        Ok(shard)
+        })
     }
 
     /// All operations that it has.
@@ -125,7 +120,7 @@ impl Shard {
 
     /// Later than this is whatever is written here.
     pub fn latest(&self) -> HybridTime {
-        self.latest
+        self.info.latest
     }
 
     /// What it knows of the shard as a whole.
@@ -271,7 +266,7 @@ impl Shard {
         rows.put(tables::indexed(&op.dot), op.item.key().to_vec());
         rows.put(tables::op(&op.dot), record::encode(&op.to_wire()));
         self.info.version.add(&op.dot);
-        self.latest = self.latest.max(op.time);
+        self.info.latest = self.info.latest.max(op.time);
         Ok(())
     }
 

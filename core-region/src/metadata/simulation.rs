@@ -21,7 +21,7 @@ use super::op::Op;
 use super::peers::{Counted, PeerReport};
 use super::pull::Missing;
 use super::rebirth::Reissued;
-use super::replica::Replica;
+use super::replica::{Anew, Replica};
 use super::rows::{MemoryRows, Rows};
 use super::shard::{Intent, read_row};
 use super::tables;
@@ -448,10 +448,12 @@ impl World {
         let looked = node.replica.look_at_clock(&node.rows, now_us);
         looked.unwrap();
         let node = &self.nodes[at];
-        match node.replica.must_begin_anew(&node.counted) {
-            None => return,
-            Some(_) if self.directory != node.counted => return,
-            Some(_) if !node.counted.nodes.contains_key(&node.id) => {
+        let Some(why) = node.replica.must_begin_anew(&node.counted) else {
+            return;
+        };
+        match self.directory == node.counted {
+            false => return,
+            true if !node.counted.nodes.contains_key(&node.id) => {
                 // It asks to be counted again first: from then on nobody forgets
                 // what it has yet to learn.
                 let id = node.id;
@@ -459,9 +461,9 @@ impl World {
                 self.directory.nodes.insert(id, self.directory.epoch);
                 return;
             }
-            Some(_) => {}
+            true => {}
         }
-        let id = node.id;
+        let (id, counted) = (node.id, node.counted.clone());
         let Some(since) = node.counted.nodes.get(&id).copied() else {
             return;
         };
@@ -472,7 +474,11 @@ impl World {
                 // Either must count the other, as it is now.
                 let is_counted = node.counted.nodes.get(&source.id) == Some(&source.since);
                 let counts = source.counted.nodes.get(&id) == Some(&since);
-                source.serves() && counts && is_counted
+                let gives = source.is_up
+                    && source
+                        .replica
+                        .is_source(why == Anew::Clock, &source.counted);
+                gives && counts && is_counted
             })
             .collect();
         let Some(source) = sources.choose(&mut self.rng).copied() else {
@@ -500,18 +506,21 @@ impl World {
             return;
         }
         let (rows, clock) = (&mut node.rows, &mut node.clock);
-        clock.set_back(HybridTime::at_ms(now_us / 1_000));
+        if why == Anew::Clock {
+            clock.set_back(HybridTime::at_ms(now_us / 1_000));
+        }
         let before = node.replica.version().clone();
         let life = self.now_us.max(node.replica.me().life + 1);
         let reissued = node
             .replica
-            .end_resync(rows, &info, (life, since), clock, now_us)
+            .end_resync(rows, &info, (life, since, &counted), clock, now_us)
             .unwrap();
         node.reserved = node.clock.to_reserve().unwrap_or(node.reserved);
         node.since = since;
         node.was_set_back = false;
         assert!(before.is_empty());
         node.truth = truth.clone();
+        node.truth.extend(reissued.kept.iter().copied());
         node.truth.extend(reissued.ops.iter().map(|(_, op)| op.dot));
         node.sync();
         self.follow_reissue(id, &truth, reissued);
@@ -528,7 +537,7 @@ impl World {
         for written in &mut self.history {
             let dot = &written.op.dot;
             let stands = written.by == id && written.fate == Fate::Stands;
-            if !stands || theirs.contains(dot) {
+            if !stands || theirs.contains(dot) || reissued.kept.contains(dot) {
                 continue;
             }
             written.fate = if again.contains(dot) {

@@ -77,7 +77,7 @@ impl Version {
     pub fn may_lack(&self, dot: &Dot, theirs: &Self) -> bool {
         let complete = self.complete.get(&dot.actor.node).copied();
         let Some(complete) = complete.filter(|complete| dot.actor.life < complete.before) else {
-            return !self.has(dot);
+            return !self.has(dot) && theirs.has(dot);
         };
         let had = theirs.ops_before(dot.actor.node, complete.before);
         let (last, lacking) = (theirs.get(dot.actor), had.saturating_sub(complete.ops));

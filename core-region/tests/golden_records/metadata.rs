@@ -213,6 +213,7 @@ fn info() -> wire::ShardInfo {
         left_until: TIME,
         resyncing: true,
         before: Some(observed(10)),
+        latest: TIME,
     }
 }
 
@@ -221,7 +222,7 @@ fn of_shards() -> Vec<Row> {
     vec![
         row(
             "shard_info",
-            "01 0a2e 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 1029 1214 090200000000000000 10e480f9c0c1c48203 1809 1218 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 101e 1a18 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 1014 2007 2809 3103000068e5cf8b01 3801 4218 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 100a",
+            "01 0a2e 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 1029 1214 090200000000000000 10e480f9c0c1c48203 1809 1218 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 101e 1a18 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 1014 2007 2809 3103000068e5cf8b01 3801 4218 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 100a 4903000068e5cf8b01",
             info(),
         ),
         row(
@@ -347,15 +348,16 @@ fn messages() -> Vec<Row> {
                 cell: 1,
                 workspace: 1,
                 since: 3,
+                is_ahead: false,
             },
         ),
         bare(
             "rows_header",
-            "0a8d01 0a2e 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 1029 1214 \
+            "0a9601 0a2e 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 1029 1214 \
                 090200000000000000 10e480f9c0c1c48203 1809 1218 0a16 0a12 09010000000000edfe \
                 10e480f9c0c1c48203 101e 1a18 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 \
                 1014 2007 2809 3103000068e5cf8b01 3801 4218 0a16 0a12 09010000000000edfe \
-                10e480f9c0c1c48203 100a 1001 1803",
+                10e480f9c0c1c48203 100a 4903000068e5cf8b01 1001 1803",
             wire::RowsHeader {
                 info: Some(info()),
                 refused: wire::Refused::NotCounted.into(),

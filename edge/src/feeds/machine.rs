@@ -19,6 +19,9 @@ const RETRY_EVERY: Duration = Duration::from_millis(200);
 /// A subscription is renewed this often: what got lost without a trace is noticed by
 /// then.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// A replica that did not answer, or refused, is passed over for this long, if there is
+/// another.
+const PASSED_OVER: Duration = Duration::from_secs(30);
 /// What is published before the subscription is answered waits, within this bound.
 const EARLY_MAX: usize = 256;
 
@@ -70,6 +73,8 @@ pub struct Feed {
     seq: u64,
     early: BTreeMap<u64, MetadataPublish>,
     version: Bytes,
+    /// Until when replicas are passed over.
+    refused: BTreeMap<NodeId, Instant>,
 }
 
 impl Feed {
@@ -81,7 +86,15 @@ impl Feed {
             seq: 0,
             early: BTreeMap::new(),
             version: Bytes::new(),
+            refused: BTreeMap::new(),
         }
+    }
+
+    /// Which of `replicas`, the nearest first, to subscribe at.
+    pub fn choose(&self, replicas: &[NodeId], now: Instant) -> Option<NodeId> {
+        let is_open = |node: &&NodeId| self.refused.get(node).is_none_or(|until| *until <= now);
+        let open = replicas.iter().find(is_open);
+        open.or(replicas.first()).copied()
     }
 
     /// Does what is due; `nearest` is the replica to ask.
@@ -149,7 +162,11 @@ impl Feed {
 
     /// The replica did not answer, or refuses.
     pub fn failed(&mut self, id: u64, now: Instant) {
-        if id == self.id && matches!(self.state, State::Asked(..)) {
+        if let State::Asked(server, _) = self.state
+            && id == self.id
+        {
+            self.refused.retain(|_, until| *until > now);
+            self.refused.insert(server, now + PASSED_OVER);
             self.state = State::Wanted(now + RETRY_EVERY);
         }
     }
@@ -344,6 +361,19 @@ mod tests {
         assert_eq!(feed.deadline(), later + ANSWER_WITHIN);
         let given_up = feed.tick(Some(NEAR), later + ANSWER_WITHIN);
         assert_eq!(given_up, [at(NEAR, 5)]);
+    }
+
+    #[test]
+    fn a_replica_that_refuses_is_passed_over_while_there_is_another() {
+        let now = Instant::now();
+        let mut feed = Feed::new(now);
+        let both = [NEAR, FAR];
+        assert_eq!(feed.choose(&both, now), Some(NEAR));
+        feed.tick(Some(NEAR), now);
+        feed.failed(1, now);
+        assert_eq!(feed.choose(&both, now), Some(FAR));
+        assert_eq!(feed.choose(&[NEAR], now), Some(NEAR));
+        assert_eq!(feed.choose(&both, now + PASSED_OVER), Some(NEAR));
     }
 
     #[test]

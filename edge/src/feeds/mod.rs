@@ -189,7 +189,8 @@ impl Task {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         let mut wanted_at = Instant::now();
         loop {
-            let due = self.feed.tick(self.nearest(), Instant::now());
+            let now = Instant::now();
+            let due = self.feed.tick(self.choice(now), now);
             self.carry_out(due).await;
             let actions = tokio::select! {
                 Some(input) = inputs.recv() => self.input(input),
@@ -198,7 +199,8 @@ impl Task {
                     Vec::new()
                 }
                 _ = looks.tick() => {
-                    self.feed.moves_to(self.nearest(), Instant::now());
+                    let now = Instant::now();
+                    self.feed.moves_to(self.choice(now), now);
                     if self.feeds.is_wanted(self.workspace) {
                         wanted_at = Instant::now();
                     } else if wanted_at.elapsed() >= LINGER && self.feeds.end(self.workspace) {
@@ -216,11 +218,12 @@ impl Task {
         }
     }
 
-    /// The nearest replica that is connected.
-    fn nearest(&self) -> Option<NodeId> {
+    /// Where to subscribe, of the replicas that are connected.
+    fn choice(&self, now: Instant) -> Option<NodeId> {
         let router = self.upstream.router();
-        let mut replicas = router.by_distance(self.cell).into_iter();
-        replicas.find(|node| router.backbone().round_trip(*node).is_some())
+        let replicas = router.by_distance(self.cell).into_iter();
+        let connected = replicas.filter(|node| router.backbone().round_trip(*node).is_some());
+        self.feed.choose(&connected.collect::<Vec<_>>(), now)
     }
 
     fn input(&mut self, input: Input) -> Vec<Action> {

@@ -20,9 +20,11 @@ const READ_PAUSE: Duration = Duration::from_millis(200);
 /// A client that is told nothing is told now and then that it lacks nothing: so that,
 /// when it comes back, the difference is small.
 const TELL_VERSION_EVERY: Duration = Duration::from_secs(30);
-/// A client that was told of what the replica has not is read for again after this: it
-/// may be lost.
+/// What the replica had not, and the client or the edge was told of, is asked for again
+/// after this: it comes, or it is lost.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Versions from which is read again.
+const OWED_MAX: usize = 4;
 
 /// What a session's client is told of metadata, and by whom.
 pub struct Telling {
@@ -81,40 +83,54 @@ impl Telling {
             true => (versions.boot, None),
             false => (versions.kept, Some(versions.boot)),
         };
+        let mut owed = Vec::new();
         loop {
+            // Before anything is read: what grows too much meanwhile is read after it.
+            let too_much = self.progress.borrow().too_much;
             let has = self.queue.hold_facts();
-            if from.is_empty() {
-                from = has;
-            }
-            match self.read(from).await {
-                Read::UpTo { version, behind } => match self.queue.release_facts(version.clone()) {
-                    true => match self.next_from(behind.then_some(version)).await {
-                        Some(next) => from = next,
-                        None => return,
-                    },
-                    false => from = Bytes::new(),
-                },
-                // The client has just booted: it goes on from there.
-                Read::TooMuch => match boot.take() {
-                    Some(boot) => {
-                        if !self.queue.push_read(start_over(boot.clone())).await {
-                            return;
+            let mut upto = Bytes::new();
+            for version in std::mem::take(&mut owed).into_iter().chain([from]) {
+                let version = if version.is_empty() {
+                    has.clone()
+                } else {
+                    version
+                };
+                match self.read(version).await {
+                    Read::UpTo { version, behind } => {
+                        if behind && owed.len() < OWED_MAX && !owed.contains(&version) {
+                            owed.push(version.clone());
                         }
-                        from = boot;
+                        upto = version;
                     }
-                    None => return self.cut.cancel(),
-                },
-                Read::Over => return,
+                    // The client has just booted: it goes on from there.
+                    Read::TooMuch => match boot.take() {
+                        Some(boot) => {
+                            if !self.queue.push_read(start_over(boot.clone())).await {
+                                return;
+                            }
+                            owed.clear();
+                            upto = boot;
+                        }
+                        None => return self.cut.cancel(),
+                    },
+                    Read::Over => return,
+                }
             }
+            from = match self.queue.release_facts(upto) {
+                true => match self.next_from(too_much, !owed.is_empty()).await {
+                    Some(next) => next,
+                    None => return,
+                },
+                false => Bytes::new(),
+            };
         }
     }
 
-    /// Waits until something must be read; from `again` on, it must be soon. Returns from
-    /// which version: empty = the one that the client has; `None` when the session is over.
-    async fn next_from(&mut self, again: Option<Bytes>) -> Option<Bytes> {
+    /// Waits until something must be read: soon, if something is `owed`. Returns from which
+    /// version: empty = the one that the client has; `None` when the session is over.
+    async fn next_from(&mut self, too_much: u64, owed: bool) -> Option<Bytes> {
         let ask_again = tokio::time::sleep(ASK_AGAIN_AFTER);
         tokio::pin!(ask_again);
-        let too_much = self.progress.borrow().too_much;
         loop {
             tokio::select! {
                 begun = self.begun.recv() => {
@@ -127,7 +143,7 @@ impl Telling {
                 told = self.progress.wait_for(|progress| progress.too_much > too_much) => {
                     return told.ok().map(|_| Bytes::new());
                 }
-                () = &mut ask_again, if again.is_some() => return again,
+                () = &mut ask_again, if owed => return Some(Bytes::new()),
                 () = tokio::time::sleep(TELL_VERSION_EVERY) => {}
             }
             // All that this client sees up to there is in the queue.

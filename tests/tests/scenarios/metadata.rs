@@ -18,6 +18,9 @@ use crate::raw::{ask, connect, let_in};
 use crate::web_api::call;
 use crate::world::{PATIENCE, Running, Site};
 
+/// A replica that has heard nothing of the leader for so long is cut off.
+const CUT_OFF_MS: u64 = 1_000;
+
 /// The demonstration user of this number, let in; with what they said hello with.
 async fn greet(
     world: &Running,
@@ -94,6 +97,12 @@ async fn seen(connection: &Connection, channel: u64, ts: u64) -> String {
     words.join(", ")
 }
 
+/// How old what a replica answers may be.
+async fn age_ms(connection: &Connection, channel: u64) -> u64 {
+    let get = request::Body::GetChannel(client::GetChannel { channel });
+    ask(connection, get).await.age_ms.into()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_is_cut_off_goes_on_writing_and_all_agree_afterwards() {
     let site = Site::new();
@@ -113,6 +122,11 @@ async fn a_region_that_is_cut_off_goes_on_writing_and_all_agree_afterwards() {
     }
 
     isolate(&world, true);
+    let cut = Instant::now();
+    // Until the nodes know of it, what is written is shipped.
+    while age_ms(&inside, channel).await < CUT_OFF_MS {
+        assert!(cut.elapsed() < PATIENCE, "the region is not cut off");
+    }
     for (who, emoji, topic) in [(&inside, "eyes", "islands"), (&outside, "wave", "mainland")] {
         done(who, react(channel, ts, emoji)).await;
         done(who, react(channel, ts, "thumbsup")).await;

@@ -15,7 +15,8 @@ use crate::metadata::version::Version;
 /// Items that a page looks at; of such as make it too long, fewer.
 const ITEMS_MAX: [usize; 3] = [500, 50, 5];
 
-/// Answers `SyncMetadata`.
+/// Answers `SyncMetadata` for somebody who has a version, and whose edge node has told
+/// of what is `known`.
 ///
 /// # Errors
 /// [`Stop::Store`].
@@ -23,7 +24,7 @@ pub fn changes(
     sources: Sources<'_>,
     metadata: &CellMetadata,
     user: UserId,
-    have: &Version,
+    (have, known): (&Version, &Version),
 ) -> Result<client::MetadataPage, Stop> {
     let mut page = client::MetadataPage::default();
     for items in ITEMS_MAX {
@@ -32,6 +33,9 @@ pub fn changes(
             break;
         }
     }
+    let mut told = have.clone();
+    told.merge(known);
+    page.behind = !metadata.may_get(user.workspace(), &told)?.is_empty();
     Ok(page)
 }
 
@@ -64,10 +68,9 @@ fn page_of(
     }
     Ok(client::MetadataPage {
         changes,
-        behind: !metadata.may_get(workspace, have)?.is_empty(),
         version: upto.to_bytes(),
         more,
-        start_over: false,
+        ..client::MetadataPage::default()
     })
 }
 
