@@ -146,7 +146,10 @@ fn render(model: &WanModel) -> String {
         text += &format!("{:14}", from.name.as_str());
         for to in places {
             let way = model.one_way(&from.name, &to.name).unwrap_or_default();
-            text += &format!("{:>14.1}", way.as_secs_f64() * 1e3);
+            text += &match is_cut(model.config(), &from.name, &to.name) {
+                true => format!("{:>14}", "cut"),
+                false => format!("{:>14.1}", way.as_secs_f64() * 1e3),
+            };
         }
         text.push('\n');
     }
@@ -157,6 +160,12 @@ fn render(model: &WanModel) -> String {
     text.push('\n');
     text += &changes.unwrap_or_default();
     text
+}
+
+fn is_cut(config: &WanConfig, from: &Name, to: &Name) -> bool {
+    let link = config.links.get(from).and_then(|links| links.get(to));
+    let link = link.copied().unwrap_or_default().or(config.every_link);
+    link.cut == Some(true)
 }
 
 #[cfg(test)]
@@ -196,6 +205,9 @@ mod tests {
         let mut config = config();
         apply(&mut config, &["--from", "us-east", "--to", "nyc", "--cut"]).unwrap();
         assert_eq!(cuts(&config), ["us-east>nyc"]);
+        let [us, eu, nyc] = ["us-east", "eu-west", "nyc"].map(|name| name.parse().unwrap());
+        assert!(is_cut(&config, &us, &nyc) && !is_cut(&config, &nyc, &us));
+        assert!(!is_cut(&config, &us, &eu));
         apply(&mut config, &["--from", "us-east", "--to", "nyc", "--heal"]).unwrap();
         assert_eq!(cuts(&config), [""; 0]);
         apply(&mut config, &["--from", "eu-west", "--cut", "--both"]).unwrap();
