@@ -33,6 +33,8 @@ struct Person {
     /// Public channels that it may join.
     open: Vec<ChannelId>,
     own: Vec<Own>,
+    /// The message that it sent last, until that is acknowledged.
+    pending: Option<(ChannelId, Call)>,
 }
 
 /// The clients' doings, from a seed.
@@ -59,6 +61,7 @@ impl Workload {
             channels,
             open,
             own: Vec::new(),
+            pending: None,
         };
         Self {
             rng: SmallRng::seed_from_u64(seed),
@@ -102,6 +105,9 @@ impl Workload {
         if !self.placed.insert(id.clone()) {
             return;
         }
+        self.persons[client]
+            .pending
+            .take_if(|(_, sent)| sent == call);
         if *thread_ts == 0 {
             let threads = self.threads.entry(channel).or_default();
             replace_one(threads, THREADS_MAX, ts, &mut self.rng);
@@ -132,6 +138,7 @@ impl Workload {
             text: format!("message {} of run {:x} 消息", self.count, self.run),
             thread_ts: thread.copied().unwrap_or(0),
         };
+        self.persons[client].pending = Some((channel, call.clone()));
         Some((channel, call))
     }
 
@@ -157,7 +164,12 @@ impl Workload {
         Some((own.channel, Call::Delete { ts: own.ts }))
     }
 
+    /// As somebody does who has lost the answer, or has not had it yet.
     fn send_again(&mut self, client: ClientNumber) -> Option<(ChannelId, Call)> {
+        let pending = self.persons[client].pending.clone();
+        if let Some(pending) = pending.filter(|_| self.rng.random()) {
+            return Some(pending);
+        }
         let own = self.take_own(client)?;
         let call = Call::Send {
             id: own.id,
@@ -209,6 +221,16 @@ mod tests {
     fn a_seed_has_one_story() {
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
+    }
+
+    #[test]
+    fn a_message_is_also_sent_again_before_it_is_answered() {
+        let persons = [(vec![ChannelId(1)], Vec::new())];
+        let mut workload = Workload::new(1, 9, persons);
+        let sent: Vec<_> = (0..200).filter_map(|_| workload.next()).collect();
+        let again = sent.windows(2).filter(|pair| pair[0] == pair[1]);
+        let sends = again.filter(|pair| matches!(pair[0].2, Call::Send { .. }));
+        assert!(sends.count() > 0);
     }
 
     #[test]
