@@ -37,7 +37,13 @@ enum Command {
 /// Runs the command of this process's arguments.
 #[tokio::main]
 pub async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // 1 says that a run has found something.
+    let failed = match &command {
+        Command::Chaos(_) => ExitCode::from(chaos::NOT_RUN),
+        _ => ExitCode::FAILURE,
+    };
+    let result = match command {
         Command::Dev(args) => world::dev::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Core(args) => node::core(args).await.map(|()| ExitCode::SUCCESS),
         Command::Edge(args) => node::edge(args).await.map(|()| ExitCode::SUCCESS),
@@ -51,13 +57,20 @@ pub async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             complain(&error);
-            ExitCode::FAILURE
+            failed
         }
     }
 }
 
-/// The error and its causes, for people.
+/// The error and its causes, for people; a cause that has just been told is left out.
 #[allow(clippy::print_stderr)]
 fn complain(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !told.ends_with(&cause) {
+            let link = if told.is_empty() { "" } else { ": " };
+            told = format!("{told}{link}{cause}");
+        }
+    }
+    eprintln!("error: {told}");
 }

@@ -16,5 +16,6 @@ pub mod operator;
 mod output;
 mod quantiles;
 pub mod replay;
+mod signals;
 mod status;
 pub mod world;

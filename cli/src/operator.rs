@@ -285,6 +285,21 @@ impl Operator {
         user: UserId,
         body: client::request::Body,
     ) -> anyhow::Result<client::response::Result> {
+        let response = self.response_of(address, cell, user, body).await?;
+        response.result.context("an empty answer")
+    }
+
+    /// The same, with what the replica tells beside its answer.
+    ///
+    /// # Errors
+    /// As for [`Self::ask_replica`].
+    pub async fn response_of(
+        &self,
+        address: SocketAddr,
+        cell: CellId,
+        user: UserId,
+        body: client::request::Body,
+    ) -> anyhow::Result<client::Response> {
         let node = self.reach_at(address).await?;
         let call = ApiCall {
             cell: cell.0,
@@ -297,16 +312,16 @@ impl Operator {
         };
         let call = call.encode_to_vec().into();
         let answer = self.backbone.call(node, Method::Api, call, CALL_TIMEOUT);
-        let answer = match RoutedReply::decode(answer.await?)?.result {
+        let response = match RoutedReply::decode(answer.await?)?.result {
             Some(routed_reply::Result::Body(body)) => client::Response::decode(body)?,
             Some(routed_reply::Result::Error(error)) => {
                 return Err(ApiError::from_wire(error).into());
             }
             None => bail!("an empty answer"),
         };
-        match answer.result.context("an empty answer")? {
-            client::response::Result::Error(error) => Err(ApiError::from_wire(error).into()),
-            result => Ok(result),
+        match response.result {
+            Some(client::response::Result::Error(error)) => Err(ApiError::from_wire(error).into()),
+            _ => Ok(response),
         }
     }
 

@@ -1,15 +1,17 @@
 //! Does to a world what a schedule says.
 
-use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use causeway_core_region::faults::{self as injected, FaultConfig, Plant};
 use causeway_protocol::Name;
-use causeway_transport::wan::{self, LinkConfig};
+use causeway_protocol::backbone::Drain;
+use causeway_transport::wan;
 use tokio::task::spawn_blocking;
 
+use super::guard::Guard;
 use super::scenario::{Act, Layout};
 use crate::drain::{What, drain_of, wait_empty};
 use crate::operator::Operator;
@@ -21,9 +23,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DRAIN_PERMILLE: u32 = 100;
 /// A drain has ended by then.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Changed links, by where a datagram comes from and where it goes.
-type Links = BTreeMap<Name, BTreeMap<Name, LinkConfig>>;
 
 /// Where the world's nodes are.
 pub fn layout(world: &World) -> Layout {
@@ -75,48 +74,79 @@ fn faults_file(node: &WorldNode) -> anyhow::Result<&Path> {
     file.with_context(|| format!("{} has no [faults] file: see `dev --faults`", node.name))
 }
 
-/// Carries an act out. The world's file tells afterwards which processes there
-/// are. Returns what there is to tell of it, too.
-///
-/// # Errors
-/// A node that is not as it should be, a network that is not emulated, or a
-/// drain that does not end.
-pub async fn carry_out(world: World, act: Act) -> anyhow::Result<(World, Option<String>)> {
-    match act {
-        Act::Drain(what, name) => {
-            let told = drain(&world, what, &name).await?;
-            Ok((world, Some(told)))
+/// What comes of an act.
+pub struct Done {
+    /// The world with its processes as they are now.
+    pub world: World,
+    /// What there is to tell.
+    pub told: Option<String>,
+    /// What the world should have done and did not.
+    pub broken: Option<String>,
+}
+
+impl From<World> for Done {
+    fn from(world: World) -> Self {
+        Self {
+            world,
+            told: None,
+            broken: None,
         }
-        Act::Undrain(what, name) => {
-            let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
-            let undrain = drain_of(what, name.as_str(), 0, false);
-            operator.set_drain(undrain).await?;
-            Ok((world, None))
-        }
-        act => Ok((
-            spawn_blocking(move || carry_out_now(world, act)).await??,
-            None,
-        )),
     }
 }
 
-async fn drain(world: &World, what: What, name: &Name) -> anyhow::Result<String> {
-    let began = Instant::now();
-    let operator = Operator::connect(world, CONNECT_TIMEOUT).await?;
-    let drain = drain_of(what, name.as_str(), DRAIN_PERMILLE, true);
-    operator.set_drain(drain.clone()).await?;
-    let left = wait_empty(&operator, &drain, DRAIN_TIMEOUT, |_| ()).await?;
-    ensure!(
-        left.is_nothing(),
-        "{name} is not empty after {DRAIN_TIMEOUT:?}: {left:?}"
-    );
-    Ok(format!(
-        "{name} is empty after {:.1} s",
-        began.elapsed().as_secs_f64()
-    ))
+/// Carries an act out. The world's file tells afterwards which processes there
+/// are.
+///
+/// # Errors
+/// A node that is not as it should be, or a network that is not emulated.
+pub async fn carry_out(world: World, act: Act, guard: Arc<Guard>) -> anyhow::Result<Done> {
+    match act {
+        Act::Drain(what, name) => drain(world, what, &name, &guard).await,
+        Act::Undrain(what, name) => {
+            let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
+            let undrain = drain_of(what, name.as_str(), 0, false);
+            operator.set_drain(undrain.clone()).await?;
+            guard.undrained(&undrain);
+            Ok(world.into())
+        }
+        act => spawn_blocking(move || carry_out_now(world, act, &guard))
+            .await?
+            .map(Done::from),
+    }
 }
 
-fn carry_out_now(mut world: World, act: Act) -> anyhow::Result<World> {
+/// The drain of this part of the world, as a run asks for it.
+pub fn drain_asked(what: What, name: &Name) -> Drain {
+    drain_of(what, name.as_str(), DRAIN_PERMILLE, true)
+}
+
+async fn drain(world: World, what: What, name: &Name, guard: &Guard) -> anyhow::Result<Done> {
+    let began = Instant::now();
+    let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
+    let drain = drain_asked(what, name);
+    guard.drains(&drain)?;
+    operator.set_drain(drain.clone()).await?;
+    let empty = wait_empty(&operator, &drain, DRAIN_TIMEOUT, |_| ());
+    let left = guard.unless_over(empty).await??;
+    let took = began.elapsed().as_secs_f64();
+    let (told, broken) = match left.is_nothing() {
+        true => (Some(format!("{name} is empty after {took:.1} s")), None),
+        false => {
+            let text = format!(
+                "not_empty: {} leaders and {} sessions are still at {name} after {took:.0} s",
+                left.leaders, left.sessions
+            );
+            (None, Some(text))
+        }
+    };
+    Ok(Done {
+        world,
+        told,
+        broken,
+    })
+}
+
+fn carry_out_now(mut world: World, act: Act, guard: &Guard) -> anyhow::Result<World> {
     match act {
         Act::Kill(node) => processes::kill_node(world.node(node.as_str())?)?,
         Act::KillAll(nodes) => {
@@ -131,32 +161,22 @@ fn carry_out_now(mut world: World, act: Act) -> anyhow::Result<World> {
             world.save()?;
         }
         Act::Inject(node, fault) => inject(world.node(node.as_str())?, fault)?,
-        Act::Cut(cuts) => change_links(&world, |links| {
-            for (from, to) in cuts {
-                let link = links.entry(from).or_default().entry(to).or_default();
-                link.cut = Some(true);
-            }
-        })?,
-        Act::Heal => change_links(&world, |links| {
-            for link in links.values_mut().flat_map(|links| links.values_mut()) {
-                link.cut = None;
-            }
-            for links in links.values_mut() {
-                links.retain(|_, link| *link != LinkConfig::default());
-            }
-            links.retain(|_, links| !links.is_empty());
-        })?,
+        Act::Cut(cuts) => cut(&world, cuts)?,
+        Act::Heal => guard.heal()?,
         Act::Drain(..) | Act::Undrain(..) => {}
     }
     Ok(world)
 }
 
-fn change_links(world: &World, change: impl FnOnce(&mut Links)) -> anyhow::Result<()> {
+fn cut(world: &World, cuts: Vec<(Name, Name)>) -> anyhow::Result<()> {
     let file = world
         .wan
         .as_ref()
         .context("cuts take an emulated network, and this world has none")?;
     let mut config = wan::read(file)?.config().clone();
-    change(&mut config.links);
+    for (from, to) in cuts {
+        let links = config.links.entry(from).or_default();
+        links.entry(to).or_default().cut = Some(true);
+    }
     Ok(wan::write(file, &config)?)
 }

@@ -19,14 +19,14 @@ pub struct History {
     pub operations: Vec<Operation>,
     /// Per client in the order in which its application was given them.
     pub deliveries: Vec<Delivery>,
-    /// What each client is a member of from the beginning to the end; what a
-    /// client joins on the way is not here.
+    /// What each client is a member of to the end, from the beginning or since it was
+    /// told that it has joined.
     pub memberships: Vec<Membership>,
     /// The logs at the end, from each replica of each cell.
     pub replicas: Vec<ReplicaLog>,
 }
 
-/// A client that belongs to a channel during the whole run.
+/// A client that belongs to a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Membership {
     /// The client.
@@ -34,8 +34,10 @@ pub struct Membership {
     /// The channel.
     pub channel: ChannelId,
     /// Deliveries begin after this `seq`: where the channel's log ended when the
-    /// client connected first.
+    /// client connected first, or as it was told with its joining.
     pub from_seq: u64,
+    /// It was no member when it connected first.
+    pub joined: bool,
 }
 
 /// An operation of a client.
@@ -84,6 +86,20 @@ pub enum Call {
     Read,
 }
 
+impl Call {
+    /// In one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Send { thread_ts: 0, .. } => "send",
+            Self::Send { .. } => "reply",
+            Self::Edit { .. } => "edit",
+            Self::Delete { .. } => "delete",
+            Self::Join => "join",
+            Self::Read => "read",
+        }
+    }
+}
+
 /// How an operation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -107,6 +123,8 @@ pub enum Outcome {
         at: At,
         /// The highest `seq` among the messages.
         last_seq: u64,
+        /// The messages.
+        page: Vec<Shown>,
     },
     /// It must not have happened, nor ever happen.
     Refused {
@@ -115,8 +133,25 @@ pub enum Outcome {
         /// Why.
         code: String,
     },
-    /// Nobody knows: no answer came, or one that leaves it open.
+    /// An answer that leaves open whether it has happened.
+    Open {
+        /// When the client knew.
+        at: At,
+        /// Why.
+        code: String,
+    },
+    /// Nobody knows: no answer came.
     Unknown,
+}
+
+impl Outcome {
+    /// When something was done that was asked for.
+    pub fn done_at(&self) -> Option<At> {
+        match self {
+            Self::Acknowledged { at, .. } | Self::Done { at } | Self::Seen { at, .. } => Some(*at),
+            Self::Refused { .. } | Self::Open { .. } | Self::Unknown => None,
+        }
+    }
 }
 
 /// An entry of a channel's log, given to a client's application.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use causeway_protocol::backbone::NodeStatus;
 use causeway_protocol::{ChannelId, Name};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::history::{At, Call, ClientNumber, Operation, Outcome};
@@ -73,8 +74,11 @@ fn look(statuses: &[NodeStatus], region: &Name, at: At) -> Look {
 
 /// What came when, after the strike; `None` for what did not come, or was not
 /// to.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Milestones {
+    /// Cells that were led in the region before; `None` if nobody told.
+    #[serde(rename = "led_cells")]
+    pub led: Option<usize>,
     /// The first election begins.
     pub detect_ms: Option<f64>,
     /// From then on: every cell that was led in the region has a leader outside.
@@ -113,8 +117,12 @@ pub fn milestones(
             })
         })
     };
+    let led = Some(lost.len());
     if lost.is_empty() {
-        return Milestones::default();
+        return Milestones {
+            led,
+            ..Milestones::default()
+        };
     }
     let detected = after().find(rises).map(|look| look.at);
     let elected = after().find(all_led).map(|look| look.at);
@@ -128,6 +136,7 @@ pub fn milestones(
         _ => None,
     };
     Milestones {
+        led,
         detect_ms: step(Some(strike), detected),
         elect_ms: step(detected, elected),
         reroute_ms: step(elected, served),
@@ -152,46 +161,47 @@ fn answered(operation: &Operation) -> Option<At> {
 }
 
 /// The longest that each of these clients was kept waiting for an acknowledgement
-/// after the strike, beyond what it waits usually. A client sends the messages of
-/// a channel one after another: each waits from when the one before is answered.
+/// after `from`, beyond what it waits usually. A client sends the messages of a
+/// channel one after another: each waits from when the one before is answered. What
+/// was never answered has waited to the `end`. `None` if nobody has waited.
 pub fn pauses(
     operations: &[Operation],
-    strike: At,
+    (from, end): (At, At),
     counts: impl Fn(ClientNumber) -> bool,
-) -> Quantiles {
+) -> Option<Quantiles> {
     let mut free = HashMap::<(ClientNumber, ChannelId), At>::new();
     let mut calm = HashMap::<ClientNumber, Vec<Duration>>::new();
     let mut longest = HashMap::<ClientNumber, Duration>::new();
     for operation in operations.iter().filter(|o| counts(o.client)) {
-        let (Call::Send { .. }, Some(at)) = (&operation.call, answered(operation)) else {
-            continue;
+        let at = match (&operation.call, &operation.outcome) {
+            (Call::Send { .. }, Outcome::Acknowledged { at, .. }) => *at,
+            (Call::Send { .. }, Outcome::Unknown) => end,
+            _ => continue,
         };
         let free = free
             .entry((operation.client, operation.channel))
             .or_default();
         let began = operation.began.max(*free);
         *free = at.max(*free);
-        // What had begun before the strike waited for it only from then on.
-        let from = if at < strike {
-            began
-        } else {
-            began.max(strike)
-        };
-        let waited = at.saturating_sub(from);
-        if at < strike {
+        // What had begun before the fault waited for it only from then on.
+        let since = if at < from { began } else { began.max(from) };
+        let waited = at.saturating_sub(since);
+        if at < from {
             calm.entry(operation.client).or_default().push(waited);
         } else {
             let longest = longest.entry(operation.client).or_default();
             *longest = waited.max(*longest);
         }
     }
-    quantiles(longest.into_iter().map(|(client, longest)| {
+    let waits = longest.into_iter().map(|(client, longest)| {
         let usual = calm.get_mut(&client).map_or(Duration::ZERO, |waits| {
             waits.sort();
             waits[waits.len() / 2]
         });
         millis(longest.saturating_sub(usual))
-    }))
+    });
+    let waits: Vec<f64> = waits.collect();
+    (!waits.is_empty()).then(|| quantiles(waits.into_iter()))
 }
 
 fn millis(duration: Duration) -> f64 {
@@ -259,8 +269,22 @@ mod tests {
             send(0, 1_000, 2_580),
             send(1, 1_000, 1_900),
         ];
-        let pauses = pauses(&operations, at(500), |client| client == 0);
-        assert_eq!(pauses.max, 1_500.0);
+        let pauses = |client| {
+            let pauses = pauses(&operations, (at(500), at(3_000)), |c| c == client);
+            pauses.map(|pauses| pauses.max)
+        };
+        assert_eq!(pauses(0), Some(1_500.0));
+        assert_eq!(pauses(2), None);
+    }
+
+    #[test]
+    fn who_is_never_answered_waits_to_the_end() {
+        let mut operations = [send(0, 0, 80), send(0, 1_000, 0), send(0, 2_000, 0)];
+        for silent in &mut operations[1..] {
+            silent.outcome = Outcome::Unknown;
+        }
+        let pauses = pauses(&operations, (at(500), at(61_000)), |_| true);
+        assert_eq!(pauses.map(|pauses| pauses.max), Some(59_920.0));
     }
 
     #[test]
@@ -271,6 +295,7 @@ mod tests {
             send(0, 1_010, 1_200),
             send(0, 1_020, 1_290),
         ];
-        assert_eq!(pauses(&operations, at(500), |_| true).max, 20.0);
+        let pauses = pauses(&operations, (at(500), at(2_000)), |_| true);
+        assert_eq!(pauses.map(|pauses| pauses.max), Some(20.0));
     }
 }

@@ -1,20 +1,30 @@
 //! `causeway chaos`: faults on purpose, and the suite that causes them under load
 //! and accounts for every message afterwards.
 
+mod account;
+mod cast;
 pub mod checker;
+mod expectations;
 mod faults;
+mod guard;
 pub mod history;
+mod host;
+mod joins;
 mod metadata;
 mod milestones;
+mod own_world;
 mod plant;
 mod play;
+mod progress;
 mod readback;
 mod report;
 mod report_html;
 mod scenario;
 mod stage;
 mod suite;
+mod terms;
 mod wan;
+mod watch;
 mod witness;
 mod workload;
 
@@ -28,8 +38,15 @@ use self::suite::Suite;
 use crate::output::say;
 use crate::world::{World, processes};
 
+const EXIT_CODES: &str = "Exit codes: 0 = all is well; 1 = the promise is broken; 2 = it could \
+    not be run; 130 = interrupted (the world is left as it was before).";
+
+/// The exit code of what could not be done, or not be run; as clap has it.
+pub const NOT_RUN: u8 = 2;
+
 /// Flags of `causeway chaos`.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct ChaosArgs {
     #[command(subcommand)]
     what: Chaos,

@@ -1,22 +1,25 @@
 //! The play: clients do what the workload says at a steady rate, faults come as
 //! scheduled, and everything that clients see is written down.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_client::{Client, Event, Outgoing};
 use causeway_core_region::faults::FaultConfig;
-use causeway_protocol::client::{self, entry::Kind, request, response};
-use causeway_protocol::{ApiError, ChannelId, ErrorCode, Timestamp, Topic, UserId};
-use indicatif::ProgressBar;
+use causeway_protocol::client::{self, entry::Kind, fact::Kind as Fact, request, response};
+use causeway_protocol::{ApiError, ChannelId, ErrorCode, Name, Timestamp, Topic, UserId};
 use tokio::sync::mpsc;
 
-use super::faults;
+use super::faults::{self, Done};
+use super::guard::Guard;
 use super::history::{
     At, Call, ClientNumber, Delivery, History, LogEntry, Membership, Operation, Outcome, Shown,
     What,
 };
+use super::joins::Roster;
+use super::progress::Progress;
 use super::scenario::{Act, Plan};
 use super::stage::Part;
 use super::workload::Workload;
@@ -29,6 +32,10 @@ const SIGHTS_MAX: usize = 64 * 1024;
 const QUIET: Duration = Duration::from_secs(5);
 /// It does not take longer than this in any case.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
+/// So much of the workload comes after the last fault, which may take its time.
+const AFTERWARDS: Duration = Duration::from_secs(2);
+/// Operations under way; who is to do more has to wait.
+const UNDER_WAY_MAX: usize = 100_000;
 /// The workload keeps its rate to this grain.
 const GRAIN: Duration = Duration::from_millis(5);
 
@@ -37,7 +44,7 @@ enum Sight {
     Event(ClientNumber, Event),
     Answered(usize, Result<response::Result, ApiError>, Instant),
     Full(usize),
-    FaultDone(anyhow::Result<(World, Option<String>)>),
+    FaultDone(anyhow::Result<Done>),
 }
 
 /// What a play leaves.
@@ -52,44 +59,78 @@ pub struct Played {
     pub acts: Vec<(At, String)>,
     /// When the play began.
     pub began: Instant,
+    /// How long clients were given something to do.
+    pub length: Duration,
+    /// When nobody waited any longer for answers.
+    pub ended: At,
+    /// What the world should have done when it was told to, and did not.
+    pub broken: Vec<String>,
+    /// Who is in the channels that clients joined.
+    pub rosters: Vec<Roster>,
+}
+
+/// What a play is made of.
+pub struct Play<'a> {
+    /// The world.
+    pub world: World,
+    /// What leaves it as it was.
+    pub guard: &'a Arc<Guard>,
+    /// Who takes part.
+    pub parts: Vec<Part>,
+    /// What they do.
+    pub workload: Workload,
+    /// What is done to the world.
+    pub plan: &'a Plan,
+    /// Operations a second.
+    pub rate: f64,
+    /// When it begins.
+    pub began: Instant,
 }
 
 /// Plays.
 ///
 /// # Errors
 /// A fault that could not be caused.
-pub async fn run(
-    world: World,
-    parts: Vec<Part>,
-    mut workload: Workload,
-    plan: &Plan,
-    rate: f64,
-    began: Instant,
-    progress: &ProgressBar,
-) -> anyhow::Result<Played> {
+pub async fn run(play: Play<'_>, progress: &Progress) -> anyhow::Result<Played> {
+    let Play {
+        began,
+        plan,
+        mut workload,
+        ..
+    } = play;
     let (sender, mut sights) = mpsc::channel(SIGHTS_MAX);
-    let mut scribe = Scribe::new(began, &parts);
+    let mut scribe = Scribe::new(began, &play.parts);
     let mut clients = Vec::new();
-    for (number, part) in parts.into_iter().enumerate() {
+    for (number, part) in play.parts.into_iter().enumerate() {
         clients.push(part.actor.client);
         tokio::spawn(watch(number, part.actor.events, sender.clone()));
     }
     let mut stagehand = Stagehand {
-        world: Some(world),
+        guard: Arc::clone(play.guard),
+        world: Some(play.world),
         acts: plan.acts.iter().cloned().collect(),
         done: Vec::new(),
+        broken: Vec::new(),
+        last: Duration::ZERO,
         sights: sender.clone(),
     };
     progress.set_length(plan.length.as_secs());
     progress.reset();
     let mut grain = tokio::time::interval(GRAIN);
     let mut last_sight = began;
+    let mut length = plan.length;
     loop {
         let now = began.elapsed();
         progress.set_position(now.as_secs().min(plan.length.as_secs()));
         stagehand.act(now, progress);
-        if now < plan.length {
-            while (scribe.history.operations.len() as f64) < now.as_secs_f64() * rate {
+        if !stagehand.is_idle() && now < plan.length + END_TIMEOUT {
+            length = plan.length.max(now);
+        }
+        length = length.max(stagehand.last + AFTERWARDS);
+        if now < length {
+            while (scribe.history.operations.len() as f64) < now.as_secs_f64() * play.rate
+                && scribe.pending() < UNDER_WAY_MAX
+            {
                 let Some((client, channel, call)) = workload.next() else {
                     break;
                 };
@@ -98,7 +139,7 @@ pub async fn run(
             }
         } else {
             let quiet = last_sight.elapsed() > QUIET && scribe.pending() == 0;
-            if stagehand.is_idle() && (quiet || now > plan.length + END_TIMEOUT) {
+            if stagehand.is_idle() && (quiet || now > length + END_TIMEOUT) {
                 break;
             }
             progress.set_message("waiting for quiet");
@@ -109,11 +150,7 @@ pub async fn run(
                 let mut next = Some(sight);
                 while let Some(sight) = next {
                     match sight {
-                        Sight::FaultDone(done) => {
-                            let (world, told) = done?;
-                            stagehand.done.extend(told.map(|told| (began.elapsed(), told)));
-                            stagehand.world = Some(world);
-                        }
+                        Sight::FaultDone(done) => stagehand.take(done?, began.elapsed()),
                         sight => scribe.take(sight, &mut workload),
                     }
                     next = sights.try_recv().ok();
@@ -128,6 +165,10 @@ pub async fn run(
         world: stagehand.world.expect("idle"),
         acts: stagehand.done,
         began,
+        length,
+        ended: began.elapsed(),
+        broken: stagehand.broken,
+        rosters: Vec::new(),
     })
 }
 
@@ -200,10 +241,14 @@ fn request(channel: ChannelId, call: Call) -> Result<Outgoing, Box<request::Body
 
 /// Causes the faults when they are due, one after another.
 struct Stagehand {
+    guard: Arc<Guard>,
     /// `None` while a fault is being caused.
     world: Option<World>,
     acts: VecDeque<(Duration, Act)>,
     done: Vec<(At, String)>,
+    broken: Vec<String>,
+    /// When the last act was done.
+    last: At,
     sights: mpsc::Sender<Sight>,
 }
 
@@ -212,7 +257,14 @@ impl Stagehand {
         self.acts.is_empty() && self.world.is_some()
     }
 
-    fn act(&mut self, now: At, progress: &ProgressBar) {
+    fn take(&mut self, done: Done, now: At) {
+        self.done.extend(done.told.map(|told| (now, told)));
+        self.broken.extend(done.broken);
+        self.world = Some(done.world);
+        self.last = now;
+    }
+
+    fn act(&mut self, now: At, progress: &Progress) {
         let due = self.acts.front().is_some_and(|(at, _)| *at <= now);
         if !due {
             return;
@@ -224,9 +276,9 @@ impl Stagehand {
             let text = describe(&act);
             progress.set_message(text.clone());
             self.done.push((now, text));
-            let sights = self.sights.clone();
-            tokio::spawn(async move {
-                let done = faults::carry_out(world, act).await;
+            let (sights, guard) = (self.sights.clone(), Arc::clone(&self.guard));
+            self.guard.spawn(async move {
+                let done = faults::carry_out(world, act, guard).await;
                 // The play is over if nobody listens.
                 let _ = sights.send(Sight::FaultDone(done)).await;
             });
@@ -243,14 +295,29 @@ pub(super) fn describe(act: &Act) -> String {
         }
         Act::Stop(node) => format!("{node} is stopped"),
         Act::Start(node) => format!("{node} is started"),
-        Act::Cut(cuts) => {
-            let cuts: Vec<_> = cuts.iter().map(|(a, b)| format!("{a}→{b}")).collect();
-            format!("cut: {}", cuts.join(" "))
-        }
+        Act::Cut(cuts) => cut(cuts),
         Act::Heal => "all links are whole".into(),
         Act::Drain(_, name) => format!("{name} is drained"),
         Act::Undrain(_, name) => format!("{name} is open again"),
         Act::Inject(node, fault) => format!("{node}: {}", wrong(fault)),
+    }
+}
+
+/// Of many cuts, who is at one end of all of them.
+fn cut(cuts: &[(Name, Name)]) -> String {
+    let Some((first, second)) = cuts.first() else {
+        return "nothing is cut".into();
+    };
+    let at_all = |place: &&Name| cuts.iter().all(|(from, to)| from == *place || to == *place);
+    let Some(place) = [first, second].into_iter().find(at_all) else {
+        return "regions are cut off from one another".into();
+    };
+    let heard = cuts.iter().any(|(from, _)| from == place);
+    let hears = cuts.iter().any(|(_, to)| to == place);
+    match (heard, hears) {
+        (true, true) => format!("{place} is cut off"),
+        (true, false) => format!("nobody hears {place}"),
+        _ => format!("{place} hears nobody"),
     }
 }
 
@@ -279,6 +346,8 @@ struct Scribe {
     /// Operations under way by id, for sends.
     sending: HashMap<(ClientNumber, Bytes), VecDeque<usize>>,
     open: usize,
+    /// Who is known to be in what.
+    members: HashSet<(ClientNumber, ChannelId)>,
 }
 
 impl Scribe {
@@ -291,12 +360,15 @@ impl Scribe {
                 client,
                 channel,
                 from_seq: heads.get(&channel.0).copied().unwrap_or(0),
+                joined: false,
             };
             part.channels.clone().into_iter().map(membership)
         });
+        let memberships: Vec<Membership> = memberships.collect();
         Self {
+            members: memberships.iter().map(|m| (m.client, m.channel)).collect(),
             history: History {
-                memberships: memberships.collect(),
+                memberships,
                 ..History::default()
             },
             breaks: Vec::new(),
@@ -393,7 +465,32 @@ impl Scribe {
                 );
             }
             Event::Disconnected { .. } => self.breaks.push((client, self.began.elapsed())),
-            Event::Connected { .. } | Event::Metadata { .. } | Event::Stopped(_) => {}
+            // The client library begins where the first of these says.
+            Event::Connected { boot, .. } => {
+                for channel in &boot.channels {
+                    self.joins(client, channel);
+                }
+            }
+            Event::Metadata { push, .. } => {
+                for fact in push.facts {
+                    if let Some(Fact::Joined(channel)) = fact.kind {
+                        self.joins(client, &channel);
+                    }
+                }
+            }
+            Event::Stopped(_) => {}
+        }
+    }
+
+    fn joins(&mut self, client: ClientNumber, channel: &client::Channel) {
+        let id = ChannelId(channel.id);
+        if self.members.insert((client, id)) {
+            self.history.memberships.push(Membership {
+                client,
+                channel: id,
+                from_seq: channel.last_seq,
+                joined: true,
+            });
         }
     }
 }
@@ -411,14 +508,18 @@ fn outcome(answer: Result<response::Result, ApiError>, at: At) -> Outcome {
             Outcome::Seen {
                 at,
                 last_seq: seqs.max().unwrap_or(0),
+                page: page.messages.into_iter().map(shown).collect(),
             }
         }
         Ok(_) => Outcome::Done { at },
         Err(error) => match error.code {
             // An edge that repeats a deletion finds it done.
-            ErrorCode::Unavailable | ErrorCode::InternalError | ErrorCode::MessageNotFound => {
-                Outcome::Unknown
-            }
+            code @ (ErrorCode::Unavailable
+            | ErrorCode::InternalError
+            | ErrorCode::MessageNotFound) => Outcome::Open {
+                at,
+                code: code.to_string(),
+            },
             code => Outcome::Refused {
                 at,
                 code: code.to_string(),

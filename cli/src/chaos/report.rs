@@ -9,10 +9,30 @@ use serde::Serialize;
 use super::checker::Verdict;
 use super::history::{At, Call, ClientNumber, History, Operation, Outcome, What};
 use super::milestones::Milestones;
+use super::terms::Terms;
 use super::witness::Expectation;
 use crate::ledger::{Ledger, Pair, Report};
 use crate::quantiles::Quantiles;
 
+/// What the page's words mean.
+pub const WORDS: [(&str, &str); 4] = [
+    (
+        "longest wait",
+        "from sending to acknowledgement, with those who wait ahead in the channel",
+    ),
+    (
+        "floor",
+        "what distance alone costs while the home leads: less where another region does",
+    ),
+    (
+        "struck",
+        "clients whose home or PoP is at fault; everybody, if it is in no one place",
+    ),
+    (
+        "pause",
+        "a client's longest wait of its own after the first fault, beyond its usual one",
+    ),
+];
 /// Columns of the timeline.
 const COLUMNS: usize = 72;
 
@@ -20,12 +40,9 @@ const COLUMNS: usize = 72;
 /// chaos adds.
 #[derive(Debug, Clone, Serialize)]
 pub struct ChaosReport {
-    /// Which.
-    pub scenario: &'static str,
-    /// From which seed.
-    pub seed: u64,
-    /// Clients that took part.
-    pub clients: usize,
+    /// What it came from.
+    #[serde(flatten)]
+    pub terms: Terms,
     /// Messages given to clients to send, resends not counted.
     pub sent: u64,
     /// Of these: acknowledged.
@@ -38,24 +55,23 @@ pub struct ChaosReport {
     pub duplicated: u64,
     /// What came after a later one of its channel.
     pub out_of_order: u64,
-    /// Refused for good.
+    /// Calls of any kind that were refused for good.
     pub refused: u64,
-    /// Without any answer.
+    /// Calls of any kind without any answer, or with one that leaves open what came of
+    /// them.
     pub errors: u64,
     /// Connections that broke.
     pub disconnects: u64,
     /// Time from sending to delivery, less the floor.
-    pub added_ms: Quantiles,
-    /// From the strike to the first election.
-    pub detect_ms: Option<f64>,
-    /// From then to the last leader.
-    pub elect_ms: Option<f64>,
-    /// From then to the first acknowledgement in the last channel.
-    pub reroute_ms: Option<f64>,
-    /// The longest wait of each client whose home or PoP was struck.
-    pub pause_ms: Quantiles,
+    pub added_ms: Option<Quantiles>,
+    /// Where the time of the failover went, if there was one.
+    #[serde(flatten)]
+    pub milestones: Milestones,
+    /// The longest wait of each client whose home or PoP was struck, beyond its usual
+    /// one; of everybody, where the fault is in no one place.
+    pub pause_ms: Option<Quantiles>,
     /// The longest wait of each other client.
-    pub other_pause_ms: Quantiles,
+    pub other_pause_ms: Option<Quantiles>,
     /// By place of sender and receiver.
     pub pairs: Vec<Pair>,
     /// What the checker found.
@@ -67,31 +83,34 @@ pub struct ChaosReport {
 impl ChaosReport {
     /// Adds up.
     pub fn new(
-        run: (&'static str, u64, usize),
+        terms: Terms,
         report: Report,
+        operations: &[Operation],
         verdict: &Verdict,
         milestones: Milestones,
-        pauses: (Quantiles, Quantiles),
+        pauses: (Option<Quantiles>, Option<Quantiles>),
     ) -> Self {
         let violations = verdict.violations.iter();
         let violations = violations.map(|v| format!("{}: {}", v.rule.name(), v.text));
+        let others = || {
+            let others = operations.iter();
+            others.filter(|o| !matches!(o.call, Call::Send { .. }))
+        };
+        let refused = others().filter(|o| matches!(o.outcome, Outcome::Refused { .. }));
+        let open = |o: &&Operation| matches!(o.outcome, Outcome::Open { .. } | Outcome::Unknown);
         Self {
-            scenario: run.0,
-            seed: run.1,
-            clients: run.2,
+            terms,
             sent: report.sent,
             acknowledged: report.acknowledged,
             deliveries: report.deliveries,
             lost: report.lost.max(verdict.lost),
             duplicated: report.duplicated.max(verdict.duplicated),
             out_of_order: report.out_of_order.max(verdict.out_of_order),
-            refused: report.refused,
-            errors: report.errors,
+            refused: report.refused + refused.count() as u64,
+            errors: report.errors + others().filter(open).count() as u64,
             disconnects: report.disconnects,
-            added_ms: report.added_ms,
-            detect_ms: milestones.detect_ms,
-            elect_ms: milestones.elect_ms,
-            reroute_ms: milestones.reroute_ms,
+            added_ms: (report.deliveries > 0).then_some(report.added_ms),
+            milestones,
             pause_ms: pauses.0,
             other_pause_ms: pauses.1,
             pairs: report.pairs,
@@ -126,32 +145,18 @@ impl ChaosReport {
 
     /// For people.
     pub fn render(&self, history: &History, acts: &[(At, String)]) -> String {
+        let terms = &self.terms;
         let mut text = format!(
             "chaos {}, seed {}, {} clients\n\n{}\n",
-            self.scenario,
-            self.seed,
-            self.clients,
+            terms.scenario,
+            terms.seed,
+            terms.clients,
             timeline(history, acts)
         );
         for (name, value) in self.counts() {
             text += &format!("{name:>16}  {value}\n");
         }
-        if let (Some(detect), Some(elect)) = (self.detect_ms, self.elect_ms) {
-            text += &format!("\ndetected after {detect:.0} ms, elected after {elect:.0} ms more");
-        }
-        if let Some(reroute) = self.reroute_ms {
-            text += &format!(", served again after {reroute:.0} ms more");
-        }
-        for (name, q) in [
-            ("added to the floor", self.added_ms),
-            ("longest pause, of those struck", self.pause_ms),
-            ("of all others", self.other_pause_ms),
-        ] {
-            text += &format!(
-                "\n{name:>31}  p50 {:.0} ms  p99 {:.0} ms  max {:.0} ms",
-                q.p50, q.p99, q.max
-            );
-        }
+        text += &self.times();
         for expectation in &self.expectations {
             let mark = if expectation.met { "✓" } else { "NOT MET:" };
             text += &format!("\n  {mark} {}", expectation.what);
@@ -165,6 +170,34 @@ impl ChaosReport {
             }
             false => "\n\nTHE PROMISE IS BROKEN",
         };
+        text + "\n\nrun again with: " + &terms.command()
+    }
+
+    fn times(&self) -> String {
+        let mut text = String::new();
+        let parts = self.milestones;
+        if let (Some(detect), Some(elect)) = (parts.detect_ms, parts.elect_ms) {
+            text += &format!("\ndetected after {detect:.0} ms, elected after {elect:.0} ms more");
+        }
+        if let Some(reroute) = parts.reroute_ms {
+            text += &format!(", served again after {reroute:.0} ms more");
+        }
+        for (name, q) in [
+            ("added to the floor", self.added_ms),
+            ("longest pause, of those struck", self.pause_ms),
+            ("of all others", self.other_pause_ms),
+        ] {
+            text += &match q {
+                Some(q) => format!(
+                    "\n{name:>31}  p50 {:.0} ms  p99 {:.0} ms  max {:.0} ms",
+                    q.p50, q.p99, q.max
+                ),
+                None => format!("\n{name:>31}  –"),
+            };
+        }
+        for (word, meaning) in WORDS {
+            text += &format!("\n{word:>31}: {meaning}");
+        }
         text
     }
 }
@@ -206,7 +239,8 @@ pub fn ledger(history: &History, breaks: usize, began: Instant) -> Ledger {
 /// Who is a member of what during the whole run.
 pub fn members(history: &History) -> HashMap<ChannelId, Vec<ClientNumber>> {
     let mut members = HashMap::<ChannelId, Vec<ClientNumber>>::new();
-    for membership in &history.memberships {
+    // What is due to those who join on the way is for the checker to say.
+    for membership in history.memberships.iter().filter(|m| !m.joined) {
         let members = members.entry(membership.channel).or_default();
         members.push(membership.client);
     }
@@ -239,17 +273,27 @@ fn timeline(history: &History, acts: &[(At, String)]) -> String {
         marks[column(*at)] = mark.unwrap_or('*');
     }
     let mut text = format!(
-        "  acknowledged  {}\n  longest wait  {}  max {:.1} s\n                {}\n",
+        "  acknowledged  {}\n  longest wait  {}  max {:.1} s\n                {}\n                {}\n",
         bars(&rate),
         bars(&waits),
         waits.iter().copied().fold(0.0, f64::max),
-        marks.iter().collect::<String>()
+        marks.iter().collect::<String>(),
+        axis(end)
     );
     for (n, (at, act)) in acts.iter().enumerate() {
         let act: String = act.chars().take(100).collect();
         text += &format!("  {} {:>6.1} s  {act}\n", n % 9 + 1, at.as_secs_f64());
     }
     text
+}
+
+/// Seconds, at the beginning, in the middle and at the end.
+fn axis(end: At) -> String {
+    let (middle, end) = (end.as_secs_f64() / 2.0, end.as_secs_f64());
+    let (middle, end) = (format!("{middle:.0} s"), format!("{end:.0} s"));
+    let half = COLUMNS / 2;
+    let rest = half.saturating_sub(middle.chars().count());
+    format!("{:<half$}{middle}{end:>rest$}", "0 s")
 }
 
 /// When a message was acknowledged.

@@ -19,6 +19,8 @@ const ROLL_EVERY: Duration = Duration::from_secs(8);
 const ROLL_AWAY: Duration = Duration::from_secs(2);
 /// Between two waves of a storm.
 const WAVE_EVERY: Duration = Duration::from_secs(5);
+/// A fault that is shorter may be over before an election has ended.
+const NOTICED_AFTER: Duration = Duration::from_secs(4);
 const HOUR_MS: i64 = 3_600_000;
 /// Before a power failure all disks hang for so long: what is acknowledged then
 /// is on none. A sync that has begun does not end before.
@@ -67,6 +69,14 @@ pub enum Scenario {
 }
 
 impl Scenario {
+    /// Whether it is routine, so that nobody may see an error.
+    pub fn is_unnoticed(self) -> bool {
+        matches!(
+            self,
+            Self::DrainRegion | Self::DrainPop | Self::RollingRestart
+        )
+    }
+
     /// As on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -131,16 +141,16 @@ pub enum Act {
 pub struct Plan {
     /// What is done when, in order.
     pub acts: Vec<(Duration, Act)>,
-    /// The first fault that takes leaders away comes now; with none, nothing is
-    /// measured.
-    pub strike: Option<Duration>,
-    /// The region whose leaders are lost then.
+    /// The region whose leaders are lost with the first fault, if it is one region.
     pub region: Option<Name>,
+    /// Whether they must be: nobody there can lead, for long enough to be noticed.
+    pub takes_leaders: bool,
     /// The PoP whose clients are.
     pub pop: Option<Name>,
     /// Nodes that are dead at the end.
     pub gone: Vec<Name>,
-    /// The one core node whose disk or clock is at fault.
+    /// The one core node that is watched while it is cut off, or its disk or clock is at
+    /// fault.
     pub faulty: Option<Faulty>,
     /// The workload ends.
     pub length: Duration,
@@ -151,6 +161,22 @@ impl Plan {
     pub fn injects(&self) -> bool {
         let mut acts = self.acts.iter();
         acts.any(|(_, act)| matches!(act, Act::Inject(..)))
+    }
+
+    /// Whether leaders and clients leave in their own time, so that nothing fails over.
+    pub fn is_paced(&self) -> bool {
+        let mut acts = self.acts.iter();
+        acts.any(|(_, act)| matches!(act, Act::Drain(..)))
+    }
+
+    /// When the calm is over.
+    pub fn begins(&self) -> Duration {
+        self.acts.first().map_or(CALM, |(at, _)| *at)
+    }
+
+    /// Whether the fault is in no one place.
+    pub fn strikes_everybody(&self) -> bool {
+        !self.acts.is_empty() && self.region.is_none() && self.pop.is_none()
     }
 }
 
@@ -181,8 +207,8 @@ pub fn plan(scenario: Scenario, seed: u64, layout: &Layout, duration: Duration) 
         layout: layout.clone(),
         plan: Plan {
             acts: Vec::new(),
-            strike: None,
             region: None,
+            takes_leaders: false,
             pop: None,
             gone: Vec::new(),
             faulty: None,
@@ -203,24 +229,29 @@ impl Planner {
             Scenario::KillNode => {
                 let (region, nodes) = self.region();
                 if let Some(node) = nodes.choose(&mut self.rng).cloned() {
-                    self.strikes(at, region);
+                    match nodes.len() {
+                        1 => self.strikes_leaders(region, away),
+                        // Another node of the region may lead on.
+                        _ => self.strikes(region),
+                    }
                     self.kill(at, Some(back), &[node]);
                 }
             }
             Scenario::KillRegion => {
                 let (region, nodes) = self.region();
-                self.strikes(at, region);
+                self.strikes_leaders(region, away);
                 self.kill(at, Some(back), &nodes);
             }
             Scenario::KillRegionForever => {
                 let (region, nodes) = self.region();
-                self.strikes(at, region);
+                self.strikes_leaders(region, away);
                 self.kill(at, None, &nodes);
             }
             Scenario::PartitionRegion => {
-                let (region, _) = self.region();
+                let (region, nodes) = self.region();
                 let cuts = both(&self.cuts_from(&region));
-                self.strikes(at, region);
+                self.isolate(&region, &nodes, at, back);
+                self.strikes_leaders(region, away);
                 self.cut(at, back, cuts);
             }
             Scenario::PartitionOneWay => {
@@ -229,7 +260,7 @@ impl Planner {
                 if self.rng.random() {
                     cuts = cuts.into_iter().map(|(from, to)| (to, from)).collect();
                 }
-                self.strikes(at, region);
+                self.strikes_leaders(region, away);
                 self.cut(at, back, cuts);
             }
             Scenario::PartitionSplit => {
@@ -240,19 +271,17 @@ impl Planner {
             Scenario::KillPop => {
                 if let Some((pop, nodes)) = self.layout.pops.choose(&mut self.rng).cloned() {
                     self.plan.pop = Some(pop);
-                    self.plan.strike.get_or_insert(at);
                     self.kill(at, Some(back), &nodes);
                 }
             }
             Scenario::DrainRegion => {
                 let (region, _) = self.region();
-                self.strikes(at, region.clone());
+                self.strikes(region.clone());
                 self.plan.pop = Some(region.clone());
                 self.drain(at, back, What::Region, region);
             }
             Scenario::DrainPop => {
                 if let Some((pop, _)) = self.layout.pops.choose(&mut self.rng).cloned() {
-                    self.plan.strike.get_or_insert(at);
                     self.plan.pop = Some(pop.clone());
                     self.drain(at, back, What::Pop, pop);
                 }
@@ -295,11 +324,27 @@ impl Planner {
         region.cloned().expect("a world has regions")
     }
 
-    fn strikes(&mut self, at: Duration, region: Name) {
-        if self.plan.strike.is_none() {
-            self.plan.strike = Some(at);
-            self.plan.region = Some(region);
-        }
+    fn strikes(&mut self, region: Name) {
+        self.plan.region.get_or_insert(region);
+    }
+
+    /// All that could lead in the region is out for so long.
+    fn strikes_leaders(&mut self, region: Name, away: Duration) {
+        self.plan.takes_leaders = away >= NOTICED_AFTER;
+        self.strikes(region);
+    }
+
+    /// The first core node of the region is cut off, and watched.
+    fn isolate(&mut self, region: &Name, nodes: &[Name], at: Duration, back: Duration) {
+        let Some(node) = nodes.first().cloned() else {
+            return;
+        };
+        self.plan.faulty.get_or_insert(Faulty {
+            node,
+            region: region.clone(),
+            from: at,
+            to: back,
+        });
     }
 
     fn act(&mut self, at: Duration, act: Act) {
@@ -322,7 +367,7 @@ impl Planner {
         let Some(node) = nodes.choose(&mut self.rng).cloned() else {
             return;
         };
-        self.strikes(at, region.clone());
+        self.strikes(region.clone());
         self.plan.faulty.get_or_insert(Faulty {
             node: node.clone(),
             region,
@@ -341,7 +386,6 @@ impl Planner {
             return;
         };
         self.plan.pop = Some(pop);
-        self.plan.strike.get_or_insert(at);
         let waves = std::iter::successors(Some(at), |at| Some(*at + WAVE_EVERY));
         for (n, at) in waves.take_while(|at| *at < end).enumerate() {
             for node in &nodes {
@@ -404,7 +448,7 @@ impl Planner {
     fn flap(&mut self, mut at: Duration, end: Duration) {
         let (region, _) = self.region();
         let cuts = both(&self.cuts_from(&region));
-        self.strikes(at, region);
+        self.strikes(region);
         while at < end {
             let cut = Duration::from_millis(self.rng.random_range(300..3_000));
             let whole = Duration::from_millis(self.rng.random_range(300..3_000));
@@ -452,7 +496,7 @@ impl Planner {
             at += lasts + Duration::from_millis(self.rng.random_range(1_500..6_000));
         }
         // What is measured is one fault, not their sum.
-        self.plan.strike = None;
+        self.plan.takes_leaders = false;
         self.plan.region = None;
         self.plan.pop = None;
         self.plan.faulty = None;

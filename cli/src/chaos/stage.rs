@@ -8,8 +8,8 @@ use anyhow::Context;
 use causeway_protocol::{ChannelId, Name, UserId, WorkspaceId};
 use causeway_transport::wan::Wan;
 use futures::{StreamExt, TryStreamExt};
-use indicatif::ProgressBar;
 
+use super::progress::Progress;
 use crate::actors::{Actor, connect_with, endpoints};
 use crate::operator::Operator;
 use crate::world::World;
@@ -59,7 +59,7 @@ pub async fn set(
     operator: &Operator,
     wan: Option<&Wan>,
     (clients, out_of_order): (usize, bool),
-    progress: &ProgressBar,
+    progress: &Progress,
 ) -> anyhow::Result<Vec<Part>> {
     progress.set_message("workspaces, users and channels");
     let run = run_id();
@@ -179,15 +179,26 @@ fn circles(users: &[UserId]) -> Vec<Vec<UserId>> {
     starts.map(circle).collect()
 }
 
-/// Different for each run, so that a world can see many.
+/// Different for each run, so that a world can see many, also at the same time: in
+/// its upper half the second, so that the order of runs can be told; in its lower
+/// one what no other process of that second has.
 pub fn run_id() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    since_epoch.map_or(0, |d| d.as_secs())
+    let seconds = since_epoch.map_or(0, |d| d.as_secs());
+    (seconds << 32) | u64::from(std::process::id() ^ rand::random::<u32>())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_runs_of_one_second_are_told_apart() {
+        let ids: std::collections::HashSet<u64> = (0..100).map(|_| run_id()).collect();
+        assert_eq!(ids.len(), 100);
+        // A workspace's name has all of it.
+        assert!(format!("chaos-{:x}-99", u64::MAX).len() <= 80);
+    }
 
     #[test]
     fn everybody_is_in_two_circles() {

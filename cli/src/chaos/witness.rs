@@ -1,16 +1,19 @@
 //! Watches the one node whose disk or clock is at fault: what it leads, what it
 //! answers, and, afterwards, whether that was as it should be.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use causeway_client::Age;
+use causeway_protocol::ApiError;
 use causeway_protocol::client::{self, request};
-use causeway_protocol::{ApiError, CellId, ChannelId, UserId};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::cast::Watched;
 use super::history::{At, History, Outcome};
 use super::milestones::Look;
 use super::scenario::{Faulty, Scenario};
@@ -31,6 +34,16 @@ const HOME_BY: Duration = Duration::from_secs(45);
 /// with the time of the first, and an outbox may wait.
 const TIME_TOLERANCE: Duration = Duration::from_secs(300);
 
+/// The answer of whoever takes a write of a message that is not there.
+const TAKEN: &str = "message_not_found";
+/// The answers of a node without a quorum: as a leader, and once it is none.
+const REFUSALS: [&str; 2] = ["unavailable", "not_leader"];
+/// Who has no quorum says so by then.
+const REFUSED_BY: Duration = Duration::from_millis(2_200);
+
+/// For so long a leader rightly goes on believing that it lacks nothing.
+const LEASE: Duration = Duration::from_secs(1);
+
 /// Something that had to be so, beyond what the checker asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Expectation {
@@ -48,10 +61,8 @@ pub struct Witness {
     pub node_id: u64,
     /// Its address.
     pub address: SocketAddr,
-    /// A cell that is at home there.
-    pub cell: CellId,
-    /// A channel of it, and a member.
-    pub channel: (ChannelId, UserId),
+    /// Through which channel it is watched.
+    pub watched: Watched,
 }
 
 /// One look at the node.
@@ -64,9 +75,14 @@ pub struct Sight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
     /// It answered a write with this code.
-    Write(String),
-    /// It answered a question, or not.
-    Read(bool),
+    Write {
+        /// The code.
+        code: String,
+        /// How long that took.
+        took: Duration,
+    },
+    /// It answered a question, and this is how old that may be; or it did not.
+    Read(Option<Age>),
 }
 
 impl Witness {
@@ -107,7 +123,7 @@ impl Witness {
     async fn look(&self, operator: &Operator, began: Instant) -> Vec<Sight> {
         let at = began.elapsed();
         let (write, read) = tokio::join!(self.write(operator), self.read(operator));
-        let seen = [write.map(Seen::Write), Some(Seen::Read(read))];
+        let seen = [write, Some(Seen::Read(read))];
         let seen = seen.into_iter().flatten();
         seen.map(|what| Sight { at, what }).collect()
     }
@@ -118,28 +134,42 @@ impl Witness {
         cells.iter().any(|cell| cell.leader == self.node_id)
     }
 
-    async fn read(&self, operator: &Operator) -> bool {
-        let (channel, user) = self.channel;
+    async fn read(&self, operator: &Operator) -> Option<Age> {
+        let Watched {
+            cell,
+            channel,
+            user,
+            ..
+        } = self.watched;
         let read = request::Body::ReadHistory(client::ReadHistory {
             channel: channel.0,
             limit: 1,
             ..client::ReadHistory::default()
         });
-        let read = operator.ask_replica(self.address, self.cell, user, read);
-        read.await.is_ok()
+        let read = operator.response_of(self.address, cell, user, read).await;
+        read.ok().map(|response| Age::from_wire(response.age_ms))
     }
 
     /// A write that is refused wherever it is taken, as there is no such message.
-    async fn write(&self, operator: &Operator) -> Option<String> {
-        let (channel, user) = self.channel;
+    async fn write(&self, operator: &Operator) -> Option<Seen> {
+        let Watched {
+            cell,
+            channel,
+            user,
+            ..
+        } = self.watched;
         let write = request::Body::EditMessage(client::EditMessage {
             channel: channel.0,
             ts: 1,
             text: "nothing".into(),
         });
-        let answer = operator.ask_replica(self.address, self.cell, user, write);
-        let error = answer.await.err()?.downcast::<ApiError>().ok()?;
-        Some(error.code.to_string())
+        let began = Instant::now();
+        let answer = operator.ask_replica(self.address, cell, user, write).await;
+        let error = answer.err()?.downcast::<ApiError>().ok()?;
+        Some(Seen::Write {
+            code: error.code.to_string(),
+            took: began.elapsed(),
+        })
     }
 }
 
@@ -157,7 +187,6 @@ pub fn expectations(
         let sights = sights.iter().filter(move |s| s.at >= from && s.at < to);
         sights.map(|sight| &sight.what)
     };
-    let noticed = faulty.from + NOTICED_BY;
     let expect = |what: String, met: bool| Expectation { what, met };
     let led = |from: At, to: At| {
         let mut looks = looks
@@ -174,8 +203,8 @@ pub fn expectations(
         led(At::ZERO, faulty.from) && !led(faulty.from + MOVED_BY, faulty.to),
     );
     let mut answers = between(faulty.from, faulty.to).filter_map(|seen| match seen {
-        Seen::Read(answered) => Some(*answered),
-        _ => None,
+        Seen::Read(age) => Some(age.is_some()),
+        Seen::Write { .. } => None,
     });
     let reads = expect(
         format!("{node} could be read from all the time"),
@@ -187,21 +216,109 @@ pub fn expectations(
     );
     match scenario {
         Scenario::DiskStall => vec![moved, calm, reads],
-        Scenario::DiskFull => {
-            let code = |wanted: &'static str| move |seen: &Seen| matches!(seen, Seen::Write(code) if code == wanted);
-            let refused = between(faulty.from, faulty.to).any(code("storage_full"));
-            let taken = between(noticed, faulty.to).any(code("message_not_found"));
+        Scenario::DiskFull => vec![refuses_for_room(witness, sights), moved, calm, reads],
+        Scenario::PartitionRegion => {
             vec![
-                expect(
-                    format!("{node} refused writes with storage_full, and took none"),
-                    refused && !taken,
-                ),
-                moved,
-                calm,
+                refuses_alone(witness, sights),
+                tells_its_age(witness, sights),
                 reads,
             ]
         }
         _ => Vec::new(),
+    }
+}
+
+/// How often each code was the answer to a write, from `from` to the fault's end.
+fn codes(witness: &Witness, sights: &[Sight], from: At) -> BTreeMap<String, u64> {
+    let mut codes = BTreeMap::new();
+    for sight in sights {
+        if let Seen::Write { code, .. } = &sight.what
+            && (from..witness.faulty.to).contains(&sight.at)
+        {
+            *codes.entry(code.clone()).or_default() += 1;
+        }
+    }
+    codes
+}
+
+fn told(codes: &BTreeMap<String, u64>) -> String {
+    let told: Vec<_> = codes
+        .iter()
+        .map(|(code, n)| format!("{code} × {n}"))
+        .collect();
+    match told.is_empty() {
+        true => "no answer at all".into(),
+        false => told.join(", "),
+    }
+}
+
+/// A full disk takes no writes, and says so as long as it leads.
+fn refuses_for_room(witness: &Witness, sights: &[Sight]) -> Expectation {
+    let Faulty { node, from, .. } = &witness.faulty;
+    let codes_of = |from: At| codes(witness, sights, from);
+    let (during, noticed) = (codes_of(*from), codes_of(*from + NOTICED_BY));
+    let refused = during.contains_key("storage_full") || !witness.watched.led;
+    let taken = noticed.contains_key(TAKEN);
+    Expectation {
+        what: match witness.watched.led {
+            true => format!(
+                "{node} refused writes with storage_full, and took none ({})",
+                told(&during)
+            ),
+            false => format!("{node}, which follows, took no writes ({})", told(&noticed)),
+        },
+        met: refused && !taken && !during.is_empty(),
+    }
+}
+
+/// Who is cut off from a quorum takes no writes, and says so soon.
+fn refuses_alone(witness: &Witness, sights: &[Sight]) -> Expectation {
+    let Faulty { node, from, to, .. } = &witness.faulty;
+    let from = *from + NOTICED_BY;
+    let codes = codes(witness, sights, from);
+    let waits = sights.iter().filter_map(|sight| match &sight.what {
+        // What was asked at the end is answered by the world that is whole again.
+        Seen::Write { took, .. } if sight.at >= from && sight.at + REFUSED_BY < *to => Some(*took),
+        _ => None,
+    });
+    let longest = waits.max();
+    let only = |code: &String| REFUSALS.contains(&code.as_str());
+    Expectation {
+        what: format!(
+            "{node}, cut off, took no writes ({}), and said so within {:.1} s (at the latest \
+             after {:.1} s)",
+            told(&codes),
+            REFUSED_BY.as_secs_f64(),
+            longest.unwrap_or_default().as_secs_f64()
+        ),
+        met: codes.keys().all(only) && longest.is_some_and(|longest| longest <= REFUSED_BY),
+    }
+}
+
+/// Who is cut off knows since when, and tells readers.
+fn tells_its_age(witness: &Witness, sights: &[Sight]) -> Expectation {
+    let Faulty { node, from, to, .. } = &witness.faulty;
+    let during = sights.iter().filter(|s| s.at >= *from && s.at < *to);
+    let ages = during.filter_map(|sight| match sight.what {
+        Seen::Read(Some(age)) => Some((sight.at, age)),
+        _ => None,
+    });
+    let ages: Vec<(At, Age)> = ages.collect();
+    let cut_for = |at: At| (at - *from).saturating_sub(NOTICED_BY + LEASE);
+    let is_told = |(at, age): &(At, Age)| match age {
+        Age::Known(age) => *age >= cut_for(*at),
+        Age::Unknown => true,
+    };
+    let untold = ages.iter().filter(|read| !is_told(read)).count();
+    Expectation {
+        what: match untold {
+            0 => format!("reads from {node}, cut off, told how old they were"),
+            _ => format!(
+                "reads from {node}, cut off, told how old they were ({untold} of {} did not)",
+                ages.len()
+            ),
+        },
+        met: untold == 0 && !ages.is_empty(),
     }
 }
 
@@ -246,6 +363,8 @@ pub fn times_are_right(history: &History, began: Instant) -> Expectation {
 
 #[cfg(test)]
 mod tests {
+    use causeway_protocol::{CellId, ChannelId, UserId};
+
     use super::*;
 
     fn faulty() -> Faulty {
@@ -262,14 +381,29 @@ mod tests {
             faulty: faulty(),
             node_id: 7,
             address: ([127, 0, 0, 1], 1).into(),
-            cell: CellId(1),
-            channel: (ChannelId(1), UserId(1)),
+            watched: Watched {
+                cell: CellId(1),
+                channel: ChannelId(1),
+                user: UserId(1),
+                led: true,
+            },
         }
     }
 
-    fn sights(at_s: u64, write: &str) -> [Sight; 2] {
+    fn write(code: &str, took_ms: u64) -> Seen {
+        Seen::Write {
+            code: code.into(),
+            took: Duration::from_millis(took_ms),
+        }
+    }
+
+    fn read(age_ms: u64) -> Seen {
+        Seen::Read(Some(Age::Known(Duration::from_millis(age_ms))))
+    }
+
+    fn sights(at_s: u64, code: &str) -> [Sight; 2] {
         let at = Duration::from_secs(at_s);
-        [Seen::Write(write.into()), Seen::Read(true)].map(|what| Sight { at, what })
+        [write(code, 5), read(0)].map(|what| Sight { at, what })
     }
 
     /// Cell 1 is led by the node at fault or by another, cell 2 by another.
@@ -302,16 +436,49 @@ mod tests {
         let moved = met(Scenario::DiskFull, &story, &leads_on);
         assert_eq!(moved, [true, false, true, true]);
         for (what, met_then) in [
-            (
-                Seen::Write("message_not_found".into()),
-                [false, true, true, true],
-            ),
-            (Seen::Read(false), [true, true, true, false]),
+            (write("message_not_found", 5), [false, true, true, true]),
+            (Seen::Read(None), [true, true, true, false]),
         ] {
             let at = Duration::from_secs(16);
             let story = [&story[..], &[Sight { at, what }]].concat();
             assert_eq!(met(Scenario::DiskFull, &story, &looks), met_then);
         }
+    }
+
+    #[test]
+    fn a_follower_with_a_full_disk_has_nothing_to_refuse() {
+        let mut witness = witness();
+        let story = [sights(11, "not_leader"), sights(15, "not_leader")].concat();
+        let refused = refuses_for_room(&witness, &story);
+        assert!(!refused.met && refused.what.contains("not_leader × 2"));
+        witness.watched.led = false;
+        assert!(refuses_for_room(&witness, &story).met);
+    }
+
+    #[test]
+    fn who_is_cut_off_says_so_and_tells_its_age() {
+        let met = |sights: &[Sight]| met(Scenario::PartitionRegion, sights, &[]);
+        let seen = |at_s, what| Sight {
+            at: Duration::from_secs(at_s),
+            what,
+        };
+        let story = [
+            seen(12, write("unavailable", 1_500)),
+            seen(12, read(1_800)),
+            seen(15, write("not_leader", 3)),
+            seen(15, read(4_900)),
+        ];
+        assert_eq!(met(&story), [true; 3]);
+        for (what, met_then) in [
+            (write("unavailable", 2_500), [false, true, true]),
+            (write("message_not_found", 3), [false, true, true]),
+            (read(1_000), [true, false, true]),
+            (Seen::Read(None), [true, true, false]),
+        ] {
+            let story = [&story[..], &[seen(16, what)]].concat();
+            assert_eq!(met(&story), met_then);
+        }
+        assert_eq!(met(&[]), [false; 3]);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use futures::future::try_join_all;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::files::{self, NewWorld};
 use super::layout::{Plan, free_world};
@@ -15,6 +14,7 @@ use super::{World, demo, probe};
 use crate::config::SurviveName;
 use crate::operator::Operator;
 use crate::output::say;
+use crate::signals::Signals;
 use crate::status;
 
 /// A world that is not ready by then has failed.
@@ -88,7 +88,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
         (None, Some(temporary)) => temporary.path().to_owned(),
         (None, None) => bail!("no folder for the world"),
     };
-    let mut stop = Stop::new()?;
+    let mut stop = Signals::new()?;
     let started = tokio::select! {
         started = start_world(&folder, &args) => Some(started?),
         () = stop.asked() => None,
@@ -302,26 +302,4 @@ fn tell_end(world: &World, name: &causeway_protocol::Name, status: &str) {
         "{name} has ended ({status}). It is not restarted; to start it again:\n  {}",
         again.unwrap_or_default()
     ));
-}
-
-/// Ctrl-C, or a polite request to end.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -246,8 +246,20 @@ pub fn stop_strays(nodes: &[WorldNode]) {
     }
 }
 
+/// Waits until none of these nodes runs any more, and kills those that stay.
+pub fn end_strays(nodes: &[WorldNode]) {
+    let deadline = Instant::now() + STOP_TIMEOUT;
+    while nodes.iter().any(runs) && Instant::now() < deadline {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    for node in nodes.iter().filter(|node| runs(node)) {
+        // It may have ended just now.
+        let _ = kill_node(node);
+    }
+}
+
 /// Whether the process with the node's id is this node: ids are used again.
-fn runs(node: &WorldNode) -> bool {
+pub fn runs(node: &WorldNode) -> bool {
     let command = std::fs::read(format!("/proc/{}/cmdline", node.pid));
     let config = node.config.as_os_str().as_encoded_bytes();
     command.is_ok_and(|command| command.split(|b| *b == 0).any(|word| word == config))

@@ -78,7 +78,8 @@ impl<'h> Case<'h> {
         let is_message = |place: &&Place<'_>| matches!(place.asked, Asked::Message(_));
         let messages = places.iter().filter(is_message);
         // Whoever acts has connected before, and was told at least so much.
-        let earlier = channel.members.iter().map(|member| member.from_seq).min();
+        let first = channel.members.iter().filter(|member| !member.joined);
+        let earlier = first.map(|member| member.from_seq).min();
         Self {
             log: Log::of(&channel.replicas),
             messages: messages.map(|place| place.ts).collect(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use causeway_protocol::ChannelId;
 
 use crate::chaos::history::{
-    At, Call, ClientNumber, Delivery, History, Membership, Operation, Outcome, ReplicaLog,
+    At, Call, ClientNumber, Delivery, History, Membership, Operation, Outcome, ReplicaLog, Shown,
 };
 
 /// Refusals that leave open whether an earlier try, repeated by the edge, was
@@ -49,7 +49,10 @@ impl Fate {
             }),
             Outcome::Done { .. } => Self::Done,
             Outcome::Refused { code, .. } if !LEAVES_OPEN.contains(&code.as_str()) => Self::Refused,
-            Outcome::Refused { .. } | Outcome::Seen { .. } | Outcome::Unknown => Self::Open,
+            Outcome::Refused { .. }
+            | Outcome::Seen { .. }
+            | Outcome::Open { .. }
+            | Outcome::Unknown => Self::Open,
         }
     }
 }
@@ -115,11 +118,12 @@ pub struct Changes<'h> {
 
 /// A read that was answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading {
+pub struct Reading<'h> {
     pub client: ClientNumber,
     pub began: At,
     pub ended: At,
     pub last_seq: u64,
+    pub page: &'h [Shown],
 }
 
 /// A channel's part of the history.
@@ -130,7 +134,7 @@ pub struct Channel<'h> {
     pub sends: HashMap<&'h [u8], Sent<'h>>,
     /// By the message's `ts`.
     pub changes: HashMap<u64, Changes<'h>>,
-    pub reads: Vec<Reading>,
+    pub reads: Vec<Reading<'h>>,
     pub members: Vec<Membership>,
     pub streams: BTreeMap<ClientNumber, Vec<&'h Delivery>>,
     pub replicas: Vec<&'h ReplicaLog>,
@@ -216,12 +220,13 @@ impl<'h> Channel<'h> {
                 });
             }
             Call::Read => {
-                if let Outcome::Seen { at, last_seq } = operation.outcome {
+                if let Outcome::Seen { at, last_seq, page } = &operation.outcome {
                     self.reads.push(Reading {
                         client,
                         began,
-                        ended: at,
-                        last_seq,
+                        ended: *at,
+                        last_seq: *last_seq,
+                        page,
                     });
                 }
             }

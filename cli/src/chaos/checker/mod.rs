@@ -12,6 +12,7 @@ mod gather;
 mod log;
 mod messages;
 mod order;
+mod page;
 mod reads;
 mod replicas;
 mod rule;

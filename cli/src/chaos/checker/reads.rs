@@ -9,6 +9,7 @@ use super::Rule;
 use super::case::Case;
 use super::gather::Reading;
 use super::log::Log;
+use super::page;
 use super::verdict::Findings;
 use crate::chaos::history::{At, ClientNumber, What};
 
@@ -82,7 +83,7 @@ pub fn check(case: &Case<'_>, findings: &mut Findings) {
         return;
     }
     let newest = Newest::of(&case.log);
-    let mut readers = BTreeMap::<ClientNumber, Vec<Reading>>::new();
+    let mut readers = BTreeMap::<ClientNumber, Vec<Reading<'_>>>::new();
     for reading in &case.channel.reads {
         // A page may be empty although there is something.
         if reading.last_seq > 0 {
@@ -99,7 +100,7 @@ fn check_reader(
     case: &Case<'_>,
     newest: &Newest,
     client: ClientNumber,
-    readings: &[Reading],
+    readings: &[Reading<'_>],
     findings: &mut Findings,
 ) {
     let mut own = own(case, client).into_iter().peekable();
@@ -121,6 +122,7 @@ fn check_reader(
         }
         let all = known.all();
         let from = all.iter().map(|(_, from, _)| *from).max().unwrap_or(0);
+        page::check(case, reading, from, findings);
         if let Some(end) = newest.first_end(reading.last_seq, from) {
             ends.push(Reverse((reading.ended, end)));
             continue;

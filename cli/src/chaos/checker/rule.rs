@@ -56,6 +56,8 @@ pub enum Rule {
     ReadMissedOwn,
     /// A client reads what it has been given.
     ReadMissedDelivered,
+    /// A page of history shows messages as they are, and leaves none out in between.
+    PageWrong,
 }
 
 impl Rule {
@@ -88,6 +90,7 @@ impl Rule {
             Self::ReadWentBack => "read_went_back",
             Self::ReadMissedOwn => "read_missed_own",
             Self::ReadMissedDelivered => "read_missed_delivered",
+            Self::PageWrong => "page_wrong",
         }
     }
 }

@@ -57,9 +57,7 @@ pub fn account(
     };
     let seen = seen(run, played);
     MetadataReport {
-        scenario: run.scenario.name(),
-        seed: run.seed,
-        clients: cast.parts.len(),
+        terms: run.terms.clone(),
         sent: played.writes.len() as u64,
         acknowledged: counts.acknowledged,
         deliveries: played.views.iter().map(|v| v.look(View::told)).sum(),

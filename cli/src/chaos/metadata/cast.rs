@@ -9,11 +9,11 @@ use causeway_protocol::client::{self, request, response};
 use causeway_protocol::{ChannelId, Name, UserId, WorkspaceId};
 use causeway_transport::wan::{Wan, WanModel};
 use futures::{StreamExt, TryStreamExt};
-use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
 use super::write::RegionNumber;
 use crate::actors::{connect, endpoints};
+use crate::chaos::progress::Progress;
 use crate::chaos::stage::run_id;
 use crate::operator::Operator;
 use crate::world::World;
@@ -114,7 +114,7 @@ pub async fn set(
     operator: &Operator,
     wan: &Wan,
     clients: usize,
-    progress: &ProgressBar,
+    progress: &Progress,
 ) -> anyhow::Result<(Cast, Vec<Events>)> {
     let count = world.regions.len();
     ensure!(
@@ -242,7 +242,7 @@ async fn connect_all(
     world: &World,
     wan: &Wan,
     castings: Vec<Casting>,
-    progress: &ProgressBar,
+    progress: &Progress,
 ) -> anyhow::Result<Vec<(Part, Events)>> {
     let endpoints = endpoints(world, Some(wan))?;
     let model = wan.model().as_ref().clone();

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,6 +18,7 @@ use super::judge::Outage;
 use super::scenario::{Deed, Due};
 use super::write::RegionNumber;
 use crate::chaos::faults;
+use crate::chaos::guard::Guard;
 use crate::chaos::history::At;
 use crate::chaos::scenario::Act;
 use crate::operator::Operator;
@@ -32,6 +34,7 @@ pub struct Stagehand {
     /// `None` while something is being done.
     world: Option<World>,
     operator: Operator,
+    guard: Arc<Guard>,
     /// Core nodes by name, as they were at first.
     ids: BTreeMap<Name, NodeId>,
     began: Instant,
@@ -50,7 +53,12 @@ impl Stagehand {
     ///
     /// # Errors
     /// A core node that does not answer.
-    pub async fn new(world: World, operator: &Operator, began: Instant) -> anyhow::Result<Self> {
+    pub async fn new(
+        world: World,
+        operator: &Operator,
+        guard: Arc<Guard>,
+        began: Instant,
+    ) -> anyhow::Result<Self> {
         let mut ids = BTreeMap::new();
         for core in world.cores() {
             let status = operator.status_at(core.backbone).await?;
@@ -60,6 +68,7 @@ impl Stagehand {
         Ok(Self {
             world: Some(world),
             operator: operator.clone(),
+            guard,
             ids,
             began,
             due: VecDeque::new(),
@@ -165,7 +174,9 @@ impl Stagehand {
             _ => {}
         }
         let (operator, ids) = (self.operator.clone(), self.ids.clone());
-        self.under_way = Some(tokio::spawn(carry_out(world, operator, ids, deed)));
+        let guard = Arc::clone(&self.guard);
+        let doing = carry_out(world, operator, guard, ids, deed);
+        self.under_way = Some(self.guard.spawn(doing));
     }
 
     fn goes(&mut self, world: &World, node: &Name, cast: &Cast) {
@@ -220,11 +231,15 @@ async fn all_answer(clients: Vec<Client>) {
 async fn carry_out(
     world: World,
     operator: Operator,
+    guard: Arc<Guard>,
     ids: BTreeMap<Name, NodeId>,
     deed: Deed,
 ) -> anyhow::Result<World> {
     match deed {
-        Deed::World(act) => faults::carry_out(world, act).await.map(|(world, _)| world),
+        Deed::World(act) => {
+            let done = faults::carry_out(world, act, guard).await?;
+            Ok(done.world)
+        }
         Deed::Wipe(node) => {
             let folder = world.node(node.as_str())?.data_dir.clone();
             spawn_blocking(move || empty(&folder)).await??;
@@ -233,12 +248,16 @@ async fn carry_out(
         Deed::Forget(node) | Deed::Count(node) if !ids.contains_key(&node) => {
             anyhow::bail!("{node} has no id")
         }
-        Deed::Forget(node) => set_counted(&operator, ids[&node], false)
-            .await
-            .map(|()| world),
-        Deed::Count(node) => set_counted(&operator, ids[&node], true)
-            .await
-            .map(|()| world),
+        Deed::Forget(node) => {
+            guard.counts(&ids[&node].to_string(), false);
+            set_counted(&operator, ids[&node], false).await?;
+            Ok(world)
+        }
+        Deed::Count(node) => {
+            set_counted(&operator, ids[&node], true).await?;
+            guard.counts(&ids[&node].to_string(), true);
+            Ok(world)
+        }
     }
 }
 

@@ -26,13 +26,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::ensure;
 use clap::{Args, Subcommand};
-use indicatif::ProgressBar;
 
 use self::run::Run;
 use self::scenario::Scenario;
-use super::suite::{OwnWorld, progress_bar};
+use super::host::{Interrupt, host};
+use super::own_world::OwnWorld;
+use super::terms::{self, Terms};
+use crate::chaos::progress::Progress;
+use crate::output::note;
 use crate::world::World;
 
 /// In the world of this run, a core that stays away is replaced so soon; in another,
@@ -73,13 +75,14 @@ pub struct MetadataArgs {
     #[arg(long)]
     seed: Option<u64>,
     /// Seconds for which regions are alone [default: 60 for metadata-split, 30 for others]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(terms::SECONDS))]
     duration: Option<u64>,
     /// Clients, spread over all PoPs and all homes
-    #[arg(long, default_value_t = 24)]
+    #[arg(long, default_value_t = 24, value_parser = terms::clients)]
     clients: usize,
     /// Writes a second, of all clients together
-    #[arg(long, default_value_t = 100.0)]
+    #[arg(long, default_value_t = 100.0, value_parser = terms::rate)]
     rate: f64,
     /// Print one JSON object instead of the page for people
     #[arg(long)]
@@ -106,37 +109,45 @@ impl MetadataSuite {
 /// replicas that do not answer.
 pub async fn run(suite: MetadataSuite) -> anyhow::Result<ExitCode> {
     let (scenario, args) = suite.split();
-    ensure!(args.rate > 0.0, "--rate is more than 0");
-    let progress = progress_bar(args.json)?;
+    let terms = args.terms(scenario);
+    terms.check()?;
+    note(&terms.command());
+    let progress = Progress::new(args.json);
+    let interrupt = Interrupt::listen()?;
     let own = match &args.world {
         Some(_) => None,
         None => Some(own_world(scenario, &progress).await?),
     };
-    let file = own.as_ref().map(OwnWorld::file);
-    let world = World::load(file.as_deref().or(args.world.as_deref()))?;
     let run = Run {
         scenario,
-        seed: args.seed.unwrap_or_else(|| rand::random_range(0..100_000)),
-        clients: args.clients,
-        rate: args.rate,
-        seconds: args.duration.unwrap_or(scenario.default_seconds()),
+        terms: terms.clone(),
         json: args.json,
         replace_after: match own {
             Some(_) => REPLACE_AFTER,
             None => USUAL_REPLACE_AFTER,
         },
     };
-    let result = run.in_world(world, &progress).await;
-    progress.finish_and_clear();
-    if let Some(own) = own {
-        own.stop().await;
+    let in_world = |stage| run.in_world(stage, &progress);
+    host(own, &terms, interrupt, &progress, in_world).await
+}
+
+impl MetadataArgs {
+    fn terms(&self, scenario: Scenario) -> Terms {
+        Terms {
+            scenario: scenario.name(),
+            seed: self.seed.unwrap_or_else(|| rand::random_range(0..100_000)),
+            duration: self.duration.unwrap_or(scenario.default_seconds()),
+            clients: self.clients,
+            rate: self.rate,
+            world: self.world.clone(),
+            plant: None,
+        }
     }
-    result
 }
 
 /// A node with an empty disk takes the replicas of the one before it once that has been
 /// away for a while, which is not what this is about.
-async fn own_world(scenario: Scenario, progress: &ProgressBar) -> anyhow::Result<OwnWorld> {
+async fn own_world(scenario: Scenario, progress: &Progress) -> anyhow::Result<OwnWorld> {
     let own = OwnWorld::start(progress).await?;
     match scenario {
         Scenario::Wipe => own.start_with(replace_soon).await,

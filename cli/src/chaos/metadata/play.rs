@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use causeway_protocol::ApiError;
 use causeway_protocol::client::response;
-use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
 use super::cast::Cast;
@@ -14,6 +13,7 @@ use super::deeds::Stagehand;
 use super::scenario::Due;
 use super::workload::Workload;
 use super::write::{Outcome, PhaseNumber, Write, request};
+use crate::chaos::progress::Progress;
 
 /// Answers that have not been noted.
 const ANSWERS_MAX: usize = 64 * 1024;
@@ -67,7 +67,7 @@ impl<'a> Play<'a> {
         length: Duration,
         deeds: Vec<Due>,
         hand: &mut Stagehand,
-        progress: &ProgressBar,
+        progress: &Progress,
     ) -> anyhow::Result<()> {
         let start = Instant::now();
         let mut grain = tokio::time::interval(GRAIN);

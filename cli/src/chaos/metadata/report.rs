@@ -11,6 +11,7 @@ use super::model::{Rule, Violation};
 use super::scenario::MAIN_PHASE;
 use super::write::{Outcome, RegionNumber, Write};
 use crate::chaos::history::At;
+use crate::chaos::terms::Terms;
 use crate::chaos::witness::Expectation;
 use crate::ledger::Pair;
 use crate::quantiles::Quantiles;
@@ -19,12 +20,9 @@ use crate::quantiles::Quantiles;
 /// writes take the place of messages, and what metadata adds.
 #[derive(Debug, Clone, Serialize)]
 pub struct MetadataReport {
-    /// Which.
-    pub scenario: &'static str,
-    /// From which seed.
-    pub seed: u64,
-    /// Clients that took part.
-    pub clients: usize,
+    /// What it came from.
+    #[serde(flatten)]
+    pub terms: Terms,
     /// Writes given to clients.
     pub sent: u64,
     /// Of these: acknowledged.
@@ -166,7 +164,7 @@ impl MetadataReport {
     pub fn render(&self, acts: &[(At, String)]) -> String {
         let mut text = format!(
             "chaos {}, seed {}, {} clients\n\n",
-            self.scenario, self.seed, self.clients
+            self.terms.scenario, self.terms.seed, self.terms.clients
         );
         for (at, act) in acts {
             text += &format!("  {:>6.1} s  {act}\n", at.as_secs_f64());
@@ -199,7 +197,7 @@ impl MetadataReport {
             true => "\n\nall that was acknowledged is there, and is the same everywhere",
             false => "\n\nTHE PROMISE IS BROKEN",
         };
-        text
+        text + "\n\nrun again with: " + &self.terms.command()
     }
 
     fn times(&self) -> String {

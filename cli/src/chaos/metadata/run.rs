@@ -2,7 +2,6 @@
 //! comes of it is read from every replica.
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,6 @@ use anyhow::{Context, ensure};
 use causeway_protocol::Name;
 use causeway_transport::wan::Wan;
 use futures::future::join_all;
-use indicatif::ProgressBar;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +23,9 @@ use super::view::Shared;
 use super::workload::{Person, Workload};
 use super::write::{RegionNumber, Write};
 use super::{account, expectations, measure};
-use crate::chaos::suite::CONNECT_TIMEOUT;
+use crate::chaos::host::{Ran, Stage};
+use crate::chaos::progress::Progress;
+use crate::chaos::terms::Terms;
 use crate::chaos::{faults, readback, stage};
 use crate::operator::Operator;
 use crate::output::say;
@@ -50,14 +50,8 @@ const CUT_WITHIN: Duration = Duration::from_secs(1);
 pub struct Run {
     /// What happens.
     pub scenario: Scenario,
-    /// What the workload and the faults come from.
-    pub seed: u64,
-    /// Clients.
-    pub clients: usize,
-    /// Writes a second.
-    pub rate: f64,
-    /// How long the main phase is.
-    pub seconds: u64,
+    /// What it comes from; `duration` is how long the main phase is.
+    pub terms: Terms,
     /// Whether the output is for programs.
     pub json: bool,
     /// A core that stays away is replaced after this.
@@ -97,8 +91,12 @@ impl Run {
     ///
     /// # Errors
     /// A fault that cannot be caused, or replicas that do not answer.
-    pub async fn in_world(&self, world: World, progress: &ProgressBar) -> anyhow::Result<ExitCode> {
-        let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
+    pub async fn in_world(&self, stage: Stage, progress: &Progress) -> anyhow::Result<Ran> {
+        let Stage {
+            world,
+            operator,
+            guard,
+        } = stage;
         let wan = world.wan()?;
         let wan = wan.context("this takes a world whose network is emulated")?;
         let stop = CancellationToken::new();
@@ -106,14 +104,14 @@ impl Run {
             tokio::spawn(wan.clone().watch(file.clone(), stop.clone()));
         }
         let plan = self.plan(&world, &wan)?;
-        let cast = cast::set(&world, &operator, &wan, self.clients, progress);
+        let cast = cast::set(&world, &operator, &wan, self.terms.clients, progress);
         let (cast, events) = cast.await?;
         let model = wan.model().as_ref().clone();
-        readback::settle(&world, &operator, &[]).await?;
+        readback::settle(&world, &operator, &[]).await.1?;
         let views = begin_views(&cast, events).await;
 
         let began = Instant::now();
-        let mut hand = Stagehand::new(world, &operator, began).await?;
+        let mut hand = Stagehand::new(world, &operator, guard, began).await?;
         let played = self.play(&mut hand, &operator, &cast, &plan, views, progress);
         let played = played.await?;
         stop.cancel();
@@ -126,9 +124,9 @@ impl Run {
             true => say(&serde_json::to_string(&report)?),
             false => say(&report.render(&hand.done)),
         }
-        Ok(match report.is_clean() {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::FAILURE,
+        Ok(Ran {
+            clean: report.is_clean(),
+            gone: Vec::new(),
         })
     }
 
@@ -140,8 +138,8 @@ impl Run {
             (pop.clone(), region)
         });
         let near: Vec<(Name, RegionNumber)> = pops.collect();
-        let length = Duration::from_secs(self.seconds);
-        let plan = scenario::plan(self.scenario, self.seed, &layout, &near, length);
+        let length = Duration::from_secs(self.terms.duration);
+        let plan = scenario::plan(self.scenario, self.terms.seed, &layout, &near, length);
         ensure!(
             layout.takes_faults || !plan.injects(),
             "this takes a world whose core nodes have a [faults] file: see `dev --faults`"
@@ -156,7 +154,7 @@ impl Run {
         cast: &'a Cast,
         plan: &'a Plan,
         views: Vec<Shared>,
-        progress: &ProgressBar,
+        progress: &Progress,
     ) -> anyhow::Result<Played<'a>> {
         let began = hand.began();
         let persons = cast.parts.iter().map(|part| Person {
@@ -164,8 +162,8 @@ impl Run {
             stage: part.stage,
         });
         let persons = persons.collect();
-        let workload = Workload::new(self.seed, stage::run_id(), &cast.stages, persons);
-        let mut play = Play::new(cast, workload, self.rate, began);
+        let workload = Workload::new(self.terms.seed, stage::run_id(), &cast.stages, persons);
+        let mut play = Play::new(cast, workload, self.terms.rate, began);
         progress.set_length((CALM + plan.length).as_secs());
         progress.reset();
 

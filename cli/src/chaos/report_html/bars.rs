@@ -19,7 +19,10 @@ pub fn pauses(report: &ChaosReport) -> Element {
         ("struck", "struck", report.pause_ms),
         ("others", "all others", report.other_pause_ms),
     ];
-    let most = report.pause_ms.max.max(report.other_pause_ms.max).max(10.0);
+    let longest = rows
+        .iter()
+        .filter_map(|(.., pause)| pause.map(|pause| pause.max));
+    let most = longest.fold(10.0, f64::max);
     let top = 10f64.powf(most.log10().ceil());
     let x = Scale::log((1.0, top), (LEFT, RIGHT));
     let bottom = 20.0 + ROW * rows.len() as f64;
@@ -33,7 +36,10 @@ pub fn pauses(report: &ChaosReport) -> Element {
     for (n, (class, name, pause)) in rows.into_iter().enumerate() {
         let y = 20.0 + ROW * (n as f64 + 0.5);
         drawn.push(label(name, (LEFT - 12.0, y + 4.0), "key end"));
-        drawn.extend(range(class, pause, &x, y));
+        match pause {
+            Some(pause) => drawn.extend(range(class, pause, &x, y)),
+            None => drawn.push(label("–", (LEFT + 10.0, y + 4.0), "key")),
+        }
     }
     chart("Longest pauses of clients", bottom + 30.0).add(drawn)
 }
@@ -103,19 +109,19 @@ pub fn failover_parts(
             "struck",
             "detect",
             "from the fault to the first election",
-            report.detect_ms,
+            report.milestones.detect_ms,
         ),
         (
             "third",
             "elect",
             "until every cell has a leader elsewhere",
-            report.elect_ms,
+            report.milestones.elect_ms,
         ),
         (
             "others",
             "reroute",
             "until every channel is acknowledged again",
-            report.reroute_ms,
+            report.milestones.reroute_ms,
         ),
     ];
     let parts = parts.into_iter();

@@ -10,12 +10,16 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 
 use self::markup::{Element, el};
 use self::scale::{count, time};
 use super::history::{At, ClientNumber, History};
-use super::report::ChaosReport;
+use super::report::{ChaosReport, WORDS};
 use crate::quantiles::Quantiles;
 
 /// What a page tells of.
@@ -30,24 +34,47 @@ pub struct Run<'a> {
     pub struck: &'a dyn Fn(ClientNumber) -> bool,
 }
 
-impl Run<'_> {
-    /// Writes the page; of a file whose name ends in `.svg`, the timeline alone.
+/// The file of a page, opened before there is one: nobody likes to hear after a long
+/// run that it cannot be written.
+pub struct Page {
+    path: PathBuf,
+    file: File,
+}
+
+impl Page {
+    /// Opens it; a page that is there already stays until the new one is written.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, file: &Path) -> std::io::Result<()> {
-        let is_image = file
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("svg"));
-        std::fs::write(
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false).open(path);
+        let file = file.with_context(|| format!("--report: cannot write {}", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
             file,
-            match is_image {
-                true => self.image(),
-                false => self.page(),
-            },
-        )
+        })
     }
 
+    /// Writes the page; in a file whose name ends in `.svg`, the timeline alone.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(mut self, run: &Run<'_>) -> anyhow::Result<()> {
+        let ends = self.path.extension();
+        let is_image = ends.is_some_and(|end| end.eq_ignore_ascii_case("svg"));
+        let text = match is_image {
+            true => run.image(),
+            false => run.page(),
+        };
+        let written = self.file.set_len(0);
+        let written = written.and_then(|()| self.file.write_all(text.as_bytes()));
+        let path = self.path.display();
+        written.with_context(|| format!("the report was not written to {path}"))
+    }
+}
+
+impl Run<'_> {
     /// The timeline alone.
     pub fn image(&self) -> String {
         format!("{}\n", timeline::draw(self))
@@ -56,13 +83,13 @@ impl Run<'_> {
     /// Everything.
     pub fn page(&self) -> String {
         let report = self.report;
-        let title = format!("chaos {}", report.scenario);
+        let title = format!("chaos {}", report.terms.scenario);
         let head = el("head").add([
             el("meta").with("charset", "utf-8"),
             el("meta")
                 .with("name", "viewport")
                 .with("content", "width=device-width, initial-scale=1"),
-            el("title").text(format!("{title}, seed {}", report.seed)),
+            el("title").text(format!("{title}, seed {}", report.terms.seed)),
         ]);
         let head = head.style(include_str!("page.css"));
         let end = self
@@ -73,7 +100,7 @@ impl Run<'_> {
         let seconds = end.max().unwrap_or_default().as_secs_f64();
         let facts = format!(
             "seed {} · {} clients · {seconds:.0} s of operations",
-            report.seed, report.clients
+            report.terms.seed, report.terms.clients
         );
         let main = el("main")
             .add([
@@ -86,10 +113,7 @@ impl Run<'_> {
             ])
             .add(failover(report))
             .add([findings(report), pairs(report)])
-            .add([el("footer").text(format!(
-                "Run again with: causeway chaos {} --seed {} --clients {}",
-                report.scenario, report.seed, report.clients
-            ))]);
+            .add([el("footer").text(format!("Run again with: {}", report.terms.command()))]);
         let page = el("html")
             .with("lang", "en")
             .add([head, el("body").add([main])]);
@@ -134,8 +158,14 @@ fn pauses(report: &ChaosReport) -> Element {
         el("tr").add([name]).add(quantile_cells(q))
     });
     let table = table(&["", "p50", "p99", "max"], rows);
-    section("Pauses: the longest wait of each client, beyond its usual one")
-        .add([bars::pauses(report), table])
+    let words = WORDS
+        .into_iter()
+        .flat_map(|(word, meaning)| [el("div").add([el("dt").text(word), el("dd").text(meaning)])]);
+    section("Pauses: the longest wait of each client, beyond its usual one").add([
+        bars::pauses(report),
+        table,
+        el("dl").class("words").add(words),
+    ])
 }
 
 fn failover(report: &ChaosReport) -> Option<Element> {
@@ -169,7 +199,7 @@ fn findings(report: &ChaosReport) -> Element {
     let violations = violations.map(|violation| el("li").class("unmet").text(violation));
     let found: Vec<Element> = violations.chain(expected).collect();
     let list = match found.is_empty() {
-        true => el("p").text("No violations. The scenario asks for nothing else."),
+        true => el("p").text("No violations."),
         false => el("ul").add(found),
     };
     section("Violations and expectations").add([list])
@@ -184,7 +214,7 @@ fn pairs(report: &ChaosReport) -> Element {
                 el("td").text(count(pair.deliveries as u64)),
                 el("td").text(time(pair.floor_ms)),
             ])
-            .add(quantile_cells(pair.latency_ms))
+            .add(quantile_cells(Some(pair.latency_ms)))
     });
     let head = ["from → to", "deliveries", "floor", "p50", "p99", "max"];
     el("section").add([el("details").add([
@@ -193,8 +223,11 @@ fn pairs(report: &ChaosReport) -> Element {
     ])])
 }
 
-fn quantile_cells(q: Quantiles) -> [Element; 3] {
-    [q.p50, q.p99, q.max].map(|ms| el("td").text(time(ms)))
+fn quantile_cells(q: Option<Quantiles>) -> [Element; 3] {
+    let cells = q.map(|q| [q.p50, q.p99, q.max].map(time));
+    cells
+        .unwrap_or_else(|| ["–"; 3].map(str::to_owned))
+        .map(|text| el("td").text(text))
 }
 
 fn table(head: &[&str], rows: impl IntoIterator<Item = Element>) -> Element {

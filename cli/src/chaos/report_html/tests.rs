@@ -6,6 +6,8 @@ use causeway_protocol::ChannelId;
 
 use super::*;
 use crate::chaos::history::{Call, Operation, Outcome};
+use crate::chaos::milestones::Milestones;
+use crate::chaos::terms::Terms;
 use crate::chaos::witness::Expectation;
 use crate::ledger::Pair;
 
@@ -44,9 +46,15 @@ fn history() -> History {
 fn report() -> ChaosReport {
     let quantiles = |p50, p99, max| Quantiles { p50, p99, max };
     ChaosReport {
-        scenario: "kill-region",
-        seed: 4_711,
-        clients: 48,
+        terms: Terms {
+            scenario: "kill-region",
+            seed: 4_711,
+            duration: 16,
+            clients: 48,
+            rate: 100.0,
+            world: None,
+            plant: None,
+        },
         sent: 2_345,
         acknowledged: 2_345,
         deliveries: 18_760,
@@ -56,12 +64,15 @@ fn report() -> ChaosReport {
         refused: 0,
         errors: 0,
         disconnects: 12,
-        added_ms: quantiles(3.4, 21.0, 1_380.0),
-        detect_ms: Some(640.0),
-        elect_ms: Some(310.0),
-        reroute_ms: Some(170.0),
-        pause_ms: quantiles(1_120.0, 1_410.0, 1_420.0),
-        other_pause_ms: quantiles(4.0, 35.0, 61.0),
+        added_ms: Some(quantiles(3.4, 21.0, 1_380.0)),
+        milestones: Milestones {
+            led: Some(4),
+            detect_ms: Some(640.0),
+            elect_ms: Some(310.0),
+            reroute_ms: Some(170.0),
+        },
+        pause_ms: Some(quantiles(1_120.0, 1_410.0, 1_420.0)),
+        other_pause_ms: Some(quantiles(4.0, 35.0, 61.0)),
         pairs: vec![Pair {
             from: "nyc".parse().unwrap(),
             to: "nrt".parse().unwrap(),
@@ -144,6 +155,7 @@ fn a_page_is_whole_and_has_its_numbers() {
         "kill us-east-1",
         "class=\"met\">us-east-1 leads again",
         "nyc → nrt",
+        "chaos kill-region --seed 4711 --duration 16 --clients 48 --rate 100",
         "prefers-color-scheme: dark",
     ] {
         assert!(page.contains(wanted), "{wanted} is missing");
@@ -172,7 +184,7 @@ fn what_is_wrong_stands_out_and_is_escaped() {
 #[test]
 fn a_run_in_which_nothing_happened_is_a_page_too() {
     let mut report = report();
-    (report.detect_ms, report.elect_ms, report.reroute_ms) = (None, None, None);
+    report.milestones = Milestones::default();
     (report.pause_ms, report.other_pause_ms) = Default::default();
     (report.pairs, report.expectations) = Default::default();
     let page = page(&report, &History::default());
@@ -188,12 +200,14 @@ fn the_name_of_the_file_tells_what_is_written() {
     let folder = tempfile::tempdir().unwrap();
     for (name, begins) in [("run.html", "<!doctype html>"), ("run.SVG", "<svg xmlns=")] {
         let file = folder.path().join(name);
+        std::fs::write(&file, "an earlier page ".repeat(10_000)).unwrap();
         with(&report, &history, &|run| {
-            run.save(&file).unwrap();
+            Page::open(&file).unwrap().write(run).unwrap();
             String::new()
         });
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.starts_with(begins), "{text:.80}");
         assert_well_formed(&text);
     }
+    assert!(Page::open(folder.path()).is_err(), "a folder is no file");
 }

@@ -270,5 +270,6 @@ fn member(client: ClientNumber) -> Membership {
         client,
         channel: CHANNEL,
         from_seq: MEMBERS as u64,
+        joined: false,
     }
 }

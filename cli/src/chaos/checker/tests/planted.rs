@@ -206,6 +206,7 @@ fn stale(history: &mut History, n: usize) -> Option<()> {
         outcome: Outcome::Seen {
             at: LATE,
             last_seq: past.seq,
+            page: vec![past],
         },
     });
     Some(())

@@ -1,9 +1,12 @@
 //! Reads of the story's channel.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::builder::{Op, Story};
-use crate::chaos::history::{Call, ClientNumber, Outcome, What};
+use crate::chaos::history::{Call, ClientNumber, Outcome, Shown, What};
+
+/// Messages of a page.
+const PAGE: usize = 10;
 
 impl Story {
     pub fn reads(&mut self, client: ClientNumber) -> Op {
@@ -17,23 +20,30 @@ impl Story {
         let end = self.end_of_log().saturating_sub(behind);
         let end = end.max(self.people[client].position);
         self.people[client].position = end;
-        let last_seq = self.newest(end);
-        self.end(op, |at| Outcome::Seen { at, last_seq });
+        let page = self.page(end);
+        let last_seq = page.last().map_or(0, |message| message.seq);
+        self.end(op, |at| Outcome::Seen { at, last_seq, page });
         op
     }
 
-    /// The newest message that history showed when the log ended at `end`.
-    fn newest(&self, end: u64) -> u64 {
-        let mut shown = BTreeSet::new();
+    /// What history showed when the log ended at `end`.
+    fn page(&self, end: u64) -> Vec<Shown> {
+        let mut shown = BTreeMap::new();
         for entry in self.log.iter().take_while(|entry| entry.seq <= end) {
             match &entry.what {
                 What::Posted(message) if message.thread_ts == 0 => {
-                    shown.insert((entry.seq, entry.ts));
+                    shown.insert(message.ts, message.clone());
                 }
-                What::Deleted { ts } => shown.retain(|(_, message)| message != ts),
+                What::Edited(message) => {
+                    shown
+                        .entry(message.ts)
+                        .and_modify(|old| old.clone_from(message));
+                }
+                What::Deleted { ts } => drop(shown.remove(ts)),
                 _ => {}
             }
         }
-        shown.last().map_or(0, |(seq, _)| *seq)
+        let messages: Vec<Shown> = shown.into_values().collect();
+        messages[messages.len().saturating_sub(PAGE)..].to_vec()
     }
 }
