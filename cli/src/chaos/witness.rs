@@ -257,17 +257,17 @@ fn refuses_for_room(witness: &Witness, sights: &[Sight]) -> Expectation {
     let Faulty { node, from, .. } = &witness.faulty;
     let codes_of = |from: At| codes(witness, sights, from);
     let (during, noticed) = (codes_of(*from), codes_of(*from + NOTICED_BY));
-    let refused = during.contains_key("storage_full") || !witness.watched.led;
+    let refused = during.get("storage_full").copied().unwrap_or(0);
     let taken = noticed.contains_key(TAKEN);
+    let told = told(&noticed);
     Expectation {
         what: match witness.watched.led {
             true => format!(
-                "{node} refused writes with storage_full, and took none ({})",
-                told(&during)
+                "{node} refused writes with storage_full (× {refused}), and took none ({told})"
             ),
-            false => format!("{node}, which follows, took no writes ({})", told(&noticed)),
+            false => format!("{node}, which follows, took no writes ({told})"),
         },
-        met: refused && !taken && !during.is_empty(),
+        met: (refused > 0 || !witness.watched.led) && !taken && !during.is_empty(),
     }
 }
 

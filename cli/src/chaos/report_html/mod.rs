@@ -158,14 +158,13 @@ fn pauses(report: &ChaosReport) -> Element {
         el("tr").add([name]).add(quantile_cells(q))
     });
     let table = table(&["", "p50", "p99", "max"], rows);
-    let words = WORDS
-        .into_iter()
-        .flat_map(|(word, meaning)| [el("div").add([el("dt").text(word), el("dd").text(meaning)])]);
-    section("Pauses: the longest wait of each client, beyond its usual one").add([
-        bars::pauses(report),
-        table,
-        el("dl").class("words").add(words),
-    ])
+    let words = WORDS.map(|(word, meaning)| {
+        let told = format!("{word}: {meaning}");
+        el("p").class("word").text(told)
+    });
+    section("Pauses: the longest wait of each client, beyond its usual one")
+        .add([bars::pauses(report), table])
+        .add(words)
 }
 
 fn failover(report: &ChaosReport) -> Option<Element> {

@@ -6,6 +6,7 @@ mod faults_changes;
 mod faults_delivered;
 mod faults_messages;
 mod faults_order;
+mod faults_pages;
 mod faults_replicas;
 mod laws;
 mod planted;
