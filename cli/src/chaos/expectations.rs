@@ -84,12 +84,12 @@ fn all_taken_again(operations: &[Operation], last_act: At) -> Expectation {
         channels.len(),
         channels.values().filter(|taken| **taken).count(),
     );
+    let what = "every channel took messages after the last fault";
     Expectation {
-        what: match all == taken {
-            true => "every channel took messages after the last fault".into(),
-            false => {
-                format!("every channel took messages after the last fault ({taken} of {all} did)")
-            }
+        what: match taken {
+            _ if all == 0 => format!("{what} (nobody wrote any: take a higher --rate)"),
+            _ if all == taken => what.into(),
+            taken => format!("{what} ({taken} of {all} did)"),
         },
         met: all > 0 && all == taken,
     }

@@ -124,19 +124,12 @@ pub async fn run(play: Play<'_>, progress: &Progress) -> anyhow::Result<Played> 
         progress.set_position(now.as_secs().min(plan.length.as_secs()));
         stagehand.act(now, progress);
         if !stagehand.is_idle() && now < plan.length + END_TIMEOUT {
-            length = plan.length.max(now);
+            length = plan.length.max(now + GRAIN);
         }
         length = length.max(stagehand.last + AFTERWARDS);
         if now < length {
-            while (scribe.history.operations.len() as f64) < now.as_secs_f64() * play.rate
-                && scribe.pending() < UNDER_WAY_MAX
-            {
-                let Some((client, channel, call)) = workload.next() else {
-                    break;
-                };
-                let index = scribe.begins(client, channel, call.clone());
-                carry_out(&clients[client], index, channel, call, sender.clone());
-            }
+            let due = now.as_secs_f64() * play.rate;
+            give(due, &clients, &mut workload, &mut scribe, &sender);
         } else {
             let quiet = last_sight.elapsed() > QUIET && scribe.pending() == 0;
             if stagehand.is_idle() && (quiet || now > length + END_TIMEOUT) {
@@ -170,6 +163,23 @@ pub async fn run(play: Play<'_>, progress: &Progress) -> anyhow::Result<Played> 
         broken: stagehand.broken,
         rosters: Vec::new(),
     })
+}
+
+/// Gives clients something to do until so much has begun.
+fn give(
+    due: f64,
+    clients: &[Client],
+    workload: &mut Workload,
+    scribe: &mut Scribe,
+    sights: &mpsc::Sender<Sight>,
+) {
+    while (scribe.history.operations.len() as f64) < due && scribe.pending() < UNDER_WAY_MAX {
+        let Some((client, channel, call)) = workload.next() else {
+            return;
+        };
+        let index = scribe.begins(client, channel, call.clone());
+        carry_out(&clients[client], index, channel, call, sights.clone());
+    }
 }
 
 async fn watch(
