@@ -105,7 +105,9 @@ where
                 let _ = guard.quiet().await;
             }
             let is_bad = matches!(&ran, Some(Err(_) | Ok(Ran { clean: false, .. })));
-            if let Some(kept) = own.stop(is_bad).await {
+            // With a planted bug, that is how it should be.
+            let keep = is_bad && terms.plant.is_none();
+            if let Some(kept) = own.stop(keep).await {
                 note(&format!(
                     "the world's files and logs are in {}",
                     kept.display()
