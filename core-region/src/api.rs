@@ -19,6 +19,7 @@ use prost::Message;
 use crate::cell::{Terms, refusal, validate};
 use crate::cells::Cells;
 use crate::clock::Clock;
+use crate::consensus::Consensus;
 use crate::directory::{SharedBook, check_drain, place_cells, place_workspace, recount, set_drain};
 use crate::metadata::Metadata;
 use crate::routed;
@@ -29,6 +30,8 @@ use crate::state_records::command::Body;
 const ADMIN_PATIENCE: Patience = Patience::whatever_happens(Duration::from_secs(10));
 /// A copy of the directory has what was written by then, unless it is cut off.
 const DIRECTORY_PATIENCE: Duration = Duration::from_secs(4);
+/// A drain is checked so often while others come first.
+const DRAIN_TRIES: u32 = 16;
 /// Lifetime of a token that asks for none.
 const TOKEN_LIFETIME_S: u64 = 30 * 24 * 3_600;
 
@@ -187,22 +190,39 @@ impl Api {
         let directory = self.cell(CellId::DIRECTORY)?;
         let consensus = directory.consensus();
         let set = async {
-            // Another's copy may be older than the drains before this one.
-            consensus.turn().await.map_err(refusal)?;
-            let book = self.book();
-            if drain.active {
-                let members = self.0.gossip.membership();
-                check_drain(&drain, &members, book.drains(), book.cells())?;
-            } else if !book.drains().is_active(&drain) {
-                let text = format!("`{}` is not being drained", drain.name);
-                return Err(ApiError::new(ErrorCode::InvalidArguments, text));
+            let mut tries = DRAIN_TRIES;
+            while !self.try_drain(consensus.as_ref(), &drain).await? {
+                tries -= 1;
+                if tries == 0 {
+                    let text = "other drains came first, again and again: try again";
+                    return Err(ApiError::new(ErrorCode::Unavailable, text));
+                }
             }
-            set_drain(consensus.as_ref(), drain.clone()).await?;
             let body = Some(admin_reply::Body::Drain(drain));
             Ok(AdminReply { body }.encode_to_vec())
         };
         let reply = set.await;
         Ok(self.routed(CellId::DIRECTORY, reply))
+    }
+
+    /// Checks a drain against the directory as it is, and has it written if no
+    /// other was written meanwhile. Returns whether it was.
+    async fn try_drain(&self, directory: &dyn Consensus, drain: &Drain) -> Result<bool, ApiError> {
+        // Another's copy may be older than the drains before this one.
+        directory.turn().await.map_err(refusal)?;
+        let book = self.book();
+        if drain.active {
+            let members = self.0.gossip.membership();
+            check_drain(drain, &members, book.drains(), book.cells())?;
+        } else if !book.drains().is_active(drain) {
+            let text = format!("`{}` is not being drained", drain.name);
+            return Err(ApiError::new(ErrorCode::InvalidArguments, text));
+        }
+        let seen = Drain {
+            version: book.version(),
+            ..drain.clone()
+        };
+        set_drain(directory, seen).await
     }
 
     /// Changes whose metadata counts, on the directory's leader.

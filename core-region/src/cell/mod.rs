@@ -169,6 +169,8 @@ impl Cell {
             },
             Outcome::Refused(error) => response::Result::Error(error.to_wire()),
             Outcome::Done | Outcome::Placed(_) => response::Result::Done(client::Done {}),
+            // The directory alone says this.
+            Outcome::Overtaken => return Err(ErrorCode::InternalError.into()),
         };
         Ok(client::Response {
             position: position.0,

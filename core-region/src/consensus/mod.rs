@@ -43,6 +43,8 @@ pub enum Outcome {
     Refused(ApiError),
     /// The directory's word on a workspace.
     Placed(WorkspaceId),
+    /// What the command was decided from is no longer so: decide anew.
+    Overtaken,
 }
 
 /// An entry that the command appended to a topic's log.

@@ -137,7 +137,12 @@ impl DirectoryMachine {
         Ok(Outcome::Placed(WorkspaceId(workspace)))
     }
 
+    /// A drain was found to leave enough by the directory as it was at
+    /// `drain.version`: one that came in between may have taken that away.
     fn set_drain(&self, tx: &mut Tx<'_>, mut drain: Drain) -> Result<Outcome, StoreError> {
+        if drain.version > 0 && latest_drain(tx)? > drain.version {
+            return Ok(Outcome::Overtaken);
+        }
         let mut counters = counters(tx)?;
         counters.version += 1;
         drain.version = counters.version;
@@ -179,6 +184,16 @@ impl Machine for DirectoryMachine {
 
 fn counters(tx: &Tx<'_>) -> Result<DirectoryCounters, StoreError> {
     Ok(tx.record(&counters_key())?.unwrap_or_default())
+}
+
+/// The version of the drain, or of the end of one, that was written last.
+fn latest_drain(tx: &Tx<'_>) -> Result<u64, StoreError> {
+    let mut latest = 0;
+    for (_, row) in tx.first_rows(&drain_key(0, ""), &drains_end(), usize::MAX)? {
+        let drain: Drain = record::decode(&row)?;
+        latest = latest.max(drain.version);
+    }
+    Ok(latest)
 }
 
 /// The cell at home in `region` that holds the fewest workspaces.
@@ -223,6 +238,7 @@ fn read_all(view: &View<'_>) -> Result<Directory, StoreError> {
 #[cfg(test)]
 mod tests {
     use causeway_protocol::UserId;
+    use causeway_protocol::backbone::DrainScope;
 
     use super::*;
     use crate::store::Store;
@@ -420,6 +436,34 @@ mod tests {
         assert_eq!(world.book.borrow().workspace_named("acme"), None);
         // The number was not used up.
         assert_eq!(world.place("acme", "us"), placed(1));
+    }
+
+    fn drain(name: &str, version: u64) -> Body {
+        Body::SetDrain(Drain {
+            scope: DrainScope::Pop.into(),
+            name: name.into(),
+            permille_per_s: 100,
+            active: true,
+            version,
+        })
+    }
+
+    #[test]
+    fn of_drains_that_were_checked_together_one_is_taken() {
+        let mut world = founded();
+        let seen = world.book.borrow().version();
+        let together = ["gru", "nrt", "nyc"].map(|pop| drain(pop, seen));
+        let outcomes = world.apply(together.into());
+        let taken = [Outcome::Done, Outcome::Overtaken, Outcome::Overtaken];
+        assert_eq!(outcomes, taken);
+        assert_eq!(world.book.borrow().drains().active().count(), 1);
+
+        // Checked anew, the next is taken; what is placed meanwhile does not matter.
+        let seen = world.book.borrow().version();
+        world.place("acme", "eu");
+        assert_eq!(world.apply(vec![drain("nrt", seen)]), [Outcome::Done]);
+        // What was written by an older version of the platform was not checked so.
+        assert_eq!(world.apply(vec![drain("nyc", 0)]), [Outcome::Done]);
     }
 
     #[test]

@@ -122,13 +122,15 @@ pub async fn place_cells(directory: &dyn Consensus, place: PlaceCells) -> Result
     }
 }
 
-/// Begins or undoes a drain.
+/// Begins or undoes a drain. Returns whether it was done: not if another came
+/// between what `drain.version` saw and this.
 ///
 /// # Errors
 /// Those of [`propose`].
-pub async fn set_drain(directory: &dyn Consensus, drain: Drain) -> Result<(), ApiError> {
+pub async fn set_drain(directory: &dyn Consensus, drain: Drain) -> Result<bool, ApiError> {
     match propose_here(directory, Body::SetDrain(drain)).await? {
-        Outcome::Done => Ok(()),
+        Outcome::Done => Ok(true),
+        Outcome::Overtaken => Ok(false),
         other => Err(unexpected(&other)),
     }
 }

@@ -147,6 +147,7 @@ impl World {
             Outcome::Answer(answer) => Ok(*answer),
             Outcome::Refused(error) => Err(error.code),
             Outcome::Done | Outcome::Placed(_) => Ok(Answer::Done(client::Done {})),
+            Outcome::Overtaken => panic!("a cell says nothing of the kind"),
         }
     }
 
