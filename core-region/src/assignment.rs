@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use causeway_protocol::backbone::{Cell, Replica};
-use causeway_protocol::{CellId, Name, NodeId};
+use causeway_protocol::{CellId, NodeId};
 
 use crate::consensus::GroupStatus;
 
@@ -48,10 +48,27 @@ pub fn founds(record: &Cell, node: NodeId) -> bool {
     record.epoch == FIRST_EPOCH && founder == Some(node)
 }
 
-/// Whether `node`, in `region`, asks for an election after its start when it
-/// hears of no leader, instead of waiting as long as for a leader that died.
-pub fn leads_if_nobody_does(record: &Cell, node: NodeId, region: &Name) -> bool {
-    record.home_region == region.as_str() && campaigns(record, node)
+/// Whether `node` asks for an election after its start when it hears of no
+/// leader, instead of waiting as long as for a leader that died: at home, or, if
+/// home is being drained, at one node elsewhere, which differs from cell to cell.
+pub fn leads_if_nobody_does(
+    record: &Cell,
+    node: NodeId,
+    is_drained: impl Fn(&Replica) -> bool,
+) -> bool {
+    let voters = || record.replicas.iter().filter(|r| !r.learner);
+    let at_home = |r: &&Replica| r.region == record.home_region;
+    let open: Vec<&Replica> = voters().filter(|r| !is_drained(r)).collect();
+    if open.is_empty() {
+        return voters().filter(at_home).any(|r| r.node_id == node.0);
+    }
+    if open.iter().any(at_home) {
+        let mut open_at_home = open.into_iter().filter(at_home);
+        return open_at_home.any(|r| r.node_id == node.0);
+    }
+    let mut elsewhere: Vec<u64> = open.iter().map(|r| r.node_id).collect();
+    elsewhere.sort_unstable();
+    elsewhere[record.id as usize % elsewhere.len()] == node.0
 }
 
 /// Whether `node` asks for an election at once when the leader is lost. Others
@@ -119,6 +136,31 @@ mod tests {
             "not committed"
         );
         assert!(!changes(status(&[1, 2, 4], &[], &[1, 2, 4])));
+    }
+
+    #[test]
+    fn after_a_start_home_leads_unless_it_is_being_drained() {
+        let regions = [(1, "us"), (2, "us"), (3, "eu"), (4, "ap")];
+        let replicas = regions.map(|(node_id, region)| Replica {
+            node_id,
+            region: region.into(),
+            ..Replica::default()
+        });
+        let record = |id| Cell {
+            id,
+            home_region: "us".into(),
+            replicas: replicas.to_vec(),
+            ..Cell::default()
+        };
+        let who = |id, drained: &[u64]| -> Vec<u64> {
+            let is_drained = |r: &Replica| drained.contains(&r.node_id);
+            let leads = |node: &u64| leads_if_nobody_does(&record(id), NodeId(*node), is_drained);
+            (1..=4).filter(leads).collect()
+        };
+        assert_eq!(who(7, &[]), [1, 2]);
+        assert_eq!(who(7, &[1]), [2]);
+        assert_eq!((who(6, &[1, 2]), who(7, &[1, 2])), (vec![3], vec![4]));
+        assert_eq!(who(7, &[1, 2, 3, 4]), [1, 2]);
     }
 
     #[test]

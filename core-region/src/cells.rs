@@ -8,7 +8,7 @@ use bytes::Bytes;
 use causeway_gossip::Gossip;
 use causeway_gossip::sync::SharedRoutes;
 use causeway_protocol::backbone::{Cell as CellRecord, LeaderHint};
-use causeway_protocol::{CellId, Name, NodeId};
+use causeway_protocol::{CellId, NodeId};
 use causeway_transport::backbone::{Backbone, PeerEvent};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
@@ -147,8 +147,6 @@ impl Changes {
 pub struct CellHost {
     /// This node.
     pub node: NodeId,
-    /// Its region.
-    pub region: Name,
     /// Its disk.
     pub store: Store,
     /// Its connections.
@@ -402,7 +400,9 @@ impl CellHost {
     /// After a start, a replica at home that hears of no leader asks for an
     /// election, instead of waiting as long as for a leader that died.
     pub fn lead_if_nobody_does(&self, cell: Arc<Cell>, record: &CellRecord) {
-        if !assignment::leads_if_nobody_does(record, self.node, &self.region) {
+        let (members, routes) = (self.gossip.membership(), self.routes.get());
+        let is_drained = |replica: &_| routes.drains().cover(replica, &members);
+        if !assignment::leads_if_nobody_does(record, self.node, is_drained) {
             return;
         }
         let wait = self.timings.heartbeat * 2;
@@ -458,14 +458,15 @@ impl CellHost {
     /// which a quorum grants only if it misses the leader, too. While the lease
     /// that a voter granted the leader lasts, it does not: so this asks again.
     fn campaign_against(&self, lost: NodeId, records: &[CellRecord]) {
+        let (members, routes) = (self.gossip.membership(), self.routes.get());
         for record in records {
             let Some(cell) = self.cells.get(CellId(record.id)) else {
                 continue;
             };
             let lost_it = cell.consensus().leadership().borrow().leader == Some(lost);
             if lost_it && assignment::campaigns(record, self.node) {
-                let voters: Vec<NodeId> = assignment::voters(record).collect();
-                let plan = Campaign::new(cell.id(), self.node, lost, &voters);
+                let is_drained = |replica: &_| routes.drains().cover(replica, &members);
+                let plan = Campaign::new(record, self.node, lost, is_drained);
                 tokio::spawn(campaign(cell, plan));
             }
         }

@@ -206,7 +206,6 @@ impl CoreNode {
 
         let host = CellHost {
             node: me,
-            region: config.region.clone(),
             store: store.clone(),
             backbone: backbone.clone(),
             groups,

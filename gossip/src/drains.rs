@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use causeway_protocol::backbone::{Drain, DrainScope};
+use causeway_protocol::NodeId;
+use causeway_protocol::backbone::{Drain, DrainScope, Replica};
 
-use crate::member::{Member, Role};
+use crate::member::{Member, Membership, Role};
 
 /// Drains by scope and name, those that are undone among them: a copy must hear
 /// of both.
@@ -45,25 +46,37 @@ impl Drains {
         let over = self.active().filter(|drain| covers(drain, member));
         over.max_by_key(|drain| drain.permille_per_s)
     }
+
+    /// Whether a replica's node is under a drain. Of a node that is no member its
+    /// name is not known, but its region and zone are.
+    pub fn cover(&self, replica: &Replica, members: &Membership) -> bool {
+        let member = members.get(NodeId(replica.node_id));
+        self.active().any(|drain| match (member, drain.scope()) {
+            (Some(member), _) => covers(drain, member),
+            (None, DrainScope::Region) => drain.name == replica.region,
+            (None, DrainScope::Zone) => is_zone(drain, &replica.region, &replica.zone),
+            (None, _) => false,
+        })
+    }
 }
 
 /// Whether a drain is meant for a node.
 pub fn covers(drain: &Drain, member: &Member) -> bool {
     match drain.scope() {
         DrainScope::Node => drain.name == member.name.as_str(),
-        DrainScope::Zone => {
-            drain.name.split_once('/') == Some((member.place.as_str(), member.zone.as_str()))
-        }
+        DrainScope::Zone => is_zone(drain, member.place.as_str(), member.zone.as_str()),
         DrainScope::Region => drain.name == member.place.as_str(),
         DrainScope::Pop => member.role == Role::Edge && drain.name == member.place.as_str(),
         DrainScope::Unspecified => false,
     }
 }
 
+fn is_zone(drain: &Drain, region: &str, zone: &str) -> bool {
+    drain.name.split_once('/') == Some((region, zone))
+}
+
 #[cfg(test)]
 mod tests {
-    use causeway_protocol::NodeId;
-
     use super::*;
     use crate::member::MemberInfo;
 
@@ -107,6 +120,26 @@ mod tests {
         assert_eq!(covered(DrainScope::Region, "us"), [true, true]);
         assert_eq!(covered(DrainScope::Pop, "us"), [false, true]);
         assert_eq!(covered(DrainScope::Unspecified, "us"), [false, false]);
+    }
+
+    #[test]
+    fn a_replica_is_covered_by_where_it_is_also_while_its_node_is_away() {
+        let replica = Replica {
+            node_id: 1,
+            region: "us".into(),
+            zone: "a".into(),
+            ..Replica::default()
+        };
+        let there = Membership::new([member("us-1", Role::Core, "us", "a")]);
+        let covered = |scope, name| {
+            let mut drains = Drains::default();
+            drains.apply(&drain(scope, name, 1, true));
+            [&there, &Membership::default()].map(|members| drains.cover(&replica, members))
+        };
+        assert_eq!(covered(DrainScope::Node, "us-1"), [true, false]);
+        assert_eq!(covered(DrainScope::Region, "us"), [true, true]);
+        assert_eq!(covered(DrainScope::Zone, "us/a"), [true, true]);
+        assert_eq!(covered(DrainScope::Zone, "us/b"), [false, false]);
     }
 
     #[test]

@@ -229,6 +229,10 @@ impl State {
 
 impl State {
     fn set_drain(&mut self, drain: &Drain) -> Outcome {
+        let overtaken = self.book.drains().since(drain.version).next().is_some();
+        if drain.version > 0 && overtaken {
+            return Outcome::Overtaken;
+        }
         let version = self.book.version() + 1;
         let drain = Drain {
             version,

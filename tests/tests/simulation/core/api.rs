@@ -165,7 +165,10 @@ impl Core {
         let result = match applied.outcome {
             Outcome::Answer(result) => *result,
             Outcome::Refused(error) => response::Result::Error(error.to_wire()),
-            Outcome::Done | Outcome::Placed(_) => response::Result::Done(client::Done {}),
+            // Whoever was overtaken looks again and decides anew.
+            Outcome::Done | Outcome::Placed(_) | Outcome::Overtaken => {
+                response::Result::Done(client::Done {})
+            }
         };
         if let Some(Proposal { caller, call, .. }) = applied.proposal {
             io.oracle.answered(cell, applied.position);

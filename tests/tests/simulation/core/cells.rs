@@ -124,7 +124,9 @@ impl Core {
         let Some(record) = self.book.cell(cell) else {
             return;
         };
-        if assignment::leads_if_nobody_does(record, self.me, &self.region) {
+        let (drains, members) = (self.book.drains(), self.gossip.membership());
+        let is_drained = |replica: &_| drains.cover(replica, members);
+        if assignment::leads_if_nobody_does(record, self.me, is_drained) {
             let wait = RaftTimings::default().heartbeat * 2;
             self.starting.push((cell, io.instant() + wait));
         }
@@ -137,8 +139,9 @@ impl Core {
             if led_by != Some(lost) || !assignment::campaigns(record, self.me) {
                 continue;
             }
-            let voters: Vec<NodeId> = assignment::voters(record).collect();
-            let mut campaign = Campaign::new(cell, self.me, lost, &voters);
+            let (drains, members) = (self.book.drains(), self.gossip.membership());
+            let is_drained = |replica: &_| drains.cover(replica, members);
+            let mut campaign = Campaign::new(record, self.me, lost, is_drained);
             if let Some(wait) = campaign.next_wait() {
                 self.campaigns.push(Campaigning {
                     cell,

@@ -38,7 +38,10 @@ impl World {
             self.ledger.drains_refused += 1;
             return;
         }
-        let wish = drain.clone();
+        let wish = Drain {
+            version: book.version(),
+            ..drain.clone()
+        };
         self.step(host, |process, io| {
             if let Process::Core(core) = process {
                 core.propose_drain(wish, io);
