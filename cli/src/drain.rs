@@ -85,7 +85,7 @@ pub fn drain_of(what: What, name: &str, permille_per_s: u32, active: bool) -> Dr
         name: name.to_owned(),
         permille_per_s,
         active,
-        version: 0,
+        ..Drain::default()
     }
 }
 
@@ -252,7 +252,7 @@ mod tests {
         let edge = |node, place, sessions| EdgeStatus {
             self_: Some(record(node, Role::Edge, place)),
             sessions,
-            draining: false,
+            ..EdgeStatus::default()
         };
         let statuses = [status(1, "us", [1, 2]), status(2, "eu", [2, 2])];
         let edges = [edge(3, "us", 5), edge(4, "eu", 6)];

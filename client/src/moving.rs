@@ -3,28 +3,18 @@
 
 use std::time::Duration;
 
+use causeway_protocol::ApiError;
 use causeway_protocol::client::{self, request, response};
 use futures::future::{BoxFuture, FutureExt};
-use quinn::Connection;
 
-use crate::connection::{request, result};
+use crate::connection::request;
 use crate::inbox::Seen;
-use crate::nearest::{self, Avoid};
+use crate::nearest::{self, Arrived, Avoid};
 use crate::supervisor::End;
-use crate::{Age, ClientConfig, Pop};
+use crate::{Age, ClientConfig};
 
 /// A hello is answered by then.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// A PoP that has been reached, and has not been greeted.
-pub(crate) struct Arrived {
-    /// Which.
-    pub pop: Pop,
-    /// The connection.
-    pub connection: Connection,
-    /// As measured by the handshake.
-    pub round_trip: Duration,
-}
 
 /// What a PoP answered to the hello.
 pub(crate) struct Welcomed {
@@ -42,6 +32,8 @@ pub(crate) enum Moved {
     Arrived(Box<Arrived>),
     /// It has let the client in.
     Welcomed(Box<Arrived>, Box<Welcomed>),
+    /// It has not.
+    Unwelcome(Box<Arrived>, Unwelcome),
     /// The client stays where it is.
     Failed(String),
 }
@@ -61,7 +53,7 @@ impl Moving {
         }
         let (config, avoid) = (config.clone(), avoid.clone());
         let arriving = async move {
-            match nearest_pop(&config, &avoid, true).await {
+            match nearest::connect(&config, &avoid, true).await {
                 Ok(arrived) => Moved::Arrived(Box::new(arrived)),
                 Err(reason) => Moved::Failed(reason),
             }
@@ -72,11 +64,9 @@ impl Moving {
     /// Greets the PoP that has been reached.
     pub fn say_hello(&mut self, arrived: Box<Arrived>, seen: Seen, hello: client::Hello) {
         let greeting = async move {
-            match greet(&arrived.connection, seen, hello).await {
+            match greet(&arrived, seen, hello).await {
                 Ok(welcomed) => Moved::Welcomed(arrived, Box::new(welcomed)),
-                Err(End::Broken(reason)) => Moved::Failed(reason),
-                Err(End::Refused(error)) => Moved::Failed(error.to_string()),
-                Err(End::Dropped) => Moved::Failed("given up".into()),
+                Err(unwelcome) => Moved::Unwelcome(arrived, unwelcome),
             }
         };
         self.said_hello = true;
@@ -100,39 +90,54 @@ impl Moving {
     }
 }
 
-/// Connects to the nearest PoP; see [`nearest::connect`].
-pub(crate) async fn nearest_pop(
-    config: &ClientConfig,
-    avoid: &Avoid,
-    elsewhere: bool,
-) -> Result<Arrived, String> {
-    let quinn = nearest::quinn_config(config).map_err(|e| e.to_string())?;
-    let (pop, connection, round_trip) = nearest::connect(config, &quinn, avoid, elsewhere).await?;
-    Ok(Arrived {
-        pop,
-        connection,
-        round_trip,
-    })
+/// A hello that was not welcomed.
+pub(crate) struct Unwelcome {
+    /// Why the connection is of no use.
+    pub end: End,
+    /// PoPs that take clients, if the edge node told any.
+    pub pops: Vec<String>,
+}
+
+impl Unwelcome {
+    fn broken(reason: impl Into<String>) -> Self {
+        Self {
+            end: End::Broken(reason.into()),
+            pops: Vec::new(),
+        }
+    }
+
+    fn refused(error: client::Error) -> Self {
+        let pops = error.pops.clone();
+        let error = ApiError::from_wire(error);
+        let end = match error.code.is_retryable() {
+            true => End::Broken(error.to_string()),
+            false => End::Refused(error),
+        };
+        Self { end, pops }
+    }
 }
 
 /// Says hello.
 pub(crate) async fn greet(
-    connection: &Connection,
+    arrived: &Arrived,
     seen: Seen,
     hello: client::Hello,
-) -> Result<Welcomed, End> {
-    let greeting = request(connection, seen, request::Body::Hello(hello));
+) -> Result<Welcomed, Unwelcome> {
+    let hello = client::Hello {
+        nowhere_else: arrived.last_resort,
+        ..hello
+    };
+    let greeting = request(&arrived.connection, seen, request::Body::Hello(hello));
     let response = match tokio::time::timeout(HELLO_TIMEOUT, greeting).await {
-        Ok(response) => response.map_err(|e| End::Broken(e.message))?,
-        Err(_) => return Err(End::Broken("the hello was not answered".into())),
+        Ok(response) => response.map_err(|e| Unwelcome::broken(e.message))?,
+        Err(_) => return Err(Unwelcome::broken("the hello was not answered")),
     };
     let (seen, age) = (Seen::of(&response), Age::from_wire(response.age_ms));
-    match result(response) {
-        Ok(response::Result::Welcome(welcome)) => Ok(Welcomed { seen, age, welcome }),
-        Ok(_) => Err(End::Broken(
-            "the hello was answered with something else".into(),
+    match response.result {
+        Some(response::Result::Welcome(welcome)) => Ok(Welcomed { seen, age, welcome }),
+        Some(response::Result::Error(error)) => Err(Unwelcome::refused(error)),
+        _ => Err(Unwelcome::broken(
+            "the hello was answered with something else",
         )),
-        Err(error) if error.code.is_retryable() => Err(End::Broken(error.to_string())),
-        Err(error) => Err(End::Refused(error)),
     }
 }

@@ -27,8 +27,20 @@ pub fn endpoint(local: SocketAddr, wan: Option<&Wan>) -> io::Result<Endpoint> {
     bind(local, None, wan)
 }
 
+/// A PoP that has been reached, and has not been greeted.
+pub(crate) struct Arrived {
+    /// Which.
+    pub pop: Pop,
+    /// The connection.
+    pub connection: Connection,
+    /// As measured by the handshake.
+    pub round_trip: Duration,
+    /// It was to be avoided, and no other answered.
+    pub last_resort: bool,
+}
+
 /// Settings of a connection to a PoP.
-pub(crate) fn quinn_config(config: &ClientConfig) -> Result<quinn::ClientConfig, TlsError> {
+fn quinn_config(config: &ClientConfig) -> Result<quinn::ClientConfig, TlsError> {
     let tls = tls::client_plane_client(&config.roots)?;
     let mut quinn = quinn::ClientConfig::new(Arc::new(tls));
     let transport = client_transport(config.liveness, Streams::CLIENT);
@@ -51,6 +63,15 @@ impl Avoid {
         let opened = |address| (all.iter()).any(|pop| pop.address == address && is_open(pop));
         self.left
             .retain(|(address, at)| now.duration_since(*at) < AVOID && !opened(*address));
+        self.refused(node, open, all, now);
+    }
+
+    /// An edge node does not let the client in at `now`, and says who does, if it
+    /// knows. Whoever refused before is not tried again on its word: that one may
+    /// be as wrong about it.
+    pub fn refused(&mut self, node: &Pop, open: &[String], all: &[Pop], now: Instant) {
+        let is_open = |pop: &Pop| open.iter().any(|o| o == pop.name.as_str());
+        self.left.retain(|(_, at)| now.duration_since(*at) < AVOID);
         let is_closed = |pop: &&Pop| match open.is_empty() {
             true => pop.name == node.name,
             false => pop.address == node.address || !is_open(pop),
@@ -75,13 +96,19 @@ impl Avoid {
 /// PoPs that are to be avoided are not even the last resort.
 pub(crate) async fn connect(
     config: &ClientConfig,
-    quinn: &quinn::ClientConfig,
     avoid: &Avoid,
     elsewhere: bool,
-) -> Result<(Pop, Connection, Duration), String> {
+) -> Result<Arrived, String> {
+    let quinn = quinn_config(config).map_err(|e| e.to_string())?;
     let (first, rest) = avoid.split(&config.pops, Instant::now());
-    match race(config, quinn, first).await {
-        Err(_) if !elsewhere && !rest.is_empty() => race(config, quinn, rest).await,
+    match race(config, &quinn, first).await {
+        Err(_) if !elsewhere && !rest.is_empty() => {
+            let arrived = race(config, &quinn, rest).await?;
+            Ok(Arrived {
+                last_resort: true,
+                ..arrived
+            })
+        }
         raced => raced,
     }
 }
@@ -90,7 +117,7 @@ async fn race(
     config: &ClientConfig,
     quinn: &quinn::ClientConfig,
     pops: Vec<&Pop>,
-) -> Result<(Pop, Connection, Duration), String> {
+) -> Result<Arrived, String> {
     let start = Instant::now();
     let mut handshakes: FuturesUnordered<_> = (pops.into_iter())
         .map(|pop| handshake(config, quinn, pop))
@@ -98,7 +125,14 @@ async fn race(
     let mut last = "no PoP was offered".to_owned();
     while let Some(result) = handshakes.next().await {
         match result {
-            Ok((pop, connection)) => return Ok((pop, connection, start.elapsed())),
+            Ok((pop, connection)) => {
+                return Ok(Arrived {
+                    pop,
+                    connection,
+                    round_trip: start.elapsed(),
+                    last_resort: false,
+                });
+            }
             Err(reason) => last = reason,
         }
     }
@@ -162,5 +196,22 @@ mod tests {
         let mut avoid = told(&["b"]);
         avoid.told(&pops[2], &["a".to_owned()], &pops, now);
         assert_eq!(tried(&avoid, &pops, now), [1, 2], "a is open again");
+    }
+
+    #[test]
+    fn pops_that_refuse_and_name_each_other_are_tried_once() {
+        let pops = [pop("a", 1), pop("b", 2), pop("c", 3)];
+        let others = |name: &str| -> Vec<String> {
+            let others = pops.iter().filter(|pop| pop.name.as_str() != name);
+            others.map(|pop| pop.name.to_string()).collect()
+        };
+        let now = Instant::now();
+        let mut avoid = Avoid::default();
+        avoid.told(&pops[0], &others("a"), &pops, now);
+        assert_eq!(tried(&avoid, &pops, now), [2, 3]);
+        avoid.refused(&pops[1], &others("b"), &pops, now);
+        assert_eq!(tried(&avoid, &pops, now), [3]);
+        avoid.refused(&pops[2], &others("c"), &pops, now);
+        assert_eq!(tried(&avoid, &pops, now), [] as [u8; 0]);
     }
 }

@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::{answer, read_pushes, request, result};
 use crate::inbox::{Inbox, Seen, Take};
-use crate::moving::{Arrived, Moved, Moving, Welcomed, greet, nearest_pop};
-use crate::nearest::Avoid;
+use crate::moving::{Moved, Moving, Unwelcome, Welcomed, greet};
+use crate::nearest::{self, Arrived, Avoid};
 use crate::outbox::{Outbox, pause};
 use crate::{ClientConfig, Command, Event, Outgoing, Pop};
 
@@ -138,12 +138,23 @@ impl State {
     }
 
     async fn connect(&mut self, config: &ClientConfig) -> Result<Link, End> {
-        let arrived = nearest_pop(config, &self.avoid, false)
+        let arrived = nearest::connect(config, &self.avoid, false)
             .await
             .map_err(End::Broken)?;
         let hello = self.hello(config);
-        let welcomed = greet(&arrived.connection, self.inbox.seen(), hello).await?;
-        Ok(self.settle(arrived, welcomed).await)
+        match greet(&arrived, self.inbox.seen(), hello).await {
+            Ok(welcomed) => Ok(self.settle(arrived, welcomed).await),
+            Err(unwelcome) => {
+                self.turned_away(config, &arrived.pop, &unwelcome);
+                Err(unwelcome.end)
+            }
+        }
+    }
+
+    /// A PoP that did not let the client in is avoided for a while.
+    fn turned_away(&mut self, config: &ClientConfig, pop: &Pop, unwelcome: &Unwelcome) {
+        let now = Instant::now();
+        self.avoid.refused(pop, &unwelcome.pops, &config.pops, now);
     }
 
     fn hello(&self, config: &ClientConfig) -> client::Hello {
@@ -152,6 +163,7 @@ impl State {
             client: config.client.clone(),
             cursors: self.inbox.cursors(),
             metadata_version: self.inbox.version(),
+            nowhere_else: false,
         }
     }
 
@@ -221,6 +233,10 @@ impl State {
                         let next = self.settle(*arrived, *welcomed).await;
                         leave(std::mem::replace(&mut link, next));
                         frames = self.open(&mut link, &finished).await;
+                    }
+                    Moved::Unwelcome(arrived, unwelcome) => {
+                        self.turned_away(config, &arrived.pop, &unwelcome);
+                        moving.begin(config, &self.avoid);
                     }
                     Moved::Failed(reason) => tracing::debug!(reason, "nowhere else to go"),
                 },

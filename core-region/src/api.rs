@@ -1,13 +1,14 @@
 //! What edges and operators ask of a core node.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_gossip::{Gossip, Member, Patience, Repeat, Router};
 use causeway_protocol::backbone::{
-    AdminCall, AdminReply, ApiCall, Cell, CellStatus, CreateWorkspace, Drain, EnsureChannel,
-    InitWorkspace, IssueToken, NodeStatus, Recounted, SetCounted, admin_call, admin_reply,
+    AdminCall, AdminReply, ApiCall, AwayMember, Cell, CellStatus, CreateWorkspace, Drain,
+    EnsureChannel, InitWorkspace, IssueToken, NodeStatus, Recounted, SetCounted, admin_call,
+    admin_reply,
 };
 use causeway_protocol::client::{self, response};
 use causeway_protocol::token::{Claims, Signer};
@@ -218,8 +219,13 @@ impl Api {
             let text = format!("`{}` is not being drained", drain.name);
             return Err(ApiError::new(ErrorCode::InvalidArguments, text));
         }
+        let mut before = book.drains().active();
+        let same = before.find(|d| d.scope == drain.scope && d.name == drain.name);
         let seen = Drain {
             version: book.version(),
+            away: false,
+            // At another rate it is still the same drain.
+            since_ms: same.map_or(self.0.clock.now_us() / 1_000, |d| d.since_ms),
             ..drain.clone()
         };
         set_drain(directory, seen).await
@@ -416,7 +422,18 @@ impl Api {
             cells: cells.collect(),
             drains: book.drains().active().cloned().collect(),
             clock_refusals: self.0.metadata.clock_refusals(),
+            away: self.away(),
         }
+    }
+
+    fn away(&self) -> Vec<AwayMember> {
+        let away = self.0.gossip.away();
+        let away = away.iter(Instant::now());
+        let told = away.map(|(member, since)| AwayMember {
+            member: Some(member.to_wire()),
+            away_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        });
+        told.collect()
     }
 }
 

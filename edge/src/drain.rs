@@ -5,13 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_gossip::{Drains, Gossip, Membership, Role, Router};
+use causeway_gossip::{Drains, Membership, Role};
 use causeway_protocol::client::{self, server_frame};
 use causeway_protocol::{ErrorCode, Name, NodeId, frame};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::{Closed, Gate, Reach};
 use crate::hub::Hubs;
 use crate::hub::machine::SessionId;
 
@@ -71,50 +72,41 @@ impl Departures {
 pub struct Drain {
     /// Its sessions.
     pub hubs: Hubs,
-    /// Who is there.
-    pub gossip: Gossip,
-    /// What is being drained.
-    pub router: Router,
+    /// Whether it takes clients.
+    pub gate: Gate,
+    /// Whether it reaches core nodes.
+    pub reach: Reach,
 }
 
 impl Drain {
-    /// Empties the node while the directory says so, until `stop`; then in any
-    /// case, and waits for the clients to go.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Empties the node while its gate is closed, until `stop`; then in any case,
+    /// and waits for the clients to go.
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut departures = Departures::default();
         let mut rng: SmallRng = rand::make_rng();
         let mut ticks = tokio::time::interval(TICK);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            match self.permille() {
-                Some(permille) => self.send_away(&mut departures, permille, &mut rng),
+            self.gate.look(&mut self.reach, Instant::now());
+            match self.gate.closed() {
+                Some(closed) => self.send_away(&mut departures, closed, &mut rng),
                 None => departures = Departures::default(),
             }
         }
         let deadline = Instant::now() + STOP_TIMEOUT;
+        let stopping = Closed::Draining(STOP_PERMILLE);
         while self.hubs.sessions() > 0 && Instant::now() < deadline {
-            self.send_away(&mut departures, STOP_PERMILLE, &mut rng);
+            self.send_away(&mut departures, stopping, &mut rng);
             ticks.tick().await;
         }
     }
 
-    /// How fast the directory wants this node emptied, if it does.
-    fn permille(&self) -> Option<u32> {
-        let membership = self.gossip.membership();
-        let me = membership.get(self.router.backbone().node())?;
-        let routes = self.router.routes().get();
-        routes.drains().of(me).map(|drain| drain.permille_per_s)
-    }
-
-    fn send_away(&self, departures: &mut Departures, permille: u32, rng: &mut SmallRng) {
+    fn send_away(&self, departures: &mut Departures, closed: Closed, rng: &mut SmallRng) {
         let here = self.hubs.ids();
-        let due = departures.due(&here, permille, Instant::now(), rng);
+        let due = departures.due(&here, closed.permille(), Instant::now(), rng);
         if due.is_empty() {
             return;
         }
-        let membership = self.gossip.membership();
-        let routes = self.router.routes().get();
-        let me = self.router.backbone().node();
-        let frame = go_away(&open_pops(&membership, routes.drains(), me));
+        let frame = go_away(closed.code(), &self.gate.elsewhere());
         for session in due {
             if let Some(subscriber) = self.hubs.subscriber(session) {
                 subscriber.queue.go_away(frame.clone());
@@ -136,11 +128,11 @@ pub fn open_pops(membership: &Membership, drains: &Drains, me: NodeId) -> BTreeS
 }
 
 /// The frame that asks a client to go to one of these.
-pub fn go_away(pops: &BTreeSet<Name>) -> Bytes {
+pub fn go_away(code: ErrorCode, pops: &BTreeSet<Name>) -> Bytes {
     let within_ms = u32::try_from(GO_WITHIN.as_millis()).unwrap_or(u32::MAX);
     frame::encode(&client::ServerFrame {
         body: Some(server_frame::Body::GoAway(client::GoAway {
-            code: ErrorCode::Draining.as_str().into(),
+            code: code.as_str().into(),
             within_ms,
             pops: pops.iter().map(Name::to_string).collect(),
         })),

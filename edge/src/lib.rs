@@ -6,6 +6,7 @@
 
 pub mod drain;
 pub mod feeds;
+pub mod gate;
 pub mod https;
 pub mod hub;
 pub mod metrics;

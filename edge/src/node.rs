@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_gossip::member::MemberInfo;
 use causeway_gossip::service::Inbox;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
 use crate::feeds::Feeds;
+use crate::gate::{Closed, Gate, Reach};
 use crate::hub::Hubs;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
@@ -48,6 +50,8 @@ pub struct EdgeConfig {
     pub client_advertise: SocketAddr,
     /// When a silent client is given up.
     pub client_liveness: Liveness,
+    /// Without a core node for this long, clients are sent to other PoPs.
+    pub cut_off_after: Duration,
     /// Where the Web API is served.
     pub https_listen: SocketAddr,
     /// What proves this node to clients.
@@ -109,16 +113,18 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         inbox,
     );
     let router = Router::new(backbone.clone(), routes.clone());
+    let gate = Gate::new(gossip.clone(), router.clone());
     let status = Status {
         hubs: hubs.clone(),
         gossip: gossip.clone(),
-        router: router.clone(),
+        gate: gate.clone(),
+        node: me,
     };
     backbone.serve(status.register(services));
     let drain = Drain {
         hubs: hubs.clone(),
-        gossip: gossip.clone(),
-        router: router.clone(),
+        gate: gate.clone(),
+        reach: Reach::new(config.cut_off_after),
     };
     let upstream = Upstream::new(router);
     let refusals = Arc::<Refusals>::default();
@@ -142,7 +148,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let app = web::routes(web::WebState {
         ask: Arc::new(upstream.patiently()),
         verifier: config.verifier.clone(),
-        unready: unready(routes.clone(), backbone.clone(), gossip.clone()),
+        unready: unready(routes.clone(), gate.clone()),
         metrics: Arc::new(move || metrics.render()),
         refusals: Arc::clone(&refusals),
     });
@@ -150,6 +156,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         upstream: upstream.clone(),
         verifier: config.verifier,
         hubs,
+        gate,
         feeds,
         edge: config.name,
         pop: config.pop,
@@ -247,23 +254,16 @@ fn gossip_config(config: &EdgeConfig, me: NodeId, incarnation: u64) -> GossipCon
 
 /// Ready: the directory is known, each cell has a leader, some core node is
 /// connected, and new clients are welcome here.
-fn unready(
-    routes: SharedRoutes,
-    backbone: Backbone,
-    gossip: Gossip,
-) -> Arc<dyn Fn() -> Option<String> + Send + Sync> {
+fn unready(routes: SharedRoutes, gate: Gate) -> Arc<dyn Fn() -> Option<String> + Send + Sync> {
     Arc::new(move || {
         let routes = routes.get();
         if routes.version() == 0 {
             return Some("the directory is not known yet".into());
         }
-        if backbone.peers().is_empty() {
-            return Some("no node is connected".into());
-        }
-        let membership = gossip.membership();
-        let me = membership.get(backbone.node());
-        if me.is_some_and(|me| routes.drains().of(me).is_some()) {
-            return Some("this edge node is being drained".into());
+        match gate.closed() {
+            Some(Closed::CutOff) => return Some("no core node is within reach".into()),
+            Some(Closed::Draining(_)) => return Some("this edge node is being drained".into()),
+            None => {}
         }
         let leaderless = routes.cells().find(|(_, route)| route.leader.is_none());
         leaderless.map(|(cell, _)| format!("cell {cell} has no known leader yet"))

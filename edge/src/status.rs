@@ -1,15 +1,16 @@
 //! What an edge node tells an operator of itself.
 
 use bytes::Bytes;
-use causeway_gossip::{Gossip, Member, Router};
+use causeway_gossip::{Gossip, Member};
 use causeway_protocol::backbone::{
     AdminCall, AdminReply, EdgeStatus, RoutedReply, admin_call, admin_reply, routed_reply,
 };
-use causeway_protocol::{ApiError, ErrorCode, Method};
+use causeway_protocol::{ApiError, ErrorCode, Method, NodeId};
 use causeway_transport::backbone::Services;
 use causeway_transport::tls::Role;
 use prost::Message;
 
+use crate::gate::{Closed, Gate};
 use crate::hub::Hubs;
 
 /// Answers operators; clones share what they answer from.
@@ -19,8 +20,10 @@ pub struct Status {
     pub hubs: Hubs,
     /// Who is there.
     pub gossip: Gossip,
-    /// What is being drained.
-    pub router: Router,
+    /// Whether it takes clients.
+    pub gate: Gate,
+    /// This node.
+    pub node: NodeId,
 }
 
 impl Status {
@@ -41,12 +44,12 @@ impl Status {
             return Err(ApiError::new(ErrorCode::UnknownMethod, text));
         };
         let membership = self.gossip.membership();
-        let me = membership.get(self.router.backbone().node());
-        let drains = self.router.routes().get();
+        let me = membership.get(self.node);
         let status = EdgeStatus {
             self_: me.map(Member::to_wire),
             sessions: self.hubs.sessions() as u64,
-            draining: me.is_some_and(|me| drains.drains().of(me).is_some()),
+            draining: matches!(self.gate.closed(), Some(Closed::Draining(_))),
+            cut_off: self.gate.is_cut_off(),
         };
         let reply = AdminReply {
             body: Some(admin_reply::Body::Edge(status)),

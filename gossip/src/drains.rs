@@ -102,6 +102,7 @@ mod tests {
             permille_per_s: 100,
             active,
             version,
+            ..Drain::default()
         }
     }
 

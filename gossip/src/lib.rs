@@ -4,6 +4,7 @@
 //! SWIM finds, Raft decides: nothing in here owns anything. A wrong belief costs
 //! a redirect or a hole that is filled from the log, never a message.
 
+pub mod away;
 pub mod codec;
 pub mod drains;
 pub mod member;

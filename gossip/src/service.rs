@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_protocol::NodeId;
 use causeway_transport::backbone::{Backbone, Peer, PeerEvent};
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::away::Away;
 use crate::member::{Member, MemberInfo, Membership};
 use crate::swim::{Evidence, Packet, Swim, Timings};
 
@@ -66,6 +68,7 @@ impl Inbox {
 #[derive(Debug, Clone)]
 pub struct Gossip {
     membership: watch::Receiver<Arc<Membership>>,
+    away: Arc<Mutex<Away>>,
 }
 
 impl Gossip {
@@ -77,14 +80,21 @@ impl Gossip {
             rand::make_rng::<StdRng>(),
         );
         let (publish, membership) = watch::channel(Arc::new(swim.membership()));
+        let away = Arc::<Mutex<Away>>::default();
         let task = GossipTask {
             swim,
             seeds: config.seeds,
             backbone,
             inbox,
             publish,
+            away: Arc::clone(&away),
         };
-        (Self { membership }, task)
+        (Self { membership, away }, task)
+    }
+
+    /// Who was here, and is not now.
+    pub fn away(&self) -> Away {
+        self.away.lock().clone()
     }
 
     /// Who is alive now.
@@ -105,6 +115,7 @@ pub struct GossipTask {
     backbone: Backbone,
     inbox: Inbox,
     publish: watch::Sender<Arc<Membership>>,
+    away: Arc<Mutex<Away>>,
 }
 
 impl GossipTask {
@@ -170,6 +181,7 @@ impl GossipTask {
                 self.backbone.set_address(member.node, member.backbone);
             }
             log_changes(known, &fresh);
+            self.away.lock().update(known, &fresh, Instant::now());
             *known = Arc::new(fresh);
             true
         });

@@ -164,6 +164,7 @@ impl ApiError {
             message: self.message.clone(),
             retryable: self.code.is_retryable(),
             retry_after_ms: self.retry_after_ms,
+            pops: Vec::new(),
         }
     }
 
@@ -228,6 +229,7 @@ mod tests {
             message: "run".into(),
             retryable: true,
             retry_after_ms: 7,
+            ..client::Error::default()
         };
         let read = ApiError::from_wire(newer);
         assert_eq!(read.code, ErrorCode::Unavailable);

@@ -381,6 +381,7 @@ fn the_longest_hello_fits_into_a_frame() {
             client: "x".repeat(1_000),
             cursors: vec![cursor; HELLO_CURSORS_MAX],
             metadata_version: vec![0; VERSION_BYTES_MAX].into(),
+            nowhere_else: true,
         })),
         wrote: vec![0; WROTE_BYTES_MAX].into(),
     };

@@ -98,7 +98,8 @@ impl ClientsSection {
     fn check(&self) -> Result<(), WrongValue> {
         let default = Liveness::CLIENT_PLANE;
         let liveness = liveness(default, self.idle_timeout_ms, self.keep_alive_ms);
-        check_liveness("clients", liveness)
+        check_liveness("clients", liveness)?;
+        within("clients", "cut_off_ms", self.cut_off_ms(), TIMING_MS)
     }
 }
 
@@ -374,6 +375,7 @@ verify_keys = ["tokens.pem"]
                 "clients.idle_timeout_ms=10000",
                 "keep_alive_ms = 10000: less than idle_timeout_ms = 10000",
             ),
+            ("clients.cut_off_ms=0", "[clients] cut_off_ms = 0"),
             ("backbone.idle_timeout_ms=0", "[backbone] idle_timeout_ms"),
             ("gossip.suspicion_ms=0", "[gossip] suspicion_ms = 0"),
             ("tokens.verify_keys=[]", "[tokens] verify_keys = []"),

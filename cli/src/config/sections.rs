@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use super::{ConfigError, Loaded};
 
 const MIB: u64 = 1024 * 1024;
+/// `[clients] cut_off_ms`, unless set.
+const CUT_OFF_MS: u64 = 2_000;
 
 /// `core.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -326,6 +328,9 @@ pub struct ClientsSection {
     /// A ping goes out after this long without anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_alive_ms: Option<u64>,
+    /// Without a core node for this long, clients are sent to other PoPs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut_off_ms: Option<u64>,
 }
 
 /// `[wan]`
@@ -400,6 +405,12 @@ impl BackboneSection {
 
     fn advertise(&self) -> SocketAddr {
         self.advertise.unwrap_or(self.listen)
+    }
+}
+
+impl ClientsSection {
+    pub(super) fn cut_off_ms(&self) -> u64 {
+        self.cut_off_ms.unwrap_or(CUT_OFF_MS)
     }
 }
 
@@ -541,6 +552,7 @@ impl EdgeFile {
                 clients.idle_timeout_ms,
                 clients.keep_alive_ms,
             ),
+            cut_off_after: Duration::from_millis(clients.cut_off_ms()),
             https_listen: self.http.listen,
             server: Credentials::load(&certificate, &key)?,
             verifier,

@@ -226,6 +226,7 @@ fn edge_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> EdgeFil
             key: "server.key".into(),
             idle_timeout_ms: None,
             keep_alive_ms: None,
+            cut_off_ms: None,
         },
         tokens: VerifySection {
             verify_keys: vec!["../tokens.pem".into()],

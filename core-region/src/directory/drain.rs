@@ -28,7 +28,11 @@ pub fn check_drain<'a>(
     }
     let leaving: Vec<&Member> = members.iter().filter(|m| covers(drain, m)).collect();
     if leaving.is_empty() {
-        return invalid(format!("no node that runs belongs to `{}`", drain.name));
+        return match drain.away {
+            // It takes nothing away, and holds for when they are back.
+            true => Ok(()),
+            false => invalid(format!("no node that runs belongs to `{}`", drain.name)),
+        };
     }
     let stays = |member: &&Member| !covers(drain, member) && drains.of(member).is_none();
     let staying: Vec<&Member> = members.iter().filter(stays).collect();
@@ -84,6 +88,7 @@ mod tests {
             permille_per_s: 100,
             active: true,
             version: 1,
+            ..Drain::default()
         }
     }
 
@@ -139,5 +144,14 @@ mod tests {
             ..drain(DrainScope::Region, "us")
         };
         assert_eq!(check(&at_once, &[]), refused);
+    }
+
+    #[test]
+    fn what_is_away_can_be_drained_by_whoever_knows_it() {
+        let away = Drain {
+            away: true,
+            ..drain(DrainScope::Node, "us-9")
+        };
+        assert_eq!(check(&away, &[]), Ok(()));
     }
 }

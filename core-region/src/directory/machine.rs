@@ -445,6 +445,7 @@ mod tests {
             permille_per_s: 100,
             active: true,
             version,
+            ..Drain::default()
         })
     }
 

@@ -280,6 +280,7 @@ fn drain() -> Drain {
         permille_per_s: 100,
         active: true,
         version: 10,
+        ..Drain::default()
     }
 }
 

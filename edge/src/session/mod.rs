@@ -24,6 +24,7 @@ use self::facts::{Telling, Versions};
 use self::queue::PushQueue;
 use self::topics::{Step, Topics};
 use crate::feeds::{Feeds, Share};
+use crate::gate::Gate;
 use crate::hub::machine::SessionId;
 use crate::hub::{Hubs, Notice, Subscriber, read_log};
 use crate::refusals::Refusals;
@@ -42,6 +43,8 @@ pub struct Sessions {
     pub verifier: Verifier,
     /// Delivers pushes.
     pub hubs: Hubs,
+    /// Whether clients are taken.
+    pub gate: Gate,
     /// Tell of metadata.
     pub feeds: Feeds,
     /// This edge node.
@@ -177,6 +180,16 @@ impl Sessions {
             self.refusals.count(&error.code);
         }
         response
+    }
+
+    /// The answer to a hello that is not let in.
+    pub fn turn_away(&self, hello: &client::Hello) -> Option<client::Response> {
+        let refusal = self.gate.refusal(hello)?;
+        self.refusals.count(&refusal.code);
+        Some(client::Response {
+            result: Some(response::Result::Error(refusal)),
+            ..client::Response::default()
+        })
     }
 
     /// The answer to what is no request.

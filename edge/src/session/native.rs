@@ -115,7 +115,13 @@ async fn greet(sessions: &Arc<Sessions>, connection: &Connection) -> Result<Sess
             body: Some(request::Body::Hello(hello)),
             min_position,
             wrote,
-        }) => sessions.welcome(hello, min_position, wrote).await,
+        }) => {
+            if let Some(response) = sessions.turn_away(&hello) {
+                answer(&mut send, &response).await;
+                return Err(ErrorCode::Draining);
+            }
+            sessions.welcome(hello, min_position, wrote).await
+        }
         Ok(_) => Err(ApiError::new(
             ErrorCode::NotAuthed,
             "the first request of a connection is a hello",

@@ -5,13 +5,16 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_gossip::Router;
+use causeway_gossip::member::MemberInfo;
+use causeway_gossip::service::Inbox;
+use causeway_gossip::swim::Timings;
 use causeway_gossip::sync::SharedRoutes;
+use causeway_gossip::{Gossip, GossipConfig, Router};
 use causeway_protocol::backbone::PeerHello;
 use causeway_protocol::client::{self, request, response};
 use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use causeway_protocol::token::Verifier;
-use causeway_protocol::{CellId, UserId, WorkspaceId, frame};
+use causeway_protocol::{CellId, NodeId, UserId, WorkspaceId, frame};
 use causeway_transport::backbone::{Backbone, BackboneConfig};
 use causeway_transport::ca::{Authority, token_keys};
 use causeway_transport::endpoint::{self, Liveness, Streams};
@@ -28,6 +31,7 @@ use super::native::{self, close};
 use super::topics::Topics;
 use super::{Sessions, Upstream};
 use crate::feeds::Feeds;
+use crate::gate::Gate;
 use crate::hub::Hubs;
 
 /// Far below every timeout of a connection.
@@ -53,10 +57,12 @@ fn sessions(authority: &Authority) -> Arc<Sessions> {
         ..PeerHello::default()
     };
     let backbone = Backbone::bind(&config, hello).unwrap();
-    let router = Router::new(backbone, SharedRoutes::default());
+    let router = Router::new(backbone.clone(), SharedRoutes::default());
+    let (gossip, _task) = Gossip::new(alone(&identity), backbone, Inbox::default());
     let (hubs, _tasks) = Hubs::new();
     let feeds = Feeds::new(hubs.clone());
     Arc::new(Sessions {
+        gate: Gate::new(gossip, router.clone()),
         upstream: Upstream::new(router),
         verifier: Verifier::from_pems([token_keys().unwrap().public]).unwrap(),
         hubs,
@@ -65,6 +71,26 @@ fn sessions(authority: &Authority) -> Arc<Sessions> {
         pop: "fra".parse().unwrap(),
         refusals: Arc::default(),
     })
+}
+
+/// How a node with nobody to talk to gossips.
+fn alone(identity: &PeerIdentity) -> GossipConfig {
+    GossipConfig {
+        me: MemberInfo {
+            node: NodeId(1),
+            incarnation: 1,
+            name: identity.name.clone(),
+            role: causeway_gossip::Role::Edge,
+            place: "fra".parse().unwrap(),
+            zone: "fra".parse().unwrap(),
+            backbone: (HERE, 1).into(),
+            client: None,
+            http: None,
+            version: String::new(),
+        },
+        seeds: Vec::new(),
+        timings: Timings::default(),
+    }
 }
 
 /// The native client plane on loopback, and a client that trusts it.

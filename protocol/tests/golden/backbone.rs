@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use causeway_protocol::backbone::{
-    AdminCall, AdminReply, ApiCall, Cell, CellStatus, ClockRefusal, CreateWorkspace, Directory,
-    DirectoryPoll, Drain, DrainScope, EdgeStatus, EnsureChannel, EnsureUser, Head, Heads,
-    InitWorkspace, IssueToken, LeaderHint, LeaderHints, MemberRecord, NodeStatus, PeerHello,
+    AdminCall, AdminReply, ApiCall, AwayMember, Cell, CellStatus, ClockRefusal, CreateWorkspace,
+    Directory, DirectoryPoll, Drain, DrainScope, EdgeStatus, EnsureChannel, EnsureUser, Head,
+    Heads, InitWorkspace, IssueToken, LeaderHint, LeaderHints, MemberRecord, NodeStatus, PeerHello,
     Publish, Recounted, Replica, Reply, Role, RoutedReply, SetCounted, Shard, Status, Subscribe,
     Survive, TopicRef, Unfit, Unsubscribe, Vitals, WorkspaceName, admin_call, admin_reply, reply,
     routed_reply,
@@ -26,7 +26,7 @@ fn not_leader() -> Error {
         code: ErrorCode::NotLeader.as_str().into(),
         message: String::new(),
         retryable: true,
-        retry_after_ms: 0,
+        ..Error::default()
     }
 }
 
@@ -96,6 +96,7 @@ fn drain() -> Drain {
         permille_per_s: 100,
         active: true,
         version: 10,
+        ..Drain::default()
     }
 }
 
@@ -444,6 +445,33 @@ pub fn operator() -> Vec<Example> {
             }),
         ),
         reply(
+            "admin_status_away",
+            "2a8201 221a 0803 120765752d77657374 1864 2001 280a 3001 3880d8c1a28c34 \
+                3264 0a5f 08818080808080c0f6fe01 108080f9c0c1c48203 1a0965752d776573742d31 2001 \
+                2a0765752d77657374 320965752d776573742d61 3a0e3139322e302e322e373a37313030 \
+                4a115b323030313a6462383a3a375d3a343433 5205302e312e30 10e05d",
+            Answer::Status(NodeStatus {
+                drains: vec![Drain {
+                    since_ms: 1_790_000_000_000,
+                    away: true,
+                    ..drain()
+                }],
+                away: vec![AwayMember {
+                    member: Some(core()),
+                    away_ms: 12_000,
+                }],
+                ..NodeStatus::default()
+            }),
+        ),
+        reply(
+            "admin_edge_cut_off",
+            "3202 2001",
+            Answer::Edge(EdgeStatus {
+                cut_off: true,
+                ..EdgeStatus::default()
+            }),
+        ),
+        reply(
             "admin_edge_status",
             "326b 0a65 \
                 08818080808080c0f6fe01 108080f9c0c1c48203 1a0a6672612d656467652d31 2002 \
@@ -454,6 +482,7 @@ pub fn operator() -> Vec<Example> {
                 self_: Some(edge()),
                 sessions: 12,
                 draining: true,
+                ..EdgeStatus::default()
             }),
         ),
         reply(

@@ -138,6 +138,15 @@ pub fn requests() -> Vec<Example> {
                 ..Hello::default()
             }),
         ),
+        request(
+            "hello_nowhere_else",
+            "521b 0a174845414445522e434c41494d532e5349474e4154555245 2801",
+            Body::Hello(Hello {
+                token: "HEADER.CLAIMS.SIGNATURE".into(),
+                nowhere_else: true,
+                ..Hello::default()
+            }),
+        ),
         Example::new(
             "send",
             "08b009 5a1f 088580808010 12106f1ed002ab5c4e119b3a7d42c68055f9 1a0568656c6c6f",
@@ -307,9 +316,23 @@ pub fn responses() -> Vec<Example> {
                     message: "nobody leads cell 1".into(),
                     retryable: true,
                     retry_after_ms: 0,
+                    ..Error::default()
                 })),
                 ..Response::default()
             },
+        ),
+        response(
+            "hello_refused",
+            "08b109 1253 0a08647261696e696e67 \
+                123b746869732065646765206e6f64652074616b6573206e6f20636c69656e7473206e6f773a20636f6e6e65637420746f20616e6f7468657220506f50 \
+                1801 2a03677275 2a036e7963",
+            Answer::Error(Error {
+                code: "draining".into(),
+                message: "this edge node takes no clients now: connect to another PoP".into(),
+                retryable: true,
+                pops: vec!["gru".into(), "nyc".into()],
+                ..Error::default()
+            }),
         ),
         response(
             "ratelimited",
@@ -319,6 +342,7 @@ pub fn responses() -> Vec<Example> {
                 message: "too much".into(),
                 retryable: true,
                 retry_after_ms: 1_500,
+                ..Error::default()
             }),
         ),
         Example::new(

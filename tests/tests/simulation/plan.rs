@@ -193,7 +193,7 @@ fn draw_drain(rng: &mut SmallRng) -> Drain {
         name,
         permille_per_s: rng.random_range(250..=1_000),
         active: true,
-        version: 0,
+        ..Drain::default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use causeway_edge::drain::{Departures, TICK, go_away, open_pops};
 use causeway_edge::hub::machine::SessionId;
+use causeway_protocol::ErrorCode;
 
 use super::Edge;
 use crate::io::Io;
@@ -23,7 +24,10 @@ impl Edge {
         };
         let here: Vec<SessionId> = self.sessions.keys().copied().collect();
         let due = self.departures.due(&here, permille, now, io.rng);
-        let frame = go_away(&open_pops(members, routes.drains(), self.me));
+        let frame = go_away(
+            ErrorCode::Draining,
+            &open_pops(members, routes.drains(), self.me),
+        );
         for id in due {
             io.ledger.clients_sent_away += 1;
             if let Some(session) = self.sessions.get(&id) {
