@@ -15,6 +15,7 @@ use causeway_transport::tls::Role;
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::runtime::Handle;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::cell::Cell;
@@ -187,8 +188,19 @@ impl Feeds {
     pub async fn run(self, backbone: Backbone, stop: CancellationToken) {
         let mut events = backbone.events();
         while let Some(event) = stop.run_until_cancelled(events.recv()).await {
-            if let Ok(PeerEvent::Down { peer, .. }) = event {
-                self.0.subscribers.lock().remove_edge(peer.node);
+            let mut subscribers = self.0.subscribers.lock();
+            match event {
+                Ok(PeerEvent::Down { peer, .. }) => subscribers.remove_edge(peer.node),
+                Ok(PeerEvent::Up(_)) => {}
+                // Word of those that are gone may have been missed.
+                Err(RecvError::Lagged(_)) => {
+                    let edges = subscribers.edges.keys().copied();
+                    let gone = edges.filter(|edge| backbone.connection(*edge).is_none());
+                    for edge in gone.collect::<Vec<_>>() {
+                        subscribers.remove_edge(edge);
+                    }
+                }
+                Err(RecvError::Closed) => return,
             }
         }
     }

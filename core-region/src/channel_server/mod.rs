@@ -21,6 +21,7 @@ use causeway_transport::stream::FrameReader;
 use causeway_transport::tls::Role;
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use self::subscriptions::Subscriptions;
@@ -86,8 +87,16 @@ impl ChannelServer {
                         Err(_) => return,
                     },
                     event = events.recv() => {
-                        if let Ok(PeerEvent::Down { peer, .. }) = event {
-                            self.0.subscriptions.lock().disconnected(peer.node, peer.connection);
+                        let mut subscriptions = self.0.subscriptions.lock();
+                        match event {
+                            Ok(PeerEvent::Down { peer, .. }) => {
+                                subscriptions.disconnected(peer.node, peer.connection);
+                            }
+                            Ok(PeerEvent::Up(_)) => {}
+                            Err(RecvError::Lagged(_)) => {
+                                subscriptions.keep(|edge| backbone.connection(edge).is_some());
+                            }
+                            Err(RecvError::Closed) => return,
                         }
                     }
                 }

@@ -61,6 +61,16 @@ impl Subscriptions {
         }
     }
 
+    /// Word of connections that are gone may have been missed: only edge nodes that
+    /// are connected keep their subscriptions.
+    pub fn keep(&mut self, is_connected: impl Fn(NodeId) -> bool) {
+        let edges = self.wanted.keys().copied();
+        let gone: Vec<NodeId> = edges.filter(|edge| !is_connected(*edge)).collect();
+        for edge in gone {
+            self.disconnected(edge, u64::MAX);
+        }
+    }
+
     /// The edge nodes that want a topic.
     pub fn edges(&self, topic: Topic) -> &[NodeId] {
         self.edges.get(&topic).map_or(&[], Vec::as_slice)

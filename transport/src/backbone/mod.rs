@@ -86,7 +86,7 @@ pub enum PeerEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CallError {
     /// No connection, or it broke: the call may or may not have been served.
-    #[error("node {node} is out of reach: {reason}")]
+    #[error("{}is out of reach: {reason}", named(*node))]
     Unreachable {
         /// The node, or 0 where only its address was known.
         node: NodeId,
@@ -102,6 +102,14 @@ pub enum CallError {
     /// The answer is not one.
     #[error("the answer cannot be understood: {0}")]
     Malformed(String),
+}
+
+/// A node at the beginning of a sentence, where more than its address is known.
+fn named(node: NodeId) -> String {
+    match node {
+        NodeId(0) => String::new(),
+        node => format!("node {node} "),
+    }
 }
 
 impl CallError {
