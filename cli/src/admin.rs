@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use causeway_protocol::client::{Channel, User, Workspace};
 use causeway_protocol::{ChannelId, Name, UserId, WorkspaceId};
 use clap::{Args, Subcommand};
@@ -11,11 +11,15 @@ use clap::{Args, Subcommand};
 use crate::drain::{self, DrainArgs, UndrainArgs};
 use crate::operator::Operator;
 use crate::output::say;
-use crate::status;
+use crate::status::Glance;
 use crate::world::World;
 
 /// A world that runs answers by then.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at a world that is watched.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Has a terminal begin anew at its top.
+const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Flags of `causeway admin`.
 #[derive(Debug, Args)]
@@ -30,7 +34,7 @@ pub struct AdminArgs {
 #[derive(Debug, Subcommand)]
 enum Admin {
     /// Regions, nodes, cells, PoPs and sessions at a glance
-    Status,
+    Status(StatusArgs),
     /// Empty a node, zone, region or PoP: leaders and clients go elsewhere
     Drain(DrainArgs),
     /// Undo a drain: leaders come home, and clients are let in again
@@ -50,6 +54,17 @@ enum Admin {
     /// Tokens
     #[command(subcommand)]
     Token(TokenCommand),
+}
+
+/// How the status is shown.
+#[derive(Debug, Args)]
+struct StatusArgs {
+    /// One JSON object a look
+    #[arg(long)]
+    json: bool,
+    /// Look again every second, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,12 +147,9 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
     let world = World::load(args.world.as_deref())?;
     let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
     match args.what {
-        Admin::Status => {
-            let (statuses, edges) = tokio::join!(operator.statuses(), operator.edge_statuses());
-            say(&status::render(&statuses, &edges).context("no core node tells its status")?);
-        }
-        Admin::Drain(args) => drain::drain(&operator, args).await?,
-        Admin::Undrain(args) => drain::undrain(&operator, args).await?,
+        Admin::Status(args) => show_status(&operator, &world, &args).await?,
+        Admin::Drain(args) => drain::drain(&operator, &world, args).await?,
+        Admin::Undrain(args) => drain::undrain(&operator, &world, args).await?,
         Admin::Replica(command) => recount(&operator, command).await?,
         Admin::Workspace(WorkspaceCommand::Create { name, home }) => {
             let workspace = operator.near(&home).create_workspace(&name, &home).await?;
@@ -170,6 +182,27 @@ pub async fn run(args: AdminArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn show_status(operator: &Operator, world: &World, args: &StatusArgs) -> anyhow::Result<()> {
+    loop {
+        let (statuses, edges) = tokio::join!(operator.statuses(), operator.edge_statuses());
+        let glance = Glance::new(&statuses, &edges, &world.nodes);
+        let shown = match (&glance, args.json) {
+            (Some(glance), true) => serde_json::to_string(glance)?,
+            (Some(glance), false) => glance.to_string(),
+            (None, _) if args.watch => "no core node tells its status".to_owned(),
+            (None, _) => bail!("no core node tells its status"),
+        };
+        if args.watch && !args.json {
+            say(CLEAR);
+        }
+        say(&shown);
+        if !args.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn recount(operator: &Operator, command: ReplicaCommand) -> anyhow::Result<()> {
