@@ -354,7 +354,7 @@ impl Operator {
         });
         let (node, _) = select_ok(tries)
             .await
-            .context("no core node answers; does the world run?")?;
+            .context("no core node answers (does the world run?)")?;
         Ok(node)
     }
 

@@ -107,7 +107,7 @@ pub enum CallError {
 /// A node at the beginning of a sentence, where more than its address is known.
 fn named(node: NodeId) -> String {
     match node {
-        NodeId(0) => String::new(),
+        NodeId(0) => "the node ".into(),
         node => format!("node {node} "),
     }
 }
