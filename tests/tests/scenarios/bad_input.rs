@@ -182,7 +182,8 @@ async fn claim_to_know_better(connection: &Connection) {
         ..client::Request::default()
     };
     let refused = send_raw(connection, &frame::encode(&request)).await;
-    assert!(["is_archived", "unavailable"].contains(&code(&refused)));
+    let refused = code(&refused);
+    assert!(["is_archived", "unavailable"].contains(&refused), "{refused}");
 }
 
 /// All at once: most wait for their turn, and all are answered.

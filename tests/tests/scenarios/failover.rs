@@ -1,9 +1,9 @@
 //! A region dies, or loses its disk, in the middle of a conversation.
 
-use std::collections::HashSet;
+use serde_json::Value;
 
 use crate::export;
-use crate::world::{Site, assert_clean, until};
+use crate::world::{Site, assert_clean, list, until};
 
 #[test]
 fn a_killed_home_region_loses_nothing_and_clients_stay_connected() {
@@ -15,15 +15,16 @@ fn a_killed_home_region_loses_nothing_and_clients_stay_connected() {
     let replaying = world.start_replay(&path, &["--home", "us-east"]);
     // In the middle: the replay's workspace has taken some of its messages.
     until("the conversation is under way", || {
-        let status = world.run(&["admin", "status"]);
-        let applied = status.lines().filter(|line| line.contains("us-east  "));
-        let applied = applied.filter_map(|line| line.split_whitespace().nth(5)?.parse().ok());
-        applied.max().filter(|applied: &u64| *applied > 60)
+        let status = world.status();
+        let home = led_from(&status, "us-east").map(|cell| cell["applied"].as_u64());
+        home.max().flatten().filter(|applied| *applied > 60)
     });
     world.run(&["chaos", "kill", "us-east-1"]);
     until("another region leads", || {
-        let status = world.run(&["admin", "status"]);
-        (!status.contains(" us-east-1  ")).then_some(())
+        let status = world.status();
+        let mut cells = list(&status, "cells").iter();
+        let led = cells.all(|cell| !cell["leader"].is_null() && cell["leader"] != "us-east-1");
+        led.then_some(())
     });
     world.run(&["chaos", "start", "us-east-1"]);
 
@@ -39,18 +40,16 @@ fn a_killed_home_region_loses_nothing_and_clients_stay_connected() {
 
     // Leadership goes home again.
     until("home leads its cells", || {
-        let status = world.run(&["admin", "status"]);
-        let home = cells_of(&status).filter(|cell| cell[1] == "us-east");
-        let leaders: HashSet<&str> = home.map(|cell| cell[2]).collect();
-        (leaders == HashSet::from(["us-east-1"])).then_some(())
+        let status = world.status();
+        let mut home = led_from(&status, "us-east");
+        home.all(|cell| cell["leader"] == "us-east-1").then_some(())
     });
 }
 
-/// The rows of cells: id, home, leader, term, epoch, entries applied, replicas.
-fn cells_of(status: &str) -> impl Iterator<Item = Vec<&str>> {
-    let lines = status.lines().skip_while(|line| *line != "cells");
-    let rows = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
-    rows.filter(|words| words.first().is_some_and(|id| id.parse::<u32>().is_ok()))
+/// The cells whose home is this region.
+fn led_from<'a>(status: &'a Value, region: &str) -> impl Iterator<Item = &'a Value> {
+    let cells = list(status, "cells").iter();
+    cells.filter(move |cell| cell["home_region"] == region)
 }
 
 #[test]
@@ -66,15 +65,16 @@ fn a_node_whose_disk_was_wiped_is_given_replicas_anew() {
     std::fs::remove_dir_all(wiped).expect("removable");
     world.run(&["chaos", "start", "ap-northeast-1"]);
     until("it leads its cells again, under a new id", || {
-        let status = world.run(&["admin", "status"]);
-        let cells: Vec<Vec<&str>> = cells_of(&status).collect();
+        let status = world.status();
+        let cells = list(&status, "cells");
         // Given to it in a second epoch: the first is that of the id it had.
-        let anew = !cells.is_empty() && cells.iter().all(|cell| cell[4] == "2");
-        let mut home = cells.iter().filter(|cell| cell[1] == "ap-northeast");
-        let home = home.all(|cell| cell[2] == "ap-northeast-1");
+        let anew = !cells.is_empty() && cells.iter().all(|cell| cell["epoch"] == 2);
+        let mut home = led_from(&status, "ap-northeast");
+        let home = home.all(|cell| cell["leader"] == "ap-northeast-1");
         // Everywhere with a vote, and nothing left to catch up on.
-        let waits = ["silent", " -", "(learner)"].map(|sign| status.contains(sign));
-        (anew && home && waits == [false; 3]).then_some(())
+        let mut replicas = cells.iter().flat_map(|cell| list(cell, "replicas"));
+        let there = replicas.all(|r| r["learner"] == false && r["behind"] == 0);
+        (anew && home && there).then_some(())
     });
 
     // It has all that was acknowledged, and counts when another is lost.

@@ -2,19 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use crate::world::{Running, Site, until};
+use crate::world::{Running, Site, list, until};
 
-/// The nodes that a core node knows.
+/// The nodes that are there.
 fn members(world: &Running) -> Vec<String> {
-    let status = world.run(&["admin", "status"]);
-    let nodes = status.lines().skip_while(|line| *line != "nodes").skip(1);
-    let nodes = nodes.take_while(|line| !line.is_empty());
-    let names = nodes.filter_map(|line| line.split_whitespace().next());
-    names.map(str::to_owned).collect()
+    let status = world.status();
+    let there = list(&status, "nodes").iter();
+    let there = there.filter(|node| node["state"] != "away");
+    there.map(|node| node["name"].to_string()).collect()
 }
 
 fn knows(world: &Running, node: &str) -> bool {
-    members(world).iter().any(|name| name == node)
+    let status = world.status();
+    let mut nodes = list(&status, "nodes").iter();
+    nodes.any(|known| known["name"] == node && known["state"] != "away")
 }
 
 #[test]

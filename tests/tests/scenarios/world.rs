@@ -112,6 +112,12 @@ impl Running {
         text
     }
 
+    /// The world at a glance.
+    pub fn status(&self) -> Value {
+        let status = self.run(&["admin", "status", "--json"]);
+        serde_json::from_str(&status).expect("one object")
+    }
+
     /// Replays an export, and returns the ledger.
     pub fn replay(&self, export: &Path, flags: &[&str]) -> Value {
         self.start_replay(export, flags).ledger()
@@ -215,4 +221,9 @@ pub fn assert_clean(ledger: &Value) {
         assert_eq!(ledger[field], 0, "{field}: {ledger}");
     }
     assert_eq!(ledger["sent"], ledger["acknowledged"], "{ledger}");
+}
+
+/// The elements of a list.
+pub fn list<'a>(object: &'a Value, field: &str) -> &'a [Value] {
+    object[field].as_array().map_or(&[], Vec::as_slice)
 }
