@@ -165,25 +165,39 @@ async fn claim_to_know_better(connection: &Connection) {
         name: "over".into(),
         ..client::CreateChannel::default()
     });
-    let Some(response::Result::Channel(created)) = ask(connection, create).await.result else {
-        panic!("not created");
+    let created = ask(connection, create).await;
+    let Some(response::Result::Channel(channel)) = created.result else {
+        panic!("not created: {created:?}");
+    };
+    let knowing = async |wrote: Bytes, body| {
+        let request = client::Request {
+            body: Some(body),
+            wrote,
+            ..client::Request::default()
+        };
+        send_raw(connection, &frame::encode(&request)).await
     };
     let archive = request::Body::SetChannel(client::SetChannel {
-        channel: created.id,
+        channel: channel.id,
         field: Some(Field::Archived(true)),
     });
-    let archived = ask(connection, archive).await;
+    let archived = knowing(created.wrote, archive).await;
+    assert_eq!(code(&archived), "no error");
     // The same replica's, and a number that it has not come to.
     let mut wrote = archived.wrote.to_vec();
-    wrote.extend([0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
-    let request = client::Request {
-        body: Some(message(created.id, "and yet")),
-        wrote: wrote.into(),
-        ..client::Request::default()
-    };
-    let refused = send_raw(connection, &frame::encode(&request)).await;
+    wrote.extend([0x10, 0xc0, 0x84, 0x3d]);
+    let send = request::Body::SendMessage(client::SendMessage {
+        channel: channel.id,
+        client_msg_id: Bytes::from_static(b"and yet"),
+        text: "and yet".into(),
+        thread_ts: 0,
+    });
+    let refused = knowing(wrote.into(), send).await;
     let refused = code(&refused);
-    assert!(["is_archived", "unavailable"].contains(&refused), "{refused}");
+    assert!(
+        ["is_archived", "unavailable"].contains(&refused),
+        "{refused}"
+    );
 }
 
 /// All at once: most wait for their turn, and all are answered.
