@@ -52,13 +52,20 @@ impl Lanes {
 
     /// Sends a frame to `node`, after those before it with the same key. Never waits.
     pub fn send(&self, node: NodeId, key: u8, frame: Bytes) {
+        let lane = (node, key % LANES);
         let mut queues = self.queues.lock();
-        let queue = queues.entry((node, key % LANES));
-        let queue = queue.or_insert_with(|| self.open(node));
-        let sent = match queue.try_send(frame) {
+        let sent = match queues.get(&lane) {
+            Some(queue) => queue.try_send(frame),
+            None => Err(TrySendError::Closed(frame)),
+        };
+        let sent = match sent {
             Err(TrySendError::Closed(frame)) => {
-                *queue = self.open(node);
-                queue.try_send(frame)
+                // Nodes come and go under new ids: only lanes in use stay.
+                queues.retain(|_, queue| !queue.is_closed());
+                let queue = self.open(node);
+                let sent = queue.try_send(frame);
+                queues.insert(lane, queue);
+                sent
             }
             sent => sent,
         };
