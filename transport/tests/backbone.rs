@@ -231,6 +231,49 @@ async fn a_lane_goes_on_over_the_next_connection() {
     assert_eq!(lanes.dropped(), 0);
 }
 
+/// What a node answers on a lane is heard from every stream that the lane opens.
+#[tokio::test]
+async fn a_lane_brings_answers_back() {
+    let world = World::new();
+    let a = world.core(1);
+    let echo = |_, mut send: quinn::SendStream, mut recv: FrameReader| async move {
+        while let Ok(Some(text)) = recv.message::<String>().await {
+            let answer = frame::encode(&format!("{text}!"));
+            send.write_chunk(answer).await.expect("the lane is there");
+        }
+    };
+    let start = |incarnation| {
+        let services = Services::default().stream(Method::MetadataShip, &[Role::Core], echo);
+        world.start_with(services, 2, Role::Core, incarnation, "127.0.0.1:0")
+    };
+    let b = start(1);
+    introduce(&a, &b);
+    let (answers, mut heard) = mpsc::channel(16);
+    let hear = move |node, mut recv: FrameReader| {
+        let answers = answers.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(answer)) = recv.message::<String>().await {
+                answers
+                    .send((node, answer))
+                    .await
+                    .expect("the test listens");
+            }
+        });
+    };
+    let lanes = Lanes::with_answers(a.clone(), Method::MetadataShip, hear);
+    let mut events = a.events();
+    lanes.send(NodeId(2), 7, frame::encode(&"one".to_owned()));
+    assert_eq!(heard.recv().await, Some((NodeId(2), "one!".to_owned())));
+    b.close().await;
+    assert_eq!(next_stopped(&mut events).await, NodeId(2));
+    let b = start(2);
+    b.connect(a.address().expect("an address"))
+        .await
+        .expect("connected");
+    lanes.send(NodeId(2), 7, frame::encode(&"two".to_owned()));
+    assert_eq!(heard.recv().await, Some((NodeId(2), "two!".to_owned())));
+}
+
 #[tokio::test]
 async fn a_node_without_an_address_is_out_of_reach() {
     let a = World::new().core(1);

@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_protocol::{ApiError, CellId, ErrorCode, Method, NodeId, WorkspaceId, frame};
-use causeway_transport::backbone::{Backbone, CallError, Services};
+use causeway_transport::backbone::{Backbone, CallError, Lanes, Services};
 use causeway_transport::stream::FrameReader;
 use causeway_transport::tls::Role;
 use parking_lot::Mutex;
@@ -20,7 +20,6 @@ use super::actor::Actor;
 use super::anew;
 use super::cell::{CellMetadata, Changed, Committed, Counters, Durable, Effects};
 use super::host::Hosted;
-use super::links::Links;
 use super::peers::PeerReport;
 use super::pull::{Missing, RUN_OPS_MAX};
 use super::replica::Anew;
@@ -34,7 +33,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const PULL_BYTES: usize = 512 * 1024;
 /// Bytes of reports that are told together, about.
 const DIGEST_BYTES: usize = 256 * 1024;
-/// Frames of a link that wait for their sync.
+/// Frames of a lane that wait for their sync.
 const UNSYNCED_MAX: usize = 1_024;
 
 /// The node's part in it; clones share it.
@@ -44,7 +43,9 @@ pub struct Exchange(Arc<Inner>);
 struct Inner {
     hosted: Hosted,
     backbone: Backbone,
-    links: Links,
+    /// Operations leave as soon as they are on the disk, and reports come back once they
+    /// are on the peer's. What is lost is found missing when versions are compared.
+    lanes: Lanes,
     /// Pulls under way, one of a shard at a time.
     pulls: Mutex<HashSet<ShardName>>,
     /// What peers have taken in last of each shard's report, as its hash: who has heard
@@ -64,12 +65,18 @@ pub struct ShardName {
 impl Exchange {
     /// For the cells of this node.
     pub fn new(hosted: Hosted, backbone: Backbone) -> Self {
-        Self(Arc::new(Inner {
-            hosted,
-            links: Links::new(backbone.clone()),
-            backbone,
-            pulls: Mutex::default(),
-            told: Mutex::default(),
+        Self(Arc::new_cyclic(|inner: &Weak<Inner>| {
+            let inner = inner.clone();
+            let hear = move |node, reports| {
+                tokio::spawn(read_reports(inner.clone(), node, reports));
+            };
+            Inner {
+                hosted,
+                lanes: Lanes::with_answers(backbone.clone(), Method::MetadataShip, hear),
+                backbone,
+                pulls: Mutex::default(),
+                told: Mutex::default(),
+            }
         }))
     }
 
@@ -111,6 +118,7 @@ impl Exchange {
     pub fn ship(&self, committed: &Committed) {
         let counted = committed.cell.counted();
         let me = self.0.backbone.node();
+        let [.., low] = committed.workspace.0.to_be_bytes();
         for ops in committed.ops.chunks(RUN_OPS_MAX) {
             let frame = frame::encode(&wire::Ops {
                 cell: committed.cell.cell().0,
@@ -120,7 +128,7 @@ impl Exchange {
                 since: committed.cell.since(),
             });
             for node in counted.nodes.keys().filter(|node| **node != me) {
-                self.0.links.send(*node, frame.clone(), self);
+                self.0.lanes.send(*node, low, frame.clone());
             }
         }
     }
@@ -497,6 +505,16 @@ impl ShardName {
             cell: CellId(cell),
             workspace: WorkspaceId(workspace),
         }
+    }
+}
+
+/// Ends with the stream.
+async fn read_reports(inner: Weak<Inner>, node: NodeId, mut reports: FrameReader) {
+    while let Ok(Some(report)) = reports.message::<wire::Report>().await {
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        Exchange(inner).hear(node, report);
     }
 }
 

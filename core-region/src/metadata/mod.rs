@@ -13,7 +13,6 @@ pub mod hybrid;
 mod in_vain;
 mod info;
 pub mod item;
-mod links;
 pub mod observed;
 pub mod op;
 pub mod peers;

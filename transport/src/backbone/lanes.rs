@@ -1,5 +1,5 @@
-//! Lanes: one-way streams to other nodes, on which frames travel in order. What has one
-//! key keeps to one lane; several lanes keep a lost packet from holding up everything.
+//! Lanes: streams to other nodes, on which frames travel in order. What has one key keeps
+//! to one lane; several lanes keep a lost packet from holding up everything.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::{Backbone, CallError, OneWay};
+use crate::stream::FrameReader;
 
 /// Lanes to each node.
 const LANES: u8 = 4;
@@ -22,6 +23,9 @@ const LANE_FRAMES_MAX: usize = 8_192;
 const WRITE_FRAMES_MAX: usize = 64;
 /// A lane that has carried nothing for this long is closed.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// Takes what a node answers on a lane.
+type Answers = Arc<dyn Fn(NodeId, FrameReader) + Send + Sync>;
 
 /// The entrances of lanes, by node and number.
 type Queues = HashMap<(NodeId, u8), mpsc::Sender<Bytes>>;
@@ -35,6 +39,7 @@ type Queues = HashMap<(NodeId, u8), mpsc::Sender<Bytes>>;
 pub struct Lanes {
     backbone: Backbone,
     method: Method,
+    answers: Option<Answers>,
     queues: Arc<Mutex<Queues>>,
     dropped: Arc<AtomicU64>,
 }
@@ -45,8 +50,22 @@ impl Lanes {
         Self {
             backbone,
             method,
+            answers: None,
             queues: Arc::default(),
             dropped: Arc::default(),
+        }
+    }
+
+    /// The same, where `method` answers: each lane's answers go to `answers`, from every
+    /// stream that the lane opens.
+    pub fn with_answers(
+        backbone: Backbone,
+        method: Method,
+        answers: impl Fn(NodeId, FrameReader) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            answers: Some(Arc::new(answers)),
+            ..Self::new(backbone, method)
         }
     }
 
@@ -79,6 +98,7 @@ impl Lanes {
         let lane = Lane {
             backbone: self.backbone.clone(),
             method: self.method,
+            answers: self.answers.clone(),
             node,
             way: None,
             chunks: Vec::with_capacity(WRITE_FRAMES_MAX),
@@ -96,6 +116,7 @@ impl Lanes {
 struct Lane {
     backbone: Backbone,
     method: Method,
+    answers: Option<Answers>,
     node: NodeId,
     way: Option<OneWay>,
     /// Frames on their way out: writing uses them up.
@@ -133,13 +154,23 @@ impl Lane {
         self.write_once(frames).await
     }
 
+    async fn open(&self) -> Result<OneWay, CallError> {
+        let (node, method) = (self.node, self.method);
+        let Some(answers) = &self.answers else {
+            return self.backbone.open_one_way(node, method).await;
+        };
+        let (way, answered) = self.backbone.open_both_ways(node, method).await?;
+        answers(node, answered);
+        Ok(way)
+    }
+
     /// Writes on the connection in use, which may be another than the time before.
     async fn write_once(&mut self, frames: &[Bytes]) -> Result<(), CallError> {
         let current = self.backbone.connection(self.node);
         let open = (self.way.take()).filter(|way| Some(way.connection) == current);
         let mut way = match open {
             Some(way) => way,
-            None => self.backbone.open_one_way(self.node, self.method).await?,
+            None => self.open().await?,
         };
         self.chunks.clear();
         self.chunks.extend_from_slice(frames);

@@ -301,11 +301,28 @@ impl Backbone {
         node: NodeId,
         method: Method,
     ) -> Result<(SendStream, FrameReader), CallError> {
+        let (way, recv) = self.open_both_ways(node, method).await?;
+        Ok((way.stream, recv))
+    }
+
+    /// Opens a stream to `method` of `node`, and says of which connection it is part.
+    ///
+    /// # Errors
+    /// [`CallError::Unreachable`].
+    pub async fn open_both_ways(
+        &self,
+        node: NodeId,
+        method: Method,
+    ) -> Result<(OneWay, FrameReader), CallError> {
         let link = self.link(node).await?;
         let opened = link.connection.open_bi().await;
-        let (mut send, recv) = opened.map_err(|e| CallError::unreachable(node, &e))?;
-        write_head(&mut send, node, method).await?;
-        Ok((send, FrameReader::new(recv, BACKBONE_FRAME_BYTES_MAX)))
+        let (mut stream, recv) = opened.map_err(|e| CallError::unreachable(node, &e))?;
+        write_head(&mut stream, node, method).await?;
+        let way = OneWay {
+            stream,
+            connection: link.peer.connection,
+        };
+        Ok((way, FrameReader::new(recv, BACKBONE_FRAME_BYTES_MAX)))
     }
 
     /// Opens a one-way flow of frames to `method` of `node`.
