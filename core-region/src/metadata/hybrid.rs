@@ -5,7 +5,7 @@
 use thiserror::Error;
 
 /// A peer's time may be ahead of this node's clock by so much.
-pub const AHEAD_MS_MAX: u64 = 10_000;
+const AHEAD_MS_MAX: u64 = 10_000;
 /// The clock is persisted so far ahead of itself, to write that seldom.
 const RESERVE_MS: u64 = 1_000;
 /// Bits of the counter among operations of one millisecond.
@@ -24,6 +24,12 @@ impl HybridTime {
     /// Milliseconds since 1970.
     pub fn ms(self) -> u64 {
         self.0 >> COUNTER_BITS
+    }
+
+    /// By how much it is further ahead of a clock than a peer's time may be.
+    pub fn too_far_ahead(self, now_us: u64) -> Option<TooFarAhead> {
+        let ahead_ms = self.ms().saturating_sub(now_us / 1_000);
+        (ahead_ms > AHEAD_MS_MAX).then_some(TooFarAhead { ahead_ms })
     }
 
     /// The next time.
@@ -74,9 +80,8 @@ impl HybridClock {
     /// # Errors
     /// [`TooFarAhead`]; the clock stays where it is.
     pub fn observe(&mut self, time: HybridTime, now_us: u64) -> Result<(), TooFarAhead> {
-        let ahead_ms = time.ms().saturating_sub(now_us / 1_000);
-        if ahead_ms > AHEAD_MS_MAX {
-            return Err(TooFarAhead { ahead_ms });
+        if let Some(ahead) = time.too_far_ahead(now_us) {
+            return Err(ahead);
         }
         self.last = self.last.max(time);
         Ok(())

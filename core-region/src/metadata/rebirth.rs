@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use super::actor::{Actor, Dot, dot_from_wire};
 use super::derived;
-use super::hybrid::{AHEAD_MS_MAX, HybridClock, HybridTime};
+use super::hybrid::{HybridClock, HybridTime};
 use super::info::Info;
 use super::item::Item;
 use super::observed::Observed;
@@ -140,7 +140,7 @@ impl Shard {
         let (mut reissued, mut renamed) = (Reissued::default(), Renamed::new());
         let mut last = HybridTime::default();
         for op in orphans {
-            let is_late = op.time.ms() > now_us / 1_000 + AHEAD_MS_MAX;
+            let is_late = op.time.too_far_ahead(now_us).is_some();
             if !life.was_away && !is_late && self.is_next(&op) && life.counts(&op) {
                 let row = read_row(rows, &op.item)?;
                 self.apply(rows, row, &op)?;

@@ -5,7 +5,7 @@ use causeway_protocol::NodeId;
 
 use super::actor::{Actor, Dot};
 use super::collect::Collected;
-use super::hybrid::{AHEAD_MS_MAX, HybridClock, HybridTime};
+use super::hybrid::{HybridClock, HybridTime};
 use super::item::Item;
 use super::op::Op;
 use super::peers::{Counted, PeerReport, Peers, Us};
@@ -201,7 +201,7 @@ impl Replica {
     /// # Errors
     /// [`StoreError`].
     pub fn look_at_clock(&mut self, rows: &impl Rows, now_us: u64) -> Result<(), StoreError> {
-        let is_ahead = |time: HybridTime| time.ms() > now_us / 1_000 + AHEAD_MS_MAX;
+        let is_ahead = |time: HybridTime| time.too_far_ahead(now_us).is_some();
         if let Some(theirs) = &self.refused_by
             && is_ahead(self.shard.latest())
             && is_ahead(self.shard.latest_since(rows, theirs)?)
