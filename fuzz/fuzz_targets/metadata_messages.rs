@@ -7,11 +7,11 @@ use bytes::BytesMut;
 use causeway_core_region::metadata::actor::Actor;
 use causeway_core_region::metadata::hybrid::HybridClock;
 use causeway_core_region::metadata::op::Op;
+use causeway_core_region::metadata::rows::MemoryRows;
 use causeway_core_region::metadata::shard::{Shard, read_row};
 use causeway_core_region::metadata::version::Version;
 use causeway_core_region::metadata_wire as wire;
 use causeway_fuzz::decode;
-use causeway_fuzz::memory::Memory;
 use causeway_protocol::frame;
 use causeway_protocol::limits::BACKBONE_FRAME_BYTES_MAX;
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ const NOW_US: u64 = 1_700_000_000_000_000;
 #[derive(Default)]
 struct World {
     shard: Shard,
-    rows: Memory,
+    rows: MemoryRows,
     clock: HybridClock,
 }
 

@@ -8,11 +8,11 @@ use causeway_core_region::metadata::hybrid::HybridClock;
 use causeway_core_region::metadata::item::Item;
 use causeway_core_region::metadata::peers::Counted;
 use causeway_core_region::metadata::replica::Replica;
+use causeway_core_region::metadata::rows::MemoryRows;
 use causeway_core_region::metadata::shard::Intent;
 use causeway_core_region::metadata::version::Version;
 use causeway_core_region::metadata_wire as wire;
 use causeway_fuzz::decode;
-use causeway_fuzz::memory::Memory;
 use causeway_protocol::limits::BACKBONE_FRAME_BYTES_MAX;
 use causeway_protocol::{NodeId, frame};
 use libfuzzer_sys::fuzz_target;
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(header) = header else {
         return;
     };
-    let (mut rows, mut clock) = (Memory::default(), HybridClock::default());
+    let (mut rows, mut clock) = (MemoryRows::default(), HybridClock::default());
     let mut replica = Replica::open(&rows, ME, 1, 0).expect("there is nothing yet");
     for (item, intent) in written_before() {
         let written = replica.write(&mut rows, &mut clock, NOW_US, item, intent);

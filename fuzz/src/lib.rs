@@ -1,8 +1,5 @@
 //! What the fuzz targets share.
 
-#[cfg(feature = "metadata")]
-pub mod memory;
-
 use std::fmt::Debug;
 
 use bytes::Bytes;

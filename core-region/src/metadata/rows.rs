@@ -1,6 +1,8 @@
 //! Where a shard's rows are: on the disk, through a transaction, or in memory,
 //! where replicas are simulated.
 
+use std::collections::BTreeMap;
+
 use crate::store::StoreError;
 use crate::store::keys::Key;
 use crate::store::table::{Overlay, Row, Table};
@@ -71,12 +73,10 @@ impl RowsMut for Overlay<'_> {
     }
 }
 
-/// Rows in memory.
-#[cfg(test)]
+/// Rows in memory, where there is no disk to fail: for simulations, tests and fuzzing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MemoryRows(pub std::collections::BTreeMap<Vec<u8>, Vec<u8>>);
+pub struct MemoryRows(pub BTreeMap<Vec<u8>, Vec<u8>>);
 
-#[cfg(test)]
 impl Rows for MemoryRows {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.0.get(&key[..]).cloned())
@@ -91,7 +91,6 @@ impl Rows for MemoryRows {
     }
 }
 
-#[cfg(test)]
 impl RowsMut for MemoryRows {
     fn put(&mut self, key: Key, value: Vec<u8>) {
         self.0.insert(key.to_vec(), value);

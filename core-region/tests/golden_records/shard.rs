@@ -1,19 +1,16 @@
 //! What a replica of metadata leaves on the disk: keys, operations, rows, indexes and
 //! what follows from them. Whoever reads it later must find it like this.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use causeway_core_region::metadata::actor::{Actor, Dot};
 use causeway_core_region::metadata::hybrid::HybridTime;
 use causeway_core_region::metadata::item::Item;
-use causeway_core_region::metadata::rows::{KeyValue, Rows, RowsMut};
+use causeway_core_region::metadata::rows::MemoryRows;
 use causeway_core_region::metadata::shard::{Intent, Shard};
 use causeway_core_region::metadata::tables;
 use causeway_core_region::metadata::types::Mark;
 use causeway_core_region::metadata::version::Version;
 use causeway_core_region::store::StoreError;
-use causeway_core_region::store::keys::Key;
 use causeway_protocol::{CellId, NodeId, WorkspaceId};
 
 use crate::{NODE, TS};
@@ -22,39 +19,6 @@ use crate::{NODE, TS};
 const CHANNEL: u32 = 5;
 const MESSAGE: u64 = 0x0102;
 const USER: u32 = 1;
-
-/// Rows in memory.
-#[derive(Default)]
-struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl Rows for Memory {
-    fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.get(&key[..]).cloned())
-    }
-
-    fn first(&self, from: &Key, to: &Key, limit: usize) -> Result<Vec<KeyValue>, StoreError> {
-        let rows = self.0.iter().skip_while(|(key, _)| key[..] < from[..]);
-        let rows = rows.take_while(|(key, _)| key[..] < to[..]).take(limit);
-        Ok(rows
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
-    }
-}
-
-impl RowsMut for Memory {
-    fn put(&mut self, key: Key, value: Vec<u8>) {
-        self.0.insert(key.to_vec(), value);
-    }
-
-    fn delete(&mut self, key: Key) {
-        self.0.remove(&key[..]);
-    }
-
-    fn clear(&mut self, from: Key, to: Key) {
-        self.0
-            .retain(|key, _| key[..] < from[..] || key[..] >= to[..]);
-    }
-}
 
 /// What is done, in this order.
 fn writes() -> Vec<(Item, Intent)> {
@@ -99,8 +63,8 @@ fn writes() -> Vec<(Item, Intent)> {
 }
 
 /// The replica is on its own, and settles what it has written of the pin.
-fn written() -> Result<(Shard, Memory), StoreError> {
-    let (mut shard, mut rows) = (Shard::default(), Memory::default());
+fn written() -> Result<(Shard, MemoryRows), StoreError> {
+    let (mut shard, mut rows) = (Shard::default(), MemoryRows::default());
     let actor = Actor {
         node: NodeId(NODE),
         life: TS,
