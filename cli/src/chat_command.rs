@@ -49,11 +49,8 @@ pub async fn run(args: ChatArgs) -> anyhow::Result<()> {
         Some(token) => token.clone(),
         None => demo_token(&world, &args)?,
     };
-    let wan = world.wan()?;
     let stop = CancellationToken::new();
-    if let (Some(wan), Some(file)) = (&wan, &world.wan) {
-        tokio::spawn(wan.clone().watch(file.clone(), stop.clone()));
-    }
+    let wan = world.follow_wan(&stop)?;
     let address = world.client_address(&args.at)?;
     let (client, events) = Client::start(ClientConfig {
         out_of_order: false,

@@ -416,21 +416,10 @@ fn comes_back(what: What, name: &str, world: &World) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use causeway_protocol::backbone::{CellStatus, MemberRecord, Role};
+    use causeway_protocol::backbone::{CellStatus, Role};
 
     use super::*;
-
-    fn record(node_id: u64, role: Role, place: &str) -> MemberRecord {
-        MemberRecord {
-            node_id,
-            name: format!("{place}-{node_id}"),
-            role: role.into(),
-            place: place.into(),
-            zone: "a".into(),
-            backbone_address: "127.0.0.1:1".into(),
-            ..MemberRecord::default()
-        }
-    }
+    use crate::status::tests::record;
 
     #[test]
     fn what_is_left_is_counted_where_it_is() {

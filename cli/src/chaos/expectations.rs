@@ -2,14 +2,24 @@
 //! that the fault was one. A run in which nothing happened proves nothing.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use causeway_protocol::ChannelId;
+use serde::Serialize;
 
 use super::history::{At, Call, Operation, Outcome};
 use super::milestones::Milestones;
 use super::play::Played;
 use super::scenario::{Plan, Scenario};
-use super::witness::Expectation;
+
+/// Something that had to be so, beyond what the checker asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Expectation {
+    /// What.
+    pub what: String,
+    /// Whether it was.
+    pub met: bool,
+}
 
 /// Codes that are told.
 const TOLD_MAX: usize = 5;
@@ -36,6 +46,24 @@ pub fn of(
         expectations.push(no_errors(operations));
     }
     expectations
+}
+
+/// What people read at the end of a page: what had to be so, what broke the promise, and
+/// the verdict; `kept` says what was kept of the promise, if it was.
+pub fn verdict(
+    expectations: &[Expectation],
+    violations: impl IntoIterator<Item = impl Display>,
+    kept: Option<&str>,
+) -> String {
+    let mut text = String::new();
+    for expectation in expectations {
+        let mark = if expectation.met { "✓" } else { "NOT MET:" };
+        text += &format!("\n  {mark} {}", expectation.what);
+    }
+    for violation in violations {
+        text += &format!("\n  VIOLATION {violation}");
+    }
+    text + "\n\n" + kept.unwrap_or("THE PROMISE IS BROKEN")
 }
 
 fn all_answered(operations: &[Operation]) -> Expectation {

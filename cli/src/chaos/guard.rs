@@ -196,12 +196,12 @@ impl Guard {
                 active: false,
                 ..drain
             };
-            let told = again(|| operator.set_drain(undrain.clone())).await;
+            let told = again(TOLD_TIMEOUT, || operator.set_drain(undrain.clone())).await;
             let told = told.with_context(|| format!("{} is still drained", undrain.name));
             problems.extend(told.err());
         }
         for node in begun.uncounted {
-            let told = again(|| operator.set_counted(&node, true)).await;
+            let told = again(TOLD_TIMEOUT, || operator.set_counted(&node, true)).await;
             let told = told.with_context(|| format!("{node} still does not count"));
             problems.extend(told.err());
         }
@@ -243,11 +243,14 @@ fn start_dead(file: &Path, gone: &[Name]) -> anyhow::Result<()> {
 }
 
 /// Again and again: the world may have been without a quorum until just now.
-async fn again<T, F>(told: impl Fn() -> F) -> anyhow::Result<T>
+///
+/// # Errors
+/// The last refusal, after `timeout`.
+pub async fn again<T, F>(timeout: Duration, told: impl Fn() -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<T>>,
 {
-    let deadline = Instant::now() + TOLD_TIMEOUT;
+    let deadline = Instant::now() + timeout;
     loop {
         match told().await {
             Err(_) if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,

@@ -7,10 +7,10 @@ use causeway_protocol::{ChannelId, Name};
 use serde::Serialize;
 
 use super::checker::Verdict;
+use super::expectations::{Expectation, verdict};
 use super::history::{At, Call, ClientNumber, History, Operation, Outcome, What};
 use super::milestones::Milestones;
 use super::terms::Terms;
-use super::witness::Expectation;
 use crate::ledger::{Ledger, Pair, Report};
 use crate::quantiles::Quantiles;
 
@@ -157,19 +157,9 @@ impl ChaosReport {
             text += &format!("{name:>16}  {value}\n");
         }
         text += &self.times();
-        for expectation in &self.expectations {
-            let mark = if expectation.met { "✓" } else { "NOT MET:" };
-            text += &format!("\n  {mark} {}", expectation.what);
-        }
-        for violation in &self.violations {
-            text += &format!("\n  VIOLATION {violation}");
-        }
-        text += match self.is_clean() {
-            true => {
-                "\n\nnothing acknowledged is lost, doubled or out of order; all replicas are equal"
-            }
-            false => "\n\nTHE PROMISE IS BROKEN",
-        };
+        let kept = "nothing acknowledged is lost, doubled or out of order; all replicas are equal";
+        let kept = self.is_clean().then_some(kept);
+        text += &verdict(&self.expectations, &self.violations, kept);
         text + "\n\nrun again with: " + &terms.command()
     }
 

@@ -184,11 +184,8 @@ async fn run_in(
         operator,
         guard,
     } = stage;
-    let wan = world.wan()?;
     let stop = CancellationToken::new();
-    if let (Some(wan), Some(file)) = (&wan, &world.wan) {
-        tokio::spawn(wan.clone().watch(file.clone(), stop.clone()));
-    }
+    let wan = world.follow_wan(&stop)?;
     let plan = plan(&world, scenario, terms, plant)?;
     for (_, act) in &plan.acts {
         if let Act::Drain(what, name) = act {

@@ -8,10 +8,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::cast::Cast;
+use super::expectations::Expectation;
 use super::milestones::{self, Look};
 use super::progress::Progress;
 use super::scenario::{Plan, Scenario};
-use super::witness::{self, Expectation, Sight, Witness};
+use super::witness::{self, Sight, Witness};
 use crate::operator::Operator;
 use crate::world::World;
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use causeway_client::Age;
 use causeway_protocol::ApiError;
 use causeway_protocol::client::{self, request};
-use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::cast::Watched;
+use super::expectations::Expectation;
 use super::history::{At, History, Outcome};
 use super::milestones::Look;
 use super::scenario::{Faulty, Scenario};
@@ -43,15 +43,6 @@ const REFUSED_BY: Duration = Duration::from_millis(2_200);
 
 /// For so long a leader rightly goes on believing that it lacks nothing.
 const LEASE: Duration = Duration::from_secs(1);
-
-/// Something that had to be so, beyond what the checker asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Expectation {
-    /// What.
-    pub what: String,
-    /// Whether it was.
-    pub met: bool,
-}
 
 /// Whom to ask what.
 pub struct Witness {

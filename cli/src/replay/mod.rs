@@ -57,11 +57,8 @@ pub async fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let export = Export::read(&args.path)?;
     let world = World::load(args.world.as_deref())?;
     let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
-    let wan = world.wan()?;
     let stop = CancellationToken::new();
-    if let (Some(wan), Some(file)) = (&wan, &world.wan) {
-        tokio::spawn(wan.clone().watch(file.clone(), stop.clone()));
-    }
+    let wan = world.follow_wan(&stop)?;
     let progress = progress_bar(&args)?;
     let stage = stage::set(
         &world,

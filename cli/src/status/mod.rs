@@ -3,7 +3,7 @@
 mod glance;
 mod table;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod text;
 
 use std::collections::HashMap;

@@ -7,7 +7,8 @@ use causeway_protocol::backbone::{
 use super::glance::State;
 use super::{Glance, is_settled, render};
 
-fn record(node_id: u64, role: Role, place: &str) -> MemberRecord {
+/// What is known of a node.
+pub fn record(node_id: u64, role: Role, place: &str) -> MemberRecord {
     MemberRecord {
         node_id,
         name: format!("{place}-{node_id}"),

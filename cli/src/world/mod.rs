@@ -17,6 +17,7 @@ use causeway_protocol::Name;
 use causeway_transport::tls::{Credentials, Roots};
 use causeway_transport::wan::Wan;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 pub use demo::{WorldChannel, WorldUser, WorldWorkspace};
 
@@ -158,6 +159,18 @@ impl World {
     /// When the file cannot be used.
     pub fn wan(&self) -> anyhow::Result<Option<Wan>> {
         Ok(self.wan.as_deref().map(Wan::load).transpose()?)
+    }
+
+    /// The same, following the file's changes until `stop`.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn follow_wan(&self, stop: &CancellationToken) -> anyhow::Result<Option<Wan>> {
+        let wan = self.wan()?;
+        if let (Some(wan), Some(file)) = (&wan, &self.wan) {
+            tokio::spawn(wan.clone().watch(file.clone(), stop.clone()));
+        }
+        Ok(wan)
     }
 
     /// Its core nodes.

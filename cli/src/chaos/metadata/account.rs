@@ -16,7 +16,7 @@ use super::run::{Played, Run};
 use super::scenario::{MAIN_PHASE, Plan, Scenario};
 use super::view::{Shared, View};
 use super::write::Write;
-use crate::chaos::witness::Expectation;
+use crate::chaos::expectations::Expectation;
 
 /// Characters of a difference that are told.
 const DIFFERENCE_MAX: usize = 500;

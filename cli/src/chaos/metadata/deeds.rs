@@ -18,7 +18,7 @@ use super::judge::Outage;
 use super::scenario::{Deed, Due};
 use super::write::RegionNumber;
 use crate::chaos::faults;
-use crate::chaos::guard::Guard;
+use crate::chaos::guard::{Guard, again};
 use crate::chaos::history::At;
 use crate::chaos::scenario::Act;
 use crate::operator::Operator;
@@ -249,13 +249,15 @@ async fn carry_out(
             anyhow::bail!("{node} has no id")
         }
         Deed::Forget(node) => {
-            guard.counts(&ids[&node].to_string(), false);
-            set_counted(&operator, ids[&node], false).await?;
+            let id = ids[&node].to_string();
+            guard.counts(&id, false);
+            again(COUNT_TIMEOUT, || operator.set_counted(&id, false)).await?;
             Ok(world)
         }
         Deed::Count(node) => {
-            set_counted(&operator, ids[&node], true).await?;
-            guard.counts(&ids[&node].to_string(), true);
+            let id = ids[&node].to_string();
+            again(COUNT_TIMEOUT, || operator.set_counted(&id, true)).await?;
+            guard.counts(&id, true);
             Ok(world)
         }
     }
@@ -265,18 +267,6 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
     std::fs::remove_dir_all(folder)
         .and_then(|()| std::fs::create_dir(folder))
         .with_context(|| format!("cannot empty {}", folder.display()))
-}
-
-/// Again and again, until the directory takes it.
-async fn set_counted(operator: &Operator, node: NodeId, counted: bool) -> anyhow::Result<()> {
-    let deadline = Instant::now() + COUNT_TIMEOUT;
-    loop {
-        match operator.set_counted(&node.to_string(), counted).await {
-            Ok(_) => return Ok(()),
-            Err(error) if Instant::now() > deadline => return Err(error),
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
 }
 
 fn describe(deed: &Deed) -> String {

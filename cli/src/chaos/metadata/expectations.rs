@@ -8,7 +8,7 @@ use super::judge::Outage;
 use super::report;
 use super::run::Played;
 use super::scenario::Scenario;
-use crate::chaos::witness::Expectation;
+use crate::chaos::expectations::Expectation;
 
 /// Core nodes by name.
 pub type Ids = BTreeMap<Name, NodeId>;

@@ -10,9 +10,9 @@ use super::judge::Judge;
 use super::model::{Rule, Violation};
 use super::scenario::MAIN_PHASE;
 use super::write::{Outcome, RegionNumber, Write};
+use crate::chaos::expectations::{Expectation, verdict};
 use crate::chaos::history::At;
 use crate::chaos::terms::Terms;
-use crate::chaos::witness::Expectation;
 use crate::ledger::Pair;
 use crate::quantiles::Quantiles;
 
@@ -186,17 +186,9 @@ impl MetadataReport {
             text += &format!("{name:>16}  {value}\n");
         }
         text += &self.times();
-        for expectation in &self.expectations {
-            let mark = if expectation.met { "✓" } else { "NOT MET:" };
-            text += &format!("\n  {mark} {}", expectation.what);
-        }
-        for violation in &self.violations {
-            text += &format!("\n  VIOLATION {violation}");
-        }
-        text += match self.is_clean() {
-            true => "\n\nall that was acknowledged is there, and is the same everywhere",
-            false => "\n\nTHE PROMISE IS BROKEN",
-        };
+        let kept = "all that was acknowledged is there, and is the same everywhere";
+        let kept = self.is_clean().then_some(kept);
+        text += &verdict(&self.expectations, &self.violations, kept);
         text + "\n\nrun again with: " + &self.terms.command()
     }
 

@@ -97,12 +97,9 @@ impl Run {
             operator,
             guard,
         } = stage;
-        let wan = world.wan()?;
-        let wan = wan.context("this takes a world whose network is emulated")?;
         let stop = CancellationToken::new();
-        if let Some(file) = &world.wan {
-            tokio::spawn(wan.clone().watch(file.clone(), stop.clone()));
-        }
+        let wan = world.follow_wan(&stop)?;
+        let wan = wan.context("this takes a world whose network is emulated")?;
         let plan = self.plan(&world, &wan)?;
         let cast = cast::set(&world, &operator, &wan, self.terms.clients, progress);
         let (cast, events) = cast.await?;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use causeway_protocol::ChannelId;
 
 use super::*;
+use crate::chaos::expectations::Expectation;
 use crate::chaos::history::{Call, Operation, Outcome};
 use crate::chaos::milestones::Milestones;
 use crate::chaos::terms::Terms;
-use crate::chaos::witness::Expectation;
 use crate::ledger::Pair;
 
 fn send(client: ClientNumber, began_ms: u64, waited_ms: u64) -> Operation {
