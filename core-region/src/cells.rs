@@ -20,6 +20,7 @@ use crate::consensus::{
     Consensus, GroupError, GroupParts, Groups, Machine, RaftGroup, RaftTimings,
 };
 use crate::directory::SharedBook;
+use crate::heirs::Heirs;
 use crate::homecoming;
 use crate::metadata::{CellMetadata, Metadata};
 use crate::release;
@@ -163,6 +164,8 @@ pub struct CellHost {
     pub routes: SharedRoutes,
     /// How it and its peers are.
     pub vitals: Vitals,
+    /// Who may take its cells over.
+    pub heirs: Heirs,
     /// The metadata of its cells.
     pub metadata: Metadata,
 }
@@ -424,29 +427,22 @@ impl CellHost {
         pace: &mut homecoming::Pace,
     ) {
         let now = std::time::Instant::now();
-        let (members, routes) = (self.gossip.membership(), self.routes.get());
+        let members = self.gossip.membership();
         let alive: HashSet<NodeId> = members.iter().map(|m| m.node).collect();
         present.update(&alive, now);
-        let drain = |node| members.get(node).and_then(|m| routes.drains().of(m));
-        let distance = |node| {
-            let round_trip = self.backbone.round_trip(node);
-            round_trip.unwrap_or(Duration::MAX)
-        };
         let moves = records.iter().filter_map(|record| {
             let cell = self.cells.get(CellId(record.id))?;
             let status = cell.consensus().status();
             if cell.consensus().successor().is_some() {
                 return None;
             }
-            let drained = |node| drain(node).is_some();
-            let mut heirs = homecoming::heirs(record, self.node, drained, distance);
-            heirs.retain(|node| self.vitals.may_lead(*node));
+            let heirs = self.heirs.at_home_or_undrained(record);
             let heir = homecoming::successor(&heirs, &status, present, now)?;
             Some((cell, heir))
         });
         let moves: Vec<_> = moves.collect();
-        let permille =
-            drain(self.node).map_or(homecoming::HOMECOMING_PERMILLE, |d| d.permille_per_s);
+        let drain = self.heirs.drain_here();
+        let permille = drain.map_or(homecoming::HOMECOMING_PERMILLE, |d| d.permille_per_s);
         let allowance = pace.allowance(moves.len(), permille);
         for (cell, heir) in moves.into_iter().take(allowance) {
             tracing::info!(cell = %cell.id(), to = %heir, "leadership moves");

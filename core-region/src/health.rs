@@ -1,5 +1,5 @@
-//! Whether this node should lead cells: a pure decision over the state of its
-//! disk. A node that should not keeps its replicas, follows, and is read from.
+//! Why a node should not lead cells, and whether its disk is a reason: a pure
+//! decision over the state of the disk. A node that should not keeps its replicas, follows, and is read from.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ pub enum Unfit {
     DiskFull,
     /// Writes wait too long for their sync.
     DiskStalled,
+    /// It is about to end.
+    Stopping,
 }
 
 impl Unfit {
@@ -26,6 +28,7 @@ impl Unfit {
             None => backbone::Unfit::Unspecified,
             Some(Self::DiskFull) => backbone::Unfit::DiskFull,
             Some(Self::DiskStalled) => backbone::Unfit::DiskStalled,
+            Some(Self::Stopping) => backbone::Unfit::Stopping,
         }
     }
 
@@ -35,6 +38,7 @@ impl Unfit {
             backbone::Unfit::Unspecified => None,
             backbone::Unfit::DiskFull => Some(Self::DiskFull),
             backbone::Unfit::DiskStalled => Some(Self::DiskStalled),
+            backbone::Unfit::Stopping => Some(Self::Stopping),
         }
     }
 }
@@ -223,7 +227,8 @@ mod tests {
 
     #[test]
     fn the_wire_form_round_trips() {
-        for unfit in [None, Some(Unfit::DiskFull), Some(Unfit::DiskStalled)] {
+        use Unfit::{DiskFull, DiskStalled, Stopping};
+        for unfit in [None, Some(DiskFull), Some(DiskStalled), Some(Stopping)] {
             assert_eq!(Unfit::from_wire(Unfit::to_wire(unfit)), unfit);
         }
     }

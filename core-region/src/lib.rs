@@ -16,6 +16,7 @@ pub mod directory;
 pub mod faults;
 mod feeds;
 pub mod health;
+pub mod heirs;
 pub mod homecoming;
 pub mod http;
 pub mod leaders;

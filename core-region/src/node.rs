@@ -27,15 +27,14 @@ use crate::directory::{DirectoryMachine, Founder, Founding, Keeper, SharedBook};
 use crate::faults::Faults;
 use crate::feeds::Feeds;
 use crate::health::DiskLimits;
+use crate::heirs::Heirs;
 use crate::http::{self, Health};
 use crate::metadata::{Metadata, MetadataParts};
 use crate::state::CellState;
+use crate::step_aside::StepAside;
 use crate::store::{Identity, Store, StoreError, next_incarnation};
 use crate::vitals::Vitals;
-use crate::{leaders, release, step_aside};
-
-/// A leader that stops waits this long for a successor.
-const HANDOVER: Duration = Duration::from_millis(1_000);
+use crate::{leaders, release};
 
 /// How a core node is set up.
 #[derive(Debug, Clone)]
@@ -131,6 +130,8 @@ pub async fn run(config: CoreConfig, stop: CancellationToken) -> Result<(), Core
 struct CoreNode {
     backbone: Backbone,
     cells: Cells,
+    step_aside: StepAside,
+    metadata: Metadata,
     store: Store,
     tasks: JoinSet<Result<(), CoreError>>,
     /// Stops the tasks that need nobody else.
@@ -204,6 +205,17 @@ impl CoreNode {
         let services = channel_server.register(services);
         backbone.serve(api.register(services));
 
+        let heirs = Heirs {
+            gossip: gossip.clone(),
+            routes: routes.clone(),
+            backbone: backbone.clone(),
+            vitals: vitals.clone(),
+        };
+        let step_aside = StepAside {
+            cells: cells.clone(),
+            book: book.clone(),
+            heirs: heirs.clone(),
+        };
         let host = CellHost {
             node: me,
             store: store.clone(),
@@ -214,6 +226,7 @@ impl CoreNode {
             gossip: gossip.clone(),
             routes: routes.clone(),
             vitals: vitals.clone(),
+            heirs,
             metadata: metadata.clone(),
         };
         let state = CellState::open(store.clone(), CellId::DIRECTORY)?;
@@ -282,7 +295,7 @@ impl CoreNode {
         task("exchanging vitals", Box::pin(exchange));
         task(
             "stepping aside",
-            Box::pin(step_aside::run(cells.clone(), vitals, me, stop.clone())),
+            Box::pin(step_aside.clone().run(stop.clone())),
         );
         task(
             "following the directory",
@@ -323,7 +336,7 @@ impl CoreNode {
             "http",
             Box::pin(http::serve(listener, health, stop.clone())),
         );
-        let keeping = metadata.run(outbox, Arc::new(feeds), stop.clone());
+        let keeping = metadata.clone().run(outbox, Arc::new(feeds), stop.clone());
         tasks.spawn(async move { Ok(keeping.await?) });
         let hosting = host.run(book, Arc::new(channel_server), stop.clone());
         tasks.spawn(async move { Ok(hosting.await?) });
@@ -340,6 +353,8 @@ impl CoreNode {
         Ok(Self {
             backbone,
             cells,
+            step_aside,
+            metadata,
             store,
             tasks,
             stop,
@@ -357,10 +372,10 @@ impl CoreNode {
         ended
     }
 
-    /// Hand over leadership, take leave, stop replicas, close connections; the
+    /// Hand over leadership and what is written only here, take leave, stop replicas, close connections; the
     /// store closes when its last user is gone.
     async fn stop_in_order(mut self) {
-        self.hand_over().await;
+        tokio::join!(self.step_aside.leave(), self.metadata.hand_off());
         self.stop.cancel();
         self.leave.cancel();
         if self.gossip_task.await.is_err() {
@@ -371,32 +386,6 @@ impl CoreNode {
         self.store.room().close();
         self.cells.stop().await;
         self.backbone.close().await;
-    }
-
-    /// Gives each cell that this node leads to the replica that is nearest to
-    /// its end of the log.
-    async fn hand_over(&self) {
-        let led = self.cells.all().into_iter().filter(|cell| {
-            let status = cell.consensus().status();
-            status.leadership.ready && !status.matched.is_empty()
-        });
-        let handovers = led.map(|cell| async move {
-            let status = cell.consensus().status();
-            let voters = status
-                .matched
-                .iter()
-                .filter(|(n, _)| status.voters.contains(n));
-            let others = voters.filter(|(n, _)| *n != self.backbone.node());
-            let Some((successor, _)) = others.max_by_key(|(_, index)| *index) else {
-                return;
-            };
-            let mut leadership = cell.consensus().leadership();
-            cell.consensus().transfer(*successor).await;
-            let handed_over = leadership.wait_for(|l| l.leader == Some(*successor));
-            // Without a successor the others elect one: it takes longer.
-            let _ = tokio::time::timeout(HANDOVER, handed_over).await;
-        });
-        futures::future::join_all(handovers).await;
     }
 }
 

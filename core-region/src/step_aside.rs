@@ -1,5 +1,5 @@
-//! A node that should not lead gives its leaderships to replicas that should, and
-//! does not ask for elections.
+//! A node that should not lead, or is about to end, gives its leaderships to
+//! replicas that should, and does not ask for elections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::cell::Cell;
 use crate::cells::Cells;
 use crate::consensus::{Campaigns, GroupStatus};
+use crate::directory::SharedBook;
 use crate::health::Unfit;
-use crate::vitals::Vitals;
+use crate::heirs::Heirs;
 
 /// A handover that did not come about is tried again after this.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -19,67 +20,114 @@ const AGAIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Entries that a successor may be behind: it catches up during the handover.
 const BEHIND_MAX: u64 = 1_024;
+/// A node that is about to end waits this long for successors, and for them to
+/// commit what is under way: without one the others elect somebody, which takes
+/// longer.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// Steps aside until `stop`, whenever this node should not lead.
-pub async fn run(cells: Cells, vitals: Vitals, me: NodeId, stop: CancellationToken) {
-    let mut unfit = vitals.unfit();
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut tried = None::<tokio::time::Instant>;
-    loop {
-        let changed = tokio::select! {
-            () = stop.cancelled() => return,
-            changed = unfit.changed() => changed.is_ok(),
-            _ = ticks.tick() => false,
-        };
-        let now = *unfit.borrow_and_update();
-        let all = cells.all();
-        for cell in &all {
-            cell.consensus().let_campaign(campaigns(now));
+/// Steps aside; clones share what is known.
+#[derive(Clone)]
+pub struct StepAside {
+    /// What this node leads.
+    pub cells: Cells,
+    /// Who holds the cells.
+    pub book: SharedBook,
+    /// Who may take them over.
+    pub heirs: Heirs,
+}
+
+impl StepAside {
+    /// Steps aside until `stop`, whenever this node should not lead.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut unfit = self.heirs.vitals.unfit();
+        let mut elections = self.cells.elections();
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tried = None::<tokio::time::Instant>;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = unfit.changed() => {}
+                _ = elections.changed() => {}
+                _ = ticks.tick() => {}
+            }
+            let now = *unfit.borrow_and_update();
+            for cell in self.cells.all() {
+                cell.consensus().let_campaign(campaigns(now));
+            }
+            if now.is_none() {
+                tried = None;
+                continue;
+            }
+            let is_due = tried.is_none_or(|at| at.elapsed() >= AGAIN);
+            if is_due {
+                tried = Some(tokio::time::Instant::now());
+            }
+            self.hand_over(is_due).await;
         }
-        let due = tried.is_none_or(|at| at.elapsed() >= AGAIN);
-        if now.is_some() && (changed || due) {
-            tried = Some(tokio::time::Instant::now());
-            hand_over(&all, &vitals, me).await;
+    }
+
+    /// Tells the others that this node is about to end, and waits until they lead
+    /// what it led, if they can, and what was under way is answered.
+    pub async fn leave(&self) {
+        let led = self.cells.all().into_iter();
+        let led = led.filter(|cell| cell.consensus().leadership().borrow().leads);
+        let led: Vec<Arc<Cell>> = led.filter(|cell| self.heir(cell).is_some()).collect();
+        self.heirs.vitals.stop_leading();
+        let me = self.heirs.backbone.node();
+        let handed_over = led.iter().map(|cell| async move {
+            let mut leadership = cell.consensus().leadership();
+            // If the replica has ended, there is nothing to wait for.
+            let _ = (leadership.wait_for(|l| l.leader.is_some_and(|leader| leader != me))).await;
+            cell.consensus().answered().await;
+        });
+        let handed_over = futures::future::join_all(handed_over);
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, handed_over).await;
+    }
+
+    /// Hands over what this node leads; what is being handed over already, only
+    /// `again`.
+    async fn hand_over(&self, again: bool) {
+        for cell in self.cells.all() {
+            let is_named = cell.consensus().successor().is_some();
+            if !cell.consensus().leadership().borrow().ready || (is_named && !again) {
+                continue;
+            }
+            match self.heir(&cell) {
+                Some(heir) => {
+                    tracing::info!(cell = %cell.id(), to = %heir, "stepping aside");
+                    cell.consensus().transfer(heir).await;
+                }
+                None => tracing::warn!(cell = %cell.id(), "no other replica is fit to lead"),
+            }
         }
+    }
+
+    fn heir(&self, cell: &Cell) -> Option<NodeId> {
+        let heirs = self.heirs.anybody(self.book.get().cell(cell.id())?);
+        successor(&heirs, &cell.consensus().status())
     }
 }
 
 /// On a disk that stalls, an election can still be won: better than by nobody.
-/// On one that is full, nothing could be written.
+/// On one that is full, nothing could be written; a node that is about to end
+/// would be missed again at once.
 fn campaigns(unfit: Option<Unfit>) -> Campaigns {
     match unfit {
         None => Campaigns::Freely,
         Some(Unfit::DiskStalled) => Campaigns::IfNobodyElseDoes,
-        Some(Unfit::DiskFull) => Campaigns::Never,
+        Some(Unfit::DiskFull | Unfit::Stopping) => Campaigns::Never,
     }
 }
 
-async fn hand_over(cells: &[Arc<Cell>], vitals: &Vitals, me: NodeId) {
-    for cell in cells {
-        let status = cell.consensus().status();
-        if !status.leadership.ready {
-            continue;
-        }
-        match successor(&status, me, |node| vitals.may_lead(node)) {
-            Some(successor) => {
-                tracing::warn!(cell = %cell.id(), to = %successor, "stepping aside");
-                cell.consensus().transfer(successor).await;
-            }
-            None => tracing::warn!(cell = %cell.id(), "no other replica is fit to lead"),
-        }
-    }
-}
-
-/// The voter that is fit, and nearest to the end of the log.
-fn successor(leader: &GroupStatus, me: NodeId, is_fit: impl Fn(NodeId) -> bool) -> Option<NodeId> {
-    let matched = leader.matched.iter().filter(|(node, index)| {
-        let close = index + BEHIND_MAX >= leader.applied.0;
-        *node != me && leader.voters.contains(node) && close && is_fit(*node)
-    });
-    matched
-        .max_by_key(|(_, index)| *index)
-        .map(|(node, _)| *node)
+/// The first heir that votes, and is near the end of the log.
+fn successor(heirs: &[NodeId], leader: &GroupStatus) -> Option<NodeId> {
+    let is_close = |node: NodeId| {
+        let matched = leader.matched.iter().find(|(n, _)| *n == node);
+        matched.is_some_and(|(_, index)| index + BEHIND_MAX >= leader.applied.0)
+    };
+    let mut heirs = heirs.iter().copied();
+    heirs.find(|node| leader.voters.contains(node) && is_close(*node))
 }
 
 #[cfg(test)]
@@ -105,18 +153,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_fit_voter_nearest_to_the_end_takes_over() {
-        assert_eq!(successor(&leader(), ME, |_| true), Some(NodeId(3)));
-        let without_3 = |node| node != NodeId(3);
-        assert_eq!(successor(&leader(), ME, without_3), Some(NodeId(2)));
+    fn successor_of(heirs: &[u64]) -> Option<u64> {
+        let heirs: Vec<NodeId> = heirs.iter().map(|node| NodeId(*node)).collect();
+        successor(&heirs, &leader()).map(|node| node.0)
     }
 
     #[test]
-    fn with_nobody_fit_the_leader_stays() {
-        assert_eq!(successor(&leader(), ME, |_| false), None);
+    fn the_first_heir_that_is_near_the_end_takes_over() {
+        assert_eq!(successor_of(&[3, 2]), Some(3));
+        assert_eq!(successor_of(&[2, 3]), Some(2));
+        assert_eq!(successor_of(&[4, 2]), Some(2));
+    }
+
+    #[test]
+    fn with_no_heir_the_leader_stays() {
+        assert_eq!(successor_of(&[]), None);
         // Neither who is far behind nor who has no vote.
-        let these = |node| [NodeId(4), NodeId(5)].contains(&node);
-        assert_eq!(successor(&leader(), ME, these), None);
+        assert_eq!(successor_of(&[4, 5]), None);
+    }
+
+    #[test]
+    fn who_is_about_to_end_asks_for_nothing() {
+        assert_eq!(campaigns(None), Campaigns::Freely);
+        assert_eq!(campaigns(Some(Unfit::Stopping)), Campaigns::Never);
+        assert_eq!(
+            campaigns(Some(Unfit::DiskStalled)),
+            Campaigns::IfNobodyElseDoes
+        );
     }
 }

@@ -78,6 +78,22 @@ impl Vitals {
         self.0.own.subscribe()
     }
 
+    /// This node is about to end: it should lead no more, whatever its disk does.
+    pub fn stop_leading(&self) {
+        self.set(Some(Unfit::Stopping));
+    }
+
+    fn set(&self, unfit: Option<Unfit>) {
+        self.0.own.send_if_modified(|own| {
+            let changes = *own != unfit && *own != Some(Unfit::Stopping);
+            if changes {
+                report(*own, unfit);
+                *own = unfit;
+            }
+            changes
+        });
+    }
+
     /// Whether another node should lead, as far as it has told.
     pub fn may_lead(&self, node: NodeId) -> bool {
         let others = self.0.others.lock();
@@ -191,11 +207,7 @@ impl Vitals {
                 probed = now;
                 probe(&store);
             }
-            let was = *self.0.own.borrow();
-            if was != unfit {
-                report(was, unfit);
-                self.0.own.send_replace(unfit);
-            }
+            self.set(unfit);
         }
     }
 
@@ -259,6 +271,9 @@ fn report(was: Option<Unfit>, unfit: Option<Unfit>) {
         ),
         (_, Some(Unfit::DiskStalled)) => {
             tracing::error!("the disk stalls: leadership goes to others")
+        }
+        (_, Some(Unfit::Stopping)) => {
+            tracing::info!("about to end: leadership goes to others")
         }
         (Some(_), None) => tracing::warn!("the disk is well again: this node may lead"),
         (None, None) => {}

@@ -424,7 +424,12 @@ impl Cell {
         if wishes.is_empty() {
             return Ok(None);
         }
-        let written = self.metadata()?.write(workspace, wishes);
+        let metadata = self.metadata()?;
+        if metadata.shared().is_leaving() {
+            let text = "this node is about to end";
+            return Err(ApiError::new(ErrorCode::Unavailable, text));
+        }
+        let written = metadata.write(workspace, wishes);
         let (dot, durable) = written.map_err(internal)?;
         let durable = durable.wait().await;
         durable.map_err(|e| ApiError::new(ErrorCode::Unavailable, e.to_string()))?;

@@ -19,6 +19,7 @@ use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::election::Election;
 use super::freshness::{Lease, SharedFreshness, age_ms};
@@ -115,6 +116,7 @@ pub struct RaftGroup {
     freshness: SharedFreshness,
     applied: watch::Receiver<Position>,
     proposals: Semaphore,
+    under_way: TaskTracker,
     campaigns_freely: AtomicBool,
     stop: CancellationToken,
 }
@@ -180,6 +182,7 @@ impl RaftGroup {
             freshness,
             applied,
             proposals: Semaphore::new(PROPOSALS_MAX),
+            under_way: TaskTracker::new(),
             campaigns_freely: AtomicBool::new(true),
             stop,
         }))
@@ -188,6 +191,7 @@ impl RaftGroup {
     async fn write(&self, command: Bytes) -> Result<(Position, Outcome), ProposeError> {
         let permit = self.proposals.try_acquire();
         let _permit = permit.map_err(|_| ProposeError::Overloaded)?;
+        let _under_way = self.under_way.token();
         let writing = async {
             let since = Instant::now();
             loop {
@@ -432,6 +436,11 @@ impl Consensus for RaftGroup {
             log_fatal(self.cell, self.raft.trigger().transfer_leader(to.0).await);
         }
         .boxed()
+    }
+
+    fn answered(&self) -> BoxFuture<'_, ()> {
+        self.under_way.close();
+        self.under_way.wait().boxed()
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use causeway_protocol::{CellId, NodeId, WorkspaceId};
@@ -42,6 +42,8 @@ pub struct Shared {
     committed: mpsc::Sender<Committed>,
     /// Workspaces of whose changes there was no room to tell.
     overflowed: Mutex<BTreeSet<WorkspaceId>>,
+    /// The node is about to end, and takes no more writes.
+    leaving: AtomicBool,
     /// What has been done so far.
     pub counters: Counters,
     /// Peers whose clock was refused: how far it was ahead, and when that was last.
@@ -186,6 +188,7 @@ impl Shared {
             hybrid: Mutex::new(HybridClock::after(HybridTime(reserved))),
             committed,
             overflowed: Mutex::default(),
+            leaving: AtomicBool::new(false),
             counters: Counters::default(),
             clocks: Mutex::default(),
         }))
@@ -204,6 +207,16 @@ impl Shared {
         let mut hybrid = self.hybrid.lock();
         hybrid.pass(clock.last());
         hybrid.to_reserve()
+    }
+
+    /// The node is about to end: what is written from now on would stay on its disk.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// Workspaces of whose changes there was no room to tell, since the last call.
@@ -402,6 +415,22 @@ impl CellMetadata {
             peers.all(|peer| shard.is_had_by(*peer, dot))
         };
         Ok(self.comes_about(have, patience).await)
+    }
+
+    /// Waits until all of `peers` that count have told that they have everything that
+    /// was written here, as long as `patience` lasts. Returns whether they have.
+    pub async fn is_handed_off(&self, peers: &[NodeId], patience: Duration) -> bool {
+        let shards: Vec<_> = self.shards.read().values().cloned().collect();
+        let have = || {
+            let counted = self.counted();
+            let peers = peers.iter().filter(|peer| counted.nodes.contains_key(peer));
+            shards.iter().all(|shard| {
+                let shard = shard.lock();
+                let last = shard.version().last_of(self.shared.node);
+                last.is_none_or(|dot| peers.clone().all(|peer| shard.is_had_by(*peer, &dot)))
+            })
+        };
+        self.comes_about(have, patience).await
     }
 
     async fn comes_about(&self, is_so: impl Fn() -> bool, patience: Duration) -> bool {

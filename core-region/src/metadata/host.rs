@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use causeway_protocol::backbone::{Cell as CellRecord, ClockRefusal};
 use causeway_protocol::{CellId, NodeId, WorkspaceId};
 use causeway_transport::backbone::{Backbone, PeerEvent, Services};
+use futures::future::join_all;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ const ANEW_EVERY: Duration = Duration::from_millis(500);
 const EXPIRE_EVERY: Duration = Duration::from_secs(15);
 /// A clock that has not been refused for so long is right again.
 const REFUSALS_SHOWN: Duration = Duration::from_secs(60);
+/// A node that is about to end waits this long for its peers.
+const HAND_OFF: Duration = Duration::from_millis(1_500);
 
 /// The replicas; clones share them.
 #[derive(Clone, Default)]
@@ -172,6 +175,24 @@ impl Metadata {
     /// What they have done so far.
     pub fn counters(&self) -> &Counters {
         &self.0.shared.counters
+    }
+
+    /// This node is about to end: takes no more writes, and waits until the peers
+    /// within reach have what was written here. What they lack is missing until this
+    /// node is back.
+    pub async fn hand_off(&self) {
+        self.0.shared.leave();
+        let peers = self.0.backbone.peers();
+        let peers: Vec<NodeId> = peers.into_iter().map(|peer| peer.node).collect();
+        let cells = self.0.hosted.all();
+        let handed_off = cells
+            .iter()
+            .map(|cell| cell.is_handed_off(&peers, HAND_OFF));
+        let handed_off = join_all(handed_off).await;
+        let behind = handed_off.into_iter().filter(|has_all| !has_all).count();
+        if behind > 0 {
+            tracing::warn!(cells = behind, "peers lack what was written here");
+        }
     }
 
     /// Does what is due, until `stop`.

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use causeway::world::processes::stop_node;
 use causeway_protocol::client::{
     self, fact::Kind, request, response, server_frame, set_channel::Field,
 };
@@ -20,6 +21,8 @@ use crate::world::{PATIENCE, Running, Site};
 
 /// A replica that has heard nothing of the leader for so long is cut off.
 const CUT_OFF_MS: u64 = 1_000;
+/// A message takes a few reactions; together these take enough.
+const MESSAGES: usize = 20;
 
 /// The demonstration user of this number, let in; with what they said hello with.
 async fn greet(
@@ -48,9 +51,13 @@ async fn done(connection: &Connection, body: request::Body) {
 }
 
 async fn post(connection: &Connection, channel: u64) -> u64 {
+    post_as(connection, channel, "the message").await
+}
+
+async fn post_as(connection: &Connection, channel: u64, id: &str) -> u64 {
     let send = client::SendMessage {
         channel,
-        client_msg_id: Bytes::from_static(b"the message"),
+        client_msg_id: Bytes::copy_from_slice(id.as_bytes()),
         text: "what do you think?".into(),
         thread_ts: 0,
     };
@@ -147,6 +154,43 @@ async fn a_region_that_is_cut_off_goes_on_writing_and_all_agree_afterwards() {
             }
             assert!(healed.elapsed() < PATIENCE, "in vain: {seen}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_stopped_leaves_nothing_behind() {
+    let site = Site::new();
+    let world = site.start(&[]);
+    let (near, boot) = greet(&world, "nyc-1", 0, Bytes::new()).await;
+    let (far, _) = greet(&world, "fra-1", 1, Bytes::new()).await;
+    let channel = boot.channels.first().expect("a channel").id;
+    let mut messages = Vec::new();
+    for n in 0..MESSAGES {
+        messages.push(post_as(&near, channel, &format!("{n}")).await);
+    }
+
+    // Its clients write on while it stops, here and then at the next replica.
+    let node = world.node("us-east-1").clone();
+    let stopping = tokio::task::spawn_blocking(move || stop_node(&node));
+    let mut written = 0;
+    while !stopping.is_finished() {
+        let message = messages[written % MESSAGES];
+        done(&near, react(channel, message, &format!("e{written}"))).await;
+        written += 1;
+    }
+    stopping.await.expect("no panic").expect("it stops");
+
+    let stopped = Instant::now();
+    loop {
+        let mut count = 0;
+        for message in &messages {
+            let seen = seen(&far, channel, *message).await;
+            count += seen.split(", ").filter(|word| !word.is_empty()).count();
+        }
+        if count == written {
+            break;
+        }
+        assert!(stopped.elapsed() < PATIENCE, "{count} of {written}");
     }
 }
 

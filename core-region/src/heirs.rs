@@ -1,0 +1,68 @@
+//! Who may take a cell over from this node, as far as it knows of the others:
+//! what they tell of themselves, how far they are, and what is being drained.
+
+use std::time::Duration;
+
+use causeway_gossip::Gossip;
+use causeway_gossip::sync::SharedRoutes;
+use causeway_protocol::NodeId;
+use causeway_protocol::backbone::{Cell, Drain};
+use causeway_transport::backbone::Backbone;
+
+use crate::homecoming;
+use crate::vitals::Vitals;
+
+/// What it takes to choose heirs; clones share it.
+#[derive(Clone)]
+pub struct Heirs {
+    /// Who is there.
+    pub gossip: Gossip,
+    /// What is being drained.
+    pub routes: SharedRoutes,
+    /// How far the others are.
+    pub backbone: Backbone,
+    /// How they are.
+    pub vitals: Vitals,
+}
+
+impl Heirs {
+    /// The drain that this node is under.
+    pub fn drain_here(&self) -> Option<Drain> {
+        self.drain(self.backbone.node())
+    }
+
+    /// Who should lead a cell instead of this node, the best first; nobody if it
+    /// is where it should be.
+    pub fn at_home_or_undrained(&self, record: &Cell) -> Vec<NodeId> {
+        self.choose(record, |node| self.drain(node).is_some())
+    }
+
+    /// Who can lead a cell now that this node should not, the best first: who is
+    /// being drained comes after the others.
+    pub fn anybody(&self, record: &Cell) -> Vec<NodeId> {
+        let me = self.backbone.node();
+        let mut heirs = self.choose(record, |node| node == me || self.drain(node).is_some());
+        let rest = self.choose(record, |node| node == me);
+        let rest: Vec<NodeId> = rest.into_iter().filter(|n| !heirs.contains(n)).collect();
+        heirs.extend(rest);
+        heirs.retain(|node| self.backbone.round_trip(*node).is_some());
+        heirs
+    }
+
+    fn choose(&self, record: &Cell, is_drained: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        let distance = |node| {
+            let round_trip = self.backbone.round_trip(node);
+            round_trip.unwrap_or(Duration::MAX)
+        };
+        let mut heirs = homecoming::heirs(record, self.backbone.node(), is_drained, distance);
+        heirs.retain(|node| self.vitals.may_lead(*node));
+        heirs
+    }
+
+    fn drain(&self, node: NodeId) -> Option<Drain> {
+        let (members, routes) = (self.gossip.membership(), self.routes.get());
+        members
+            .get(node)
+            .and_then(|m| routes.drains().of(m).cloned())
+    }
+}
