@@ -20,9 +20,10 @@ use crate::consensus::{
     Consensus, GroupError, GroupParts, Groups, Machine, RaftGroup, RaftTimings,
 };
 use crate::directory::SharedBook;
+use crate::hand_back;
 use crate::heirs::Heirs;
 use crate::homecoming;
-use crate::metadata::{CellMetadata, Metadata};
+use crate::metadata::{CellMetadata, HandBack, Metadata};
 use crate::release;
 use crate::routed;
 use crate::state::CellState;
@@ -250,7 +251,7 @@ impl CellHost {
                     _ = moving.tick() => {
                         self.move_leaders(&records, &mut present, &mut pace).await;
                         self.change_members(&records, &mut changing);
-                        self.ask_about_surplus(&records, &say);
+                        self.look_after_surplus(&records, &say);
                     }
                     Some((cell, word)) = words.recv() => {
                         self.release(cell, word, &records).await?;
@@ -305,27 +306,46 @@ impl CellHost {
         Ok(surplus::starts(record, self.node, on_disk))
     }
 
-    /// Asks the leaders of cells that the directory has given to other nodes
-    /// whether their groups still count this one.
-    fn ask_about_surplus(&self, records: &[CellRecord], say: &mpsc::Sender<(CellId, Word)>) {
-        let routes = self.routes.get();
+    /// Has replicas that the directory has given to other nodes hand back what only
+    /// they have; then asks the cells' leaders whether their groups still count this
+    /// node.
+    fn look_after_surplus(&self, records: &[CellRecord], say: &mpsc::Sender<(CellId, Word)>) {
         for record in records {
             let id = CellId(record.id);
             if !surplus::is_surplus(record, self.node) || self.cells.get(id).is_none() {
                 continue;
             }
-            let leader = routes.cell(id).and_then(|route| route.leader);
-            let Some(leader) = leader.filter(|leader| leader.node != self.node) else {
-                continue;
-            };
-            let (backbone, say) = (self.backbone.clone(), say.clone());
-            tokio::spawn(async move {
-                if let Some(word) = release::ask(&backbone, leader.node, id).await {
-                    // If too many wait already, it is asked again.
-                    let _ = say.try_send((id, word));
-                }
-            });
+            match self.metadata.hand_back(id) {
+                HandBack::UnderWay => {}
+                HandBack::Wanted => self.ask_to_return(id, false),
+                HandBack::Done => self.ask_to_return(id, true),
+                HandBack::Nothing => self.ask_about_release(id, say.clone()),
+            }
         }
+    }
+
+    fn ask_to_return(&self, cell: CellId, done: bool) {
+        let routes = self.routes.get();
+        let directory = routes.cell(CellId::DIRECTORY);
+        if let Some(leader) = directory.and_then(|route| route.leader) {
+            let asking = hand_back::ask(self.backbone.clone(), leader.node, cell, done);
+            tokio::spawn(asking);
+        }
+    }
+
+    fn ask_about_release(&self, cell: CellId, say: mpsc::Sender<(CellId, Word)>) {
+        let routes = self.routes.get();
+        let leader = routes.cell(cell).and_then(|route| route.leader);
+        let Some(leader) = leader.filter(|leader| leader.node != self.node) else {
+            return;
+        };
+        let backbone = self.backbone.clone();
+        tokio::spawn(async move {
+            if let Some(word) = release::ask(&backbone, leader.node, cell).await {
+                // If too many wait already, it is asked again.
+                let _ = say.try_send((cell, word));
+            }
+        });
     }
 
     /// Stops a surplus replica if the leader's word allows it.
@@ -340,7 +360,8 @@ impl CellHost {
             return Ok(());
         };
         let term = held.consensus().leadership().borrow().term;
-        if surplus::is_released(record, self.node, term, word) {
+        let has_nothing = self.metadata.hand_back(cell) == HandBack::Nothing;
+        if has_nothing && surplus::is_released(record, self.node, term, word) {
             tracing::info!(%cell, "the replica is other nodes' now");
             self.cells.remove(cell);
             self.metadata.close(cell);

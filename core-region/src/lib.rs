@@ -15,6 +15,7 @@ pub mod consensus;
 pub mod directory;
 pub mod faults;
 mod feeds;
+mod hand_back;
 pub mod health;
 pub mod heirs;
 pub mod homecoming;

@@ -34,7 +34,7 @@ use crate::state::CellState;
 use crate::step_aside::StepAside;
 use crate::store::{Identity, Store, StoreError, next_incarnation};
 use crate::vitals::Vitals;
-use crate::{leaders, release};
+use crate::{hand_back, leaders, release};
 
 /// How a core node is set up.
 #[derive(Debug, Clone)]
@@ -202,6 +202,7 @@ impl CoreNode {
         let services = book.register(services);
         let services = vitals.register(services);
         let services = release::register(services, cells.clone(), book.clone());
+        let services = hand_back::register(services, cells.clone(), book.clone());
         let services = channel_server.register(services);
         backbone.serve(api.register(services));
 

@@ -75,6 +75,9 @@ methods! {
     MetadataUnsubscribe = 35;
     /// One way: `MetadataPublish`, frame by frame, to an edge node.
     MetadataPublish = 36;
+    /// Call: `ReturnRequest` → nothing: a node that was replaced asks the
+    /// directory's leader to count its metadata for a while.
+    MetadataReturn = 37;
 }
 
 impl fmt::Display for Method {

@@ -5,6 +5,8 @@
 use causeway_protocol::backbone::{Cell, Replica, SetCounted};
 use causeway_protocol::{ApiError, ErrorCode, NodeId};
 
+use super::returning::dismiss;
+
 /// The records of the cells that change, each with its next epoch.
 ///
 /// # Errors
@@ -16,7 +18,10 @@ pub fn recount<'a>(
 ) -> Result<Vec<Cell>, ApiError> {
     let node = NodeId(set.node_id);
     let mut of_node = cells
-        .filter(|cell| cell.replicas.iter().any(|r| r.node_id == node.0))
+        .filter(|cell| {
+            let mut counted = cell.replicas.iter().chain(&cell.returning);
+            counted.any(|r| r.node_id == node.0)
+        })
         .peekable();
     if of_node.peek().is_none() {
         let text = format!("no cell has a replica on node {node}");
@@ -37,6 +42,11 @@ pub fn recount<'a>(
 
 /// `None` if it is so already.
 fn recounted(cell: &Cell, set: &SetCounted) -> Option<Cell> {
+    if !set.counted
+        && let Some(dismissed) = dismiss(cell, NodeId(set.node_id))
+    {
+        return Some(dismissed);
+    }
     let is_it = |r: &Replica| r.node_id == set.node_id && r.forgotten == set.counted;
     let place = cell.replicas.iter().position(is_it)?;
     let mut cell = cell.clone();
@@ -52,6 +62,7 @@ fn recounted(cell: &Cell, set: &SetCounted) -> Option<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::returning::admit;
 
     fn cell(id: u32, replicas: &[u64]) -> Cell {
         let replica = |node_id: &u64| Replica {
@@ -81,6 +92,17 @@ mod tests {
         let counted = recount(forgotten.iter(), &set(2, true)).unwrap();
         let replica = &counted[1].replicas[0];
         assert_eq!((replica.forgotten, replica.counted_since), (false, 6));
+    }
+
+    #[test]
+    fn a_node_that_is_handing_back_can_be_forgotten() {
+        let returning = admit(&cell(1, &[1, 2]), NodeId(7)).unwrap().unwrap();
+        let forgotten = recount([&returning].into_iter(), &set(7, false)).unwrap();
+        assert_eq!((forgotten[0].epoch, forgotten[0].returning.len()), (6, 0));
+        assert_eq!(
+            recount([&returning].into_iter(), &set(7, true)).unwrap(),
+            []
+        );
     }
 
     #[test]

@@ -174,6 +174,6 @@ fn own_cell(founding: &Founding, voters: &[&Member]) -> Cell {
         survive: Survive::Region.into(),
         replicas: voters.iter().map(|member| replica_on(member)).collect(),
         epoch: 1,
-        version: 0,
+        ..Cell::default()
     }
 }

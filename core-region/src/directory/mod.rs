@@ -9,6 +9,7 @@ mod keeper;
 mod machine;
 mod placement;
 mod replacement;
+mod returning;
 
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub use keeper::Keeper;
 pub use machine::DirectoryMachine;
 pub use placement::{Placement, PlacementError};
 pub use replacement::{Absence, replacements};
+pub use returning::{admit, dismiss};
 
 /// A node's copy of the directory; clones share it.
 #[derive(Debug, Clone)]

@@ -114,7 +114,7 @@ impl Placement {
             survive: survive.into(),
             replicas,
             epoch: 1,
-            version: 0,
+            ..Cell::default()
         })
     }
 

@@ -17,8 +17,10 @@ pub struct Absence(HashMap<NodeId, Instant>);
 impl Absence {
     /// Takes in who is alive at `now`, of all that hold replicas of `cells`.
     pub fn update(&mut self, cells: &[Cell], alive: &HashSet<NodeId>, now: Instant) {
+        let returning = cells.iter().flat_map(|cell| &cell.returning);
         let replicas = cells.iter().flat_map(|cell| &cell.replicas);
-        let holders: HashSet<NodeId> = replicas.map(|r| NodeId(r.node_id)).collect();
+        let holders = replicas.chain(returning).map(|r| NodeId(r.node_id));
+        let holders: HashSet<NodeId> = holders.collect();
         self.0
             .retain(|node, _| holders.contains(node) && !alive.contains(node));
         for node in holders.difference(alive) {
@@ -45,24 +47,47 @@ pub fn replacements(
 ) -> Vec<Cell> {
     let alive: HashSet<u64> = cores.iter().map(|core| core.node.0).collect();
     let mut placement = Placement::new(cores.iter().cloned(), cells);
+    let away = |r: &Replica| absence.is_over(NodeId(r.node_id), after, now);
     let mut changed = Vec::new();
     for cell in cells.iter().filter(|cell| has_quorum(cell, &alive)) {
-        let mut replicas = cell.replicas.iter().enumerate();
-        let away = |r: &Replica| absence.is_over(NodeId(r.node_id), after, now);
-        let Some((place, away)) = replicas.find(|(_, r)| away(r)) else {
-            continue;
-        };
-        if let Some(replica) = placement.substitute(cell, away) {
-            let mut cell = cell.clone();
-            cell.epoch += 1;
-            cell.replicas[place] = Replica {
-                counted_since: cell.epoch,
-                ..replica
-            };
-            changed.push(cell);
+        let mut next = cell.clone();
+        next.epoch += 1;
+        // What they had not handed back by now stays with them, until they are back.
+        next.returning.retain(|returning| !away(returning));
+        if let Some((place, replica)) = substitute(&mut placement, cell, away) {
+            next.replicas[place] = take_over(&mut next, replica);
+        }
+        if (&next.replicas, &next.returning) != (&cell.replicas, &cell.returning) {
+            changed.push(next);
         }
     }
     changed
+}
+
+/// The first replica that is away, if another node can take its place.
+fn substitute(
+    placement: &mut Placement,
+    cell: &Cell,
+    away: impl Fn(&Replica) -> bool,
+) -> Option<(usize, Replica)> {
+    let mut replicas = cell.replicas.iter().enumerate();
+    let (place, away) = replicas.find(|(_, replica)| away(replica))?;
+    Some((place, placement.substitute(cell, away)?))
+}
+
+/// The replica on a node that begins with another's metadata, unless it is counted
+/// already.
+fn take_over(cell: &mut Cell, replica: Replica) -> Replica {
+    let is_it = |returning: &Replica| returning.node_id == replica.node_id;
+    let returning = cell.returning.iter().position(is_it);
+    let counted_since = match returning {
+        Some(place) => cell.returning.remove(place).counted_since,
+        None => cell.epoch,
+    };
+    Replica {
+        counted_since,
+        ..replica
+    }
 }
 
 fn has_quorum(cell: &Cell, alive: &HashSet<u64>) -> bool {
@@ -78,6 +103,7 @@ mod tests {
     use causeway_protocol::backbone::Survive;
 
     use super::*;
+    use crate::directory::returning::admit;
 
     const AFTER: Duration = Duration::from_secs(60);
 
@@ -137,6 +163,42 @@ mod tests {
             assert!(cell.replicas.iter().all(|r| r.node_id != 1));
             assert_eq!(cell.epoch, 2);
         }
+    }
+
+    /// The cells' next records when `returning` hands back to one that node 1 holds, and
+    /// these have been away for long.
+    fn decide_amid_a_return(away: &[u64], returning: u64) -> (Cell, Vec<Cell>) {
+        let (cores, cells) = world();
+        let held = |cell: &&Cell| cell.replicas.iter().any(|r| r.node_id == 1);
+        let cell = cells.iter().find(held).expect("a cell of node 1");
+        let cell = admit(cell, NodeId(returning)).unwrap().expect("a change");
+        let there = |core: &Member| !away.contains(&core.node.0);
+        let cores: Vec<Member> = cores.into_iter().filter(there).collect();
+        let alive = cores.iter().map(|core| core.node).collect();
+        let start = Instant::now();
+        let mut absence = Absence::default();
+        let cells = [cell];
+        absence.update(&cells, &alive, start);
+        let changed = replacements(&cells, &cores, &absence, AFTER, start + AFTER);
+        let [cell] = cells;
+        (cell, changed)
+    }
+
+    #[test]
+    fn whoever_hands_back_and_stays_away_is_dropped() {
+        let (cell, changed) = decide_amid_a_return(&[9], 9);
+        assert_eq!(changed[0].epoch, cell.epoch + 1);
+        assert_eq!(changed[0].replicas, cell.replicas);
+        assert!(changed[0].returning.is_empty());
+    }
+
+    #[test]
+    fn whoever_hands_back_and_takes_over_goes_on_being_counted() {
+        let (cell, changed) = decide_amid_a_return(&[1], 2);
+        let replica = changed[0].replicas.iter().find(|r| r.node_id == 2);
+        let counted_since = replica.expect("it takes over").counted_since;
+        assert_eq!(counted_since, cell.returning[0].counted_since);
+        assert!(changed[0].returning.is_empty());
     }
 
     #[test]

@@ -143,6 +143,19 @@ impl Known {
     }
 }
 
+/// How far a replica is that was replaced, with what only it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandBack {
+    /// Nobody may have it yet: the replica must be counted for that.
+    Wanted,
+    /// The replica is counted, and the others have yet to get it.
+    UnderWay,
+    /// They have it: the replica need not be counted any more.
+    Done,
+    /// There is nothing that others lack.
+    Nothing,
+}
+
 /// A change under way.
 pub struct Step<'a, 'b> {
     /// The replica.
@@ -523,6 +536,20 @@ impl CellMetadata {
             Counters::count(&self.shared.counters.written, effects.ops.len());
             Ok((effects.ops.last().map(|op| op.dot), effects))
         })
+    }
+
+    /// What is left to do before the replica of a node that the directory has
+    /// replaced can go.
+    pub fn hand_back(&self) -> HandBack {
+        let counted = self.counted();
+        let shards: Vec<_> = self.shards.read().values().cloned().collect();
+        let has_unsettled = shards.iter().any(|s| s.lock().has_unsettled(&counted));
+        match (counted.nodes.contains_key(&self.shared.node), has_unsettled) {
+            (false, true) => HandBack::Wanted,
+            (true, true) => HandBack::UnderWay,
+            (true, false) => HandBack::Done,
+            (false, false) => HandBack::Nothing,
+        }
     }
 
     /// Whether another replica may take all rows of a shard; see [`Replica::is_source`].

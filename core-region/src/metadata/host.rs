@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::anew;
-use super::cell::{CellMetadata, Committed, Counters, Effects, Shared};
+use super::cell::{CellMetadata, Committed, Counters, Effects, HandBack, Shared};
 use super::exchange::Exchange;
 use super::peers::Counted;
 use crate::clock::Clock;
@@ -145,6 +145,12 @@ impl Metadata {
         let opened = CellMetadata::open(id, Counted::of(record), shared)?;
         hosted.insert(id, Arc::clone(&opened));
         Ok(opened)
+    }
+
+    /// What is left to do before the replica of a cell can go.
+    pub fn hand_back(&self, cell: CellId) -> HandBack {
+        let held = self.0.hosted.get(cell);
+        held.map_or(HandBack::Nothing, |held| held.hand_back())
     }
 
     /// The replica has been released. Its rows stay on the disk.

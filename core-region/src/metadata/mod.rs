@@ -28,5 +28,5 @@ pub mod tables;
 pub mod types;
 pub mod version;
 
-pub use cell::CellMetadata;
+pub use cell::{CellMetadata, HandBack};
 pub use host::{Hosted, Metadata, MetadataParts, Outbox, Told};

@@ -41,8 +41,9 @@ pub struct PeerReport {
 /// Who counts, by the directory's record of the cell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counted {
-    /// All replicas, this one included, and the epoch since which each has been
-    /// counted: whoever joined later, or came back, begins with another's rows.
+    /// All replicas, this one included, and those that hand back what they had, with
+    /// the epoch since which each has been counted: whoever joined later, or came
+    /// back, begins with another's rows.
     pub nodes: BTreeMap<NodeId, u64>,
     /// Of the record.
     pub epoch: u64,
@@ -51,7 +52,8 @@ pub struct Counted {
 impl Counted {
     /// By the directory's record.
     pub fn of(record: &CellRecord) -> Self {
-        let counted = record.replicas.iter().filter(|replica| !replica.forgotten);
+        let replicas = record.replicas.iter().chain(&record.returning);
+        let counted = replicas.filter(|replica| !replica.forgotten);
         Self {
             nodes: counted
                 .map(|replica| (NodeId(replica.node_id), replica.counted_since))

@@ -105,6 +105,18 @@ impl Replica {
         self.anew
     }
 
+    /// Whether it may have what no other replica has: of what it wrote, or somebody who
+    /// does not count, not all is known to be with all that count.
+    pub fn has_unsettled(&self, counted: &Counted) -> bool {
+        let me = self.me.node;
+        let since = counted.nodes.get(&me);
+        let begins_anew = !self.is_whole() || since.is_some_and(|since| *since != self.since);
+        let info = self.shard.info();
+        let has_source = |node| node != me && counted.nodes.contains_key(&node);
+        let mut alone = (info.version.iter()).filter(|(actor, _)| !has_source(actor.node));
+        begins_anew || alone.any(|(actor, last)| info.truncated.get(actor) < last)
+    }
+
     /// Whether it can give its rows to one that must begin anew; to one whose clock was
     /// ahead, only if its own times are not.
     pub fn is_source(&self, is_ahead: bool, counted: &Counted) -> bool {

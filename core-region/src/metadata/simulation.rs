@@ -1,6 +1,6 @@
 //! Replicas of a shard simulated with seeds: they write, ship, lose, double and
-//! reorder; they crash, are wiped or set back, are forgotten and come back, and
-//! have wrong clocks; they collect garbage all the while. Then everything heals, and all must
+//! reorder; they crash, are wiped or set back, are forgotten or replaced and come
+//! back, and have wrong clocks; they collect garbage all the while. Then everything heals, and all must
 //! be equal, and what was acknowledged must be there, by the types' rules.
 //!
 //! What is there to see is judged by a model of its own, which knows of the whole
@@ -30,6 +30,8 @@ use crate::metadata_wire::{self as wire, Refused};
 use crate::store::keys::Key;
 
 const NODES: u64 = 4;
+/// With those that were replaced.
+const NODES_MAX: usize = 6;
 const DAWN_US: u64 = 1_700_000_000_000_000;
 const HOUR_US: i64 = 3_600_000_000;
 const CHANNELS: u32 = 2;
@@ -77,6 +79,8 @@ struct Node {
     counted: Counted,
     /// The epoch since which its rows have been going on, as on its disk.
     since: u64,
+    /// Another has taken its place.
+    is_replaced: bool,
 }
 
 enum Parcel {
@@ -103,7 +107,9 @@ struct World {
     parcels: Vec<Parcel>,
     history: Vec<Written>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    last_node: u64,
     collected: usize,
+    released: usize,
 }
 
 impl Node {
@@ -130,6 +136,7 @@ impl Node {
             is_up: true,
             counted,
             since,
+            is_replaced: false,
         }
     }
 
@@ -169,7 +176,9 @@ impl World {
             parcels: Vec::new(),
             history: Vec::new(),
             cut: BTreeSet::new(),
+            last_node: NODES,
             collected: 0,
+            released: 0,
         }
     }
 
@@ -238,6 +247,7 @@ impl World {
             98 if storm && self.rng.random_bool(0.2) => self.replace(at),
             98 if storm && self.rng.random_bool(0.3) => self.back_up_or_set_back(at),
             99 if storm && self.rng.random_bool(0.2) => self.wrong_clock(at),
+            _ if self.hand_back(at) => {}
             _ => self.take_rows(at, storm),
         }
     }
@@ -454,6 +464,9 @@ impl World {
         match self.directory == node.counted {
             false => return,
             true if !node.counted.nodes.contains_key(&node.id) => {
+                if node.is_replaced && !node.replica.has_unsettled(&node.counted) {
+                    return;
+                }
                 // It asks to be counted again first: from then on nobody forgets
                 // what it has yet to learn.
                 let id = node.id;
@@ -608,6 +621,7 @@ impl World {
             offset_us,
             backup: self.nodes[at].backup.take(),
             was_set_back: self.nodes[at].was_set_back,
+            is_replaced: self.nodes[at].is_replaced,
             truth_on_disk: truth.clone(),
             truth,
             ..Node::start(id, rows, reserved, (life, since), counted)
@@ -669,22 +683,63 @@ impl World {
         }
     }
 
-    /// A disk is lost, and another node comes in its place.
+    /// A node stays away, and another comes in its place. Its disk may be lost.
     fn replace(&mut self, at: usize) {
-        if !self.directory.nodes.contains_key(&self.nodes[at].id) || !self.can_do_without(at) {
+        let id = self.nodes[at].id;
+        if !self.directory.nodes.contains_key(&id) || !self.can_do_without(at) {
             return;
         }
-        self.lose_disk(at);
-        let id = self.nodes[at].id;
-        self.directory.nodes.remove(&id);
-        let fresh = NodeId(self.nodes.iter().map(|n| n.id.0).max().unwrap() + 1);
         self.directory.epoch += 1;
+        self.directory.nodes.remove(&id);
+        let was_replaced = self.nodes[at].is_replaced;
+        if self.nodes.len() < NODES_MAX && self.rng.random() {
+            self.crash(at);
+            self.nodes[at].is_replaced = true;
+        } else {
+            self.lose_disk(at);
+            self.nodes.remove(at);
+        }
+        if !was_replaced {
+            self.add_node();
+        }
+    }
+
+    fn add_node(&mut self) {
+        self.last_node += 1;
+        let fresh = NodeId(self.last_node);
         self.directory.nodes.insert(fresh, self.directory.epoch);
-        self.nodes.remove(at);
         let (rows, reserved) = (MemoryRows::default(), HybridTime::default());
         let counted = self.directory.clone();
         self.nodes
             .push(Node::start(fresh, rows, reserved, (1, 0), counted));
+    }
+
+    /// A node that was replaced counts no more once the others have what it had; then it
+    /// goes. Returns whether it has.
+    fn hand_back(&mut self, at: usize) -> bool {
+        let node = &self.nodes[at];
+        let knows = node.is_up && node.counted == self.directory;
+        if !node.is_replaced || !knows || node.replica.has_unsettled(&node.counted) {
+            return false;
+        }
+        let id = node.id;
+        if self.directory.nodes.remove(&id).is_some() {
+            self.directory.epoch += 1;
+            return false;
+        }
+        self.crash(at);
+        self.nodes.remove(at);
+        self.released += 1;
+        true
+    }
+
+    fn hand_all_back(&mut self) {
+        let mut at = 0;
+        while at < self.nodes.len() {
+            if !self.hand_back(at) {
+                at += 1;
+            }
+        }
     }
 
     fn wrong_clock(&mut self, at: usize) {
@@ -722,6 +777,7 @@ impl World {
             for _ in 0..200 {
                 self.deliver(false);
             }
+            self.hand_all_back();
         }
     }
 
@@ -737,7 +793,9 @@ impl World {
             }
             for at in 0..self.nodes.len() {
                 (0..100).for_each(|_| self.collect(at));
+                self.hear_directory(at);
             }
+            self.hand_all_back();
         }
         let seed = self.describe();
         for node in &self.nodes {
@@ -911,7 +969,7 @@ fn run(seed: u64) -> World {
 
 #[test]
 fn replicas_agree_and_nothing_acknowledged_is_lost_for_every_seed() {
-    let mut collected = 0;
+    let (mut collected, mut released) = (0, 0);
     for seed in 0..1_000 {
         let world = std::panic::catch_unwind(|| run(seed));
         let world = world.unwrap_or_else(|panic| {
@@ -919,8 +977,15 @@ fn replicas_agree_and_nothing_acknowledged_is_lost_for_every_seed() {
             std::panic::resume_unwind(panic)
         });
         collected += world.collected;
+        released += world.released;
+        assert!(
+            world.nodes.iter().all(|node| !node.is_replaced),
+            "{}has not handed back",
+            world.describe()
+        );
     }
     assert!(collected > 1_000, "garbage was collected: {collected}");
+    assert!(released > 100, "nodes were replaced: {released}");
 }
 
 #[test]

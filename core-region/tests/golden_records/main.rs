@@ -298,6 +298,7 @@ fn cell() -> Cell {
         }],
         epoch: 3,
         version: 7,
+        ..Cell::default()
     }
 }
 

@@ -331,6 +331,14 @@ fn messages() -> Vec<Row> {
             },
         ),
         bare(
+            "return_request",
+            "0803 1001",
+            wire::ReturnRequest {
+                cell: 3,
+                done: true,
+            },
+        ),
+        bare(
             "pulled",
             "0a1e 0801 1001 1a12 09010000000000edfe 10e480f9c0c1c48203 2202 082a 2803 1001 1801 \
                 2003",

@@ -263,6 +263,7 @@ pub fn directory() -> Vec<Example> {
                     replicas: replicas(),
                     epoch: 3,
                     version: 7,
+                    returning: Vec::new(),
                 }],
                 shards: vec![Shard {
                     workspace: ACME,
@@ -296,6 +297,25 @@ pub fn directory() -> Vec<Example> {
                     }],
                     epoch: 4,
                     version: 11,
+                    ..Cell::default()
+                }],
+                ..Directory::default()
+            },
+        ),
+        Example::new(
+            "directory_of_who_returns",
+            "080c 1215 0801 2805 300c 3a0d 08818080808080c0f6fe01 2805",
+            Directory {
+                version: 12,
+                cells: vec![Cell {
+                    id: 1,
+                    epoch: 5,
+                    version: 12,
+                    returning: vec![Replica {
+                        node_id: NODE,
+                        counted_since: 5,
+                        ..Replica::default()
+                    }],
                     ..Cell::default()
                 }],
                 ..Directory::default()

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::isolation::isolate;
 use crate::raw::{ask, connect, let_in};
 use crate::web_api::call;
-use crate::world::{PATIENCE, Running, Site};
+use crate::world::{PATIENCE, Running, Site, list, until};
 
 /// A replica that has heard nothing of the leader for so long is cut off.
 const CUT_OFF_MS: u64 = 1_000;
@@ -110,6 +110,29 @@ async fn age_ms(connection: &Connection, channel: u64) -> u64 {
     ask(connection, get).await.age_ms.into()
 }
 
+/// Waits until a replica near `who` has heard of the message.
+async fn is_known(who: &Connection, channel: u64, ts: u64) {
+    let posted = Instant::now();
+    loop {
+        let get = request::Body::GetReactions(client::GetReactions { channel, ts });
+        let answer = ask(who, get).await.result;
+        if matches!(answer, Some(response::Result::Reactions(_))) {
+            return;
+        }
+        assert!(posted.elapsed() < PATIENCE, "{answer:?}");
+    }
+}
+
+/// Cuts us-east off, and waits until its nodes know of it: until then, what is written
+/// there is shipped.
+async fn cut_off(world: &Running, inside: &Connection, channel: u64) {
+    isolate(world, true);
+    let cut = Instant::now();
+    while age_ms(inside, channel).await < CUT_OFF_MS {
+        assert!(cut.elapsed() < PATIENCE, "the region is not cut off");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_is_cut_off_goes_on_writing_and_all_agree_afterwards() {
     let site = Site::new();
@@ -118,22 +141,9 @@ async fn a_region_that_is_cut_off_goes_on_writing_and_all_agree_afterwards() {
     let (outside, _) = greet(&world, "fra-1", 1, Bytes::new()).await;
     let channel = boot.channels.first().expect("a channel").id;
     let ts = post(&inside, channel).await;
-    let both_know = Instant::now();
-    loop {
-        let get = request::Body::GetReactions(client::GetReactions { channel, ts });
-        let answer = ask(&outside, get).await.result;
-        if matches!(answer, Some(response::Result::Reactions(_))) {
-            break;
-        }
-        assert!(both_know.elapsed() < PATIENCE, "{answer:?}");
-    }
+    is_known(&outside, channel, ts).await;
 
-    isolate(&world, true);
-    let cut = Instant::now();
-    // Until the nodes know of it, what is written is shipped.
-    while age_ms(&inside, channel).await < CUT_OFF_MS {
-        assert!(cut.elapsed() < PATIENCE, "the region is not cut off");
-    }
+    cut_off(&world, &inside, channel).await;
     for (who, emoji, topic) in [(&inside, "eyes", "islands"), (&outside, "wave", "mainland")] {
         done(who, react(channel, ts, emoji)).await;
         done(who, react(channel, ts, "thumbsup")).await;
@@ -192,6 +202,54 @@ async fn a_node_that_is_stopped_leaves_nothing_behind() {
         }
         assert!(stopped.elapsed() < PATIENCE, "{count} of {written}");
     }
+}
+
+/// The cell of the demonstration workspace, and its replica in us-east.
+fn cell_and_holder(world: &Running, status: &Value) -> (Value, String) {
+    let home = world.workspace("harbor").home_region.as_str();
+    let cells = list(status, "cells").iter();
+    // The directory's own cell has the first id.
+    let mut cells = cells.filter(|cell| cell["id"] != 0 && cell["home_region"] == home);
+    let cell = cells.next().expect("a cell at home");
+    let nodes = list(cell, "replicas").iter().map(|r| &r["node"]);
+    let mut nodes = nodes.filter_map(|node| node.as_str());
+    let holder = nodes.find(|node| node.starts_with("us-east"));
+    (cell.clone(), holder.expect("a replica in us-east").into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_replaced_node_had_comes_back_with_it() {
+    let site = Site::new();
+    let soon = [("CAUSEWAY_PLACEMENT_REPLACE_AFTER_MS", "1000")];
+    let world = site.start_with(&["--nodes", "2", "--cells", "3"], &soon);
+    let (inside, boot) = greet(&world, "nyc-1", 0, Bytes::new()).await;
+    let (outside, _) = greet(&world, "fra-1", 1, Bytes::new()).await;
+    let channel = boot.channels.first().expect("a channel").id;
+    let ts = post(&inside, channel).await;
+    is_known(&outside, channel, ts).await;
+    let (_, holder) = cell_and_holder(&world, &world.status());
+
+    cut_off(&world, &inside, channel).await;
+    done(&inside, react(channel, ts, "eyes")).await;
+    world.run(&["chaos", "kill", &holder]);
+    isolate(&world, false);
+    let epoch = until("another node of the region takes its place", || {
+        let (cell, now) = cell_and_holder(&world, &world.status());
+        let mut replicas = list(&cell, "replicas").iter();
+        let there = replicas.all(|r| r["learner"] == false && r["behind"] == 0);
+        (now != holder && there).then(|| cell["epoch"].as_u64().expect("an epoch"))
+    });
+    assert_eq!(seen(&outside, channel, ts).await, "");
+
+    world.run(&["chaos", "start", &holder]);
+    let back = Instant::now();
+    while seen(&outside, channel, ts).await != "1 eyes" {
+        assert!(back.elapsed() < PATIENCE, "nothing comes back");
+    }
+    until("it counts no more", || {
+        let (cell, _) = cell_and_holder(&world, &world.status());
+        (cell["epoch"] == epoch + 2).then_some(())
+    });
 }
 
 /// Pushed facts, with the version that came last.

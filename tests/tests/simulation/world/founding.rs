@@ -76,7 +76,7 @@ fn directory_record() -> Cell {
         survive: Survive::Region.into(),
         replicas: replicas.collect(),
         epoch: 1,
-        version: 0,
+        ..Cell::default()
     }
 }
 

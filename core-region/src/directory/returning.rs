@@ -1,0 +1,85 @@
+//! Nodes that were replaced and come back with what only their disk has: their
+//! metadata counts until the others have it. Pure decisions of the directory's
+//! leader.
+
+use causeway_protocol::backbone::{Cell, Replica};
+use causeway_protocol::{ApiError, ErrorCode, NodeId};
+
+/// Nodes that may hand back to one cell at a time.
+const RETURNING_MAX: usize = 8;
+
+/// The cell's next record, in which `node` counts; `None` if it does already.
+///
+/// # Errors
+/// [`ErrorCode::Unavailable`] while too many others are handing back.
+pub fn admit(cell: &Cell, node: NodeId) -> Result<Option<Cell>, ApiError> {
+    let mut present = cell.replicas.iter().chain(&cell.returning);
+    if present.any(|replica| replica.node_id == node.0) {
+        return Ok(None);
+    }
+    if cell.returning.len() >= RETURNING_MAX {
+        let text = format!("too many nodes are handing back to cell {}", cell.id);
+        return Err(ApiError::new(ErrorCode::Unavailable, text));
+    }
+    let mut cell = cell.clone();
+    cell.epoch += 1;
+    cell.returning.push(Replica {
+        node_id: node.0,
+        counted_since: cell.epoch,
+        ..Replica::default()
+    });
+    Ok(Some(cell))
+}
+
+/// The cell's next record, without `node` among those that hand back; `None` if it
+/// is not there.
+pub fn dismiss(cell: &Cell, node: NodeId) -> Option<Cell> {
+    let is_it = |replica: &Replica| replica.node_id == node.0;
+    let place = cell.returning.iter().position(is_it)?;
+    let mut cell = cell.clone();
+    cell.epoch += 1;
+    cell.returning.remove(place);
+    Some(cell)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell() -> Cell {
+        Cell {
+            id: 3,
+            epoch: 4,
+            replicas: vec![Replica {
+                node_id: 1,
+                ..Replica::default()
+            }],
+            ..Cell::default()
+        }
+    }
+
+    #[test]
+    fn who_is_back_counts_from_a_new_epoch_until_it_is_done() {
+        let admitted = admit(&cell(), NodeId(9)).unwrap().expect("a change");
+        assert_eq!((admitted.epoch, &admitted.replicas), (5, &cell().replicas));
+        let returning = &admitted.returning[0];
+        assert_eq!((returning.node_id, returning.counted_since), (9, 5));
+        assert_eq!(admit(&admitted, NodeId(9)).unwrap(), None);
+
+        let dismissed = dismiss(&admitted, NodeId(9)).expect("a change");
+        assert_eq!((dismissed.epoch, dismissed.returning.len()), (6, 0));
+        assert_eq!(dismiss(&dismissed, NodeId(9)), None);
+    }
+
+    #[test]
+    fn a_replica_does_not_return_and_not_everybody_at_once() {
+        assert_eq!(admit(&cell(), NodeId(1)).unwrap(), None);
+        assert_eq!(dismiss(&cell(), NodeId(1)), None);
+        let mut full = cell();
+        for node in 0..RETURNING_MAX as u64 {
+            full = admit(&full, NodeId(100 + node)).unwrap().expect("room");
+        }
+        let refused = admit(&full, NodeId(9)).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Unavailable);
+    }
+}
