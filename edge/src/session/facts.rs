@@ -53,6 +53,22 @@ pub struct Versions {
     pub boot: Bytes,
 }
 
+/// What is still to be read, and from where.
+struct Pending {
+    /// What the client was given when it was let in, if it has not started over since.
+    boot: Option<Bytes>,
+    /// Versions that had more than the replica.
+    owed: Vec<Bytes>,
+}
+
+impl Pending {
+    fn owe(&mut self, version: Bytes) {
+        if self.owed.len() < OWED_MAX && !self.owed.contains(&version) {
+            self.owed.push(version);
+        }
+    }
+}
+
 enum Read {
     /// All that has changed up to this version is in the queue.
     UpTo {
@@ -79,51 +95,61 @@ impl Telling {
             return;
         }
         self.progress.mark_unchanged();
-        let (mut from, mut boot) = match versions.kept.is_empty() {
+        let (mut from, boot) = match versions.kept.is_empty() {
             true => (versions.boot, None),
             false => (versions.kept, Some(versions.boot)),
         };
-        let mut owed = Vec::new();
+        let owed = Vec::new();
+        let mut pending = Pending { boot, owed };
         loop {
             // Before anything is read: what grows too much meanwhile is read after it.
             let too_much = self.progress.borrow().too_much;
             let has = self.queue.hold_facts();
-            let mut upto = Bytes::new();
-            for version in std::mem::take(&mut owed).into_iter().chain([from]) {
-                let version = if version.is_empty() {
-                    has.clone()
-                } else {
-                    version
-                };
-                match self.read(version).await {
-                    Read::UpTo { version, behind } => {
-                        if behind && owed.len() < OWED_MAX && !owed.contains(&version) {
-                            owed.push(version.clone());
-                        }
-                        upto = version;
-                    }
-                    // The client has just booted: it goes on from there.
-                    Read::TooMuch => match boot.take() {
-                        Some(boot) => {
-                            if !self.queue.push_read(start_over(boot.clone())).await {
-                                return;
-                            }
-                            owed.clear();
-                            upto = boot;
-                        }
-                        None => return self.cut.cancel(),
-                    },
-                    Read::Over => return,
-                }
-            }
+            let Some(upto) = self.catch_up(&mut pending, from, &has).await else {
+                return;
+            };
             from = match self.queue.release_facts(upto) {
-                true => match self.next_from(too_much, !owed.is_empty()).await {
+                true => match self.next_from(too_much, !pending.owed.is_empty()).await {
                     Some(next) => next,
                     None => return,
                 },
                 false => Bytes::new(),
             };
         }
+    }
+
+    /// Reads what is owed, and what has changed since `from`, of a client that `has` this
+    /// version. Returns up to which version; `None` when the session is over.
+    async fn catch_up(&self, pending: &mut Pending, from: Bytes, has: &Bytes) -> Option<Bytes> {
+        let mut upto = Bytes::new();
+        for version in std::mem::take(&mut pending.owed).into_iter().chain([from]) {
+            let version = match version.is_empty() {
+                true => has.clone(),
+                false => version,
+            };
+            upto = match self.read(version).await {
+                Read::UpTo { version, behind } => {
+                    if behind {
+                        pending.owe(version.clone());
+                    }
+                    version
+                }
+                Read::TooMuch => self.start_over(pending).await?,
+                Read::Over => return None,
+            };
+        }
+        Some(upto)
+    }
+
+    /// The client has just booted: it goes on from there; later it must come again.
+    async fn start_over(&self, pending: &mut Pending) -> Option<Bytes> {
+        let Some(boot) = pending.boot.take() else {
+            self.cut.cancel();
+            return None;
+        };
+        pending.owed.clear();
+        let is_told = self.queue.push_read(start_over(boot.clone())).await;
+        is_told.then_some(boot)
     }
 
     /// Waits until something must be read: soon, if something is `owed`. Returns from which
@@ -152,7 +178,7 @@ impl Telling {
         }
     }
 
-    async fn read(&mut self, mut from: Bytes) -> Read {
+    async fn read(&self, mut from: Bytes) -> Read {
         loop {
             let page = self.page(from.clone()).await;
             if page.start_over {
