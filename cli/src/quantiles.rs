@@ -13,6 +13,13 @@ pub struct Quantiles {
     pub max: f64,
 }
 
+/// Of `values`, to the microsecond; nothing if there are none.
+pub fn quantiles_of_any(values: impl Iterator<Item = f64>) -> Option<Quantiles> {
+    let mut values = values.peekable();
+    values.peek()?;
+    Some(quantiles(values))
+}
+
 /// Of `values`, to the microsecond; zeros if there are none.
 pub fn quantiles(values: impl Iterator<Item = f64>) -> Quantiles {
     let mut values: Vec<f64> = values.collect();

@@ -156,6 +156,8 @@ fn carry_out_now(mut world: World, act: Act, guard: &Guard) -> anyhow::Result<Wo
             processes::kill_nodes(&nodes)?;
         }
         Act::Stop(node) => processes::stop_node(world.node(node.as_str())?)?,
+        Act::Freeze(node) => processes::freeze_node(world.node(node.as_str())?)?,
+        Act::Thaw(node) => processes::thaw_node(world.node(node.as_str())?)?,
         Act::Start(node) => {
             processes::start_again(world.node_mut(node.as_str())?)?;
             world.save()?;

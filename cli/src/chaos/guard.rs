@@ -228,12 +228,16 @@ fn healed(mut links: Links, before: &Links) -> Links {
     links
 }
 
-/// Starts what was killed or stopped.
+/// Starts what was killed or stopped, and lets go on what was frozen.
 fn start_dead(file: &Path, gone: &[Name]) -> anyhow::Result<()> {
     let mut world = World::load(Some(file))?;
     for n in 0..world.nodes.len() {
         let node = &mut world.nodes[n];
-        if processes::runs(node) || gone.contains(&node.name) {
+        if processes::runs(node) {
+            processes::thaw_node(node)?;
+            continue;
+        }
+        if gone.contains(&node.name) {
             continue;
         }
         processes::start_again(node)?;

@@ -10,6 +10,7 @@ mod guard;
 pub mod history;
 mod host;
 mod joins;
+mod limits;
 mod metadata;
 mod milestones;
 mod own_world;
@@ -60,6 +61,10 @@ enum Chaos {
     Kill(NodeArgs),
     /// Start a node again that was killed or stopped
     Start(NodeArgs),
+    /// Freeze a node's process (SIGSTOP): it is there, and answers nobody
+    Freeze(NodeArgs),
+    /// Let a frozen node go on (SIGCONT)
+    Thaw(NodeArgs),
     #[command(flatten)]
     Suite(Suite),
     #[command(flatten)]
@@ -93,6 +98,16 @@ pub async fn run(args: ChaosArgs) -> anyhow::Result<ExitCode> {
             let pid = processes::start_again(world.node_mut(&args.node)?)?;
             world.save()?;
             say(&format!("{} runs again, as process {pid}", args.node));
+        }
+        Chaos::Freeze(args) => {
+            let world = World::load(args.world.as_deref())?;
+            processes::freeze_node(world.node(&args.node)?)?;
+            say(&format!("{} hangs", args.node));
+        }
+        Chaos::Thaw(args) => {
+            let world = World::load(args.world.as_deref())?;
+            processes::thaw_node(world.node(&args.node)?)?;
+            say(&format!("{} goes on", args.node));
         }
         Chaos::Suite(suite) => return suite::run(suite).await,
         Chaos::Metadata(suite) => return metadata::run(suite).await,

@@ -305,6 +305,8 @@ pub(super) fn describe(act: &Act) -> String {
         }
         Act::Stop(node) => format!("{node} is stopped"),
         Act::Start(node) => format!("{node} is started"),
+        Act::Freeze(node) => format!("{node} is frozen"),
+        Act::Thaw(node) => format!("{node} goes on"),
         Act::Cut(cuts) => cut(cuts),
         Act::Heal => "all links are whole".into(),
         Act::Drain(_, name) => format!("{name} is drained"),

@@ -34,6 +34,8 @@ pub enum Scenario {
     None,
     /// One core node is killed.
     KillNode,
+    /// One core node hangs: it is there, and answers nobody.
+    FreezeNode,
     /// All core nodes of a region are killed, and started again.
     KillRegion,
     /// They stay dead.
@@ -82,6 +84,7 @@ impl Scenario {
         match self {
             Self::None => "none",
             Self::KillNode => "kill-node",
+            Self::FreezeNode => "freeze-node",
             Self::KillRegion => "kill-region",
             Self::KillRegionForever => "kill-region-forever",
             Self::PartitionRegion => "partition-region",
@@ -124,6 +127,10 @@ pub enum Act {
     Stop(Name),
     /// Started again.
     Start(Name),
+    /// SIGSTOP.
+    Freeze(Name),
+    /// SIGCONT.
+    Thaw(Name),
     /// Nothing arrives from one place at another.
     Cut(Vec<(Name, Name)>),
     /// All cuts are undone.
@@ -227,14 +234,14 @@ impl Planner {
         match scenario {
             Scenario::None => {}
             Scenario::KillNode => {
-                let (region, nodes) = self.region();
-                if let Some(node) = nodes.choose(&mut self.rng).cloned() {
-                    match nodes.len() {
-                        1 => self.strikes_leaders(region, away),
-                        // Another node of the region may lead on.
-                        _ => self.strikes(region),
-                    }
+                if let Some(node) = self.strikes_node(away) {
                     self.kill(at, Some(back), &[node]);
+                }
+            }
+            Scenario::FreezeNode => {
+                if let Some(node) = self.strikes_node(away) {
+                    self.act(at, Act::Freeze(node.clone()));
+                    self.act(back, Act::Thaw(node));
                 }
             }
             Scenario::KillRegion => {
@@ -332,6 +339,17 @@ impl Planner {
     fn strikes_leaders(&mut self, region: Name, away: Duration) {
         self.plan.takes_leaders = away >= NOTICED_AFTER;
         self.strikes(region);
+    }
+
+    /// One core node is out for so long.
+    fn strikes_node(&mut self, away: Duration) -> Option<Name> {
+        let (region, nodes) = self.region();
+        match nodes.len() {
+            1 => self.strikes_leaders(region, away),
+            // Another node of the region may lead on.
+            _ => self.strikes(region),
+        }
+        nodes.choose(&mut self.rng).cloned()
     }
 
     /// The first core node of the region is cut off, and watched.
@@ -469,8 +487,9 @@ impl Planner {
     }
 
     fn mix(&mut self, mut at: Duration, away: Duration) {
-        const FAULTS: [Scenario; 11] = [
+        const FAULTS: [Scenario; 12] = [
             Scenario::KillNode,
+            Scenario::FreezeNode,
             Scenario::KillRegion,
             Scenario::PartitionRegion,
             Scenario::PartitionOneWay,
@@ -485,7 +504,7 @@ impl Planner {
         ];
         let faults = match self.layout.takes_faults {
             true => &FAULTS[..],
-            false => &FAULTS[..8],
+            false => &FAULTS[..9],
         };
         let end = at + away;
         while at < end {
@@ -528,9 +547,10 @@ mod tests {
         }
     }
 
-    const ALL: [Scenario; 18] = [
+    const ALL: [Scenario; 19] = [
         Scenario::None,
         Scenario::KillNode,
+        Scenario::FreezeNode,
         Scenario::KillRegion,
         Scenario::KillRegionForever,
         Scenario::PartitionRegion,
@@ -555,9 +575,11 @@ mod tests {
         let mut faulty = HashSet::new();
         for (_, act) in &plan.acts {
             match act {
-                Act::Kill(node) | Act::Stop(node) => assert!(down.insert(node.clone())),
+                Act::Kill(node) | Act::Stop(node) | Act::Freeze(node) => {
+                    assert!(down.insert(node.clone()))
+                }
                 Act::KillAll(nodes) => down.extend(nodes.clone()),
-                Act::Start(node) => assert!(down.remove(node)),
+                Act::Start(node) | Act::Thaw(node) => assert!(down.remove(node)),
                 Act::Cut(_) => cut = true,
                 Act::Heal => cut = false,
                 Act::Drain(..) => drained += 1,

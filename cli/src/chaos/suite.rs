@@ -22,7 +22,7 @@ use super::terms::{self, Terms};
 use super::watch::Watch;
 use super::witness;
 use super::workload::Workload;
-use super::{expectations, faults, joins, readback};
+use super::{expectations, faults, joins, limits, readback};
 use crate::operator::Operator;
 use crate::output::{note, say};
 use crate::world::World;
@@ -34,6 +34,8 @@ pub enum Suite {
     None(RunArgs),
     /// Suite: one core node is killed, and started again
     KillNode(RunArgs),
+    /// Suite: one core node hangs (SIGSTOP), and goes on later
+    FreezeNode(RunArgs),
     /// Suite: all core nodes of a region are killed, and started again
     KillRegion(RunArgs),
     /// Suite: all core nodes of a region are killed, and stay dead
@@ -87,6 +89,9 @@ pub struct RunArgs {
     /// Operations a second, of all clients together
     #[arg(long, default_value_t = 100.0, value_parser = terms::rate)]
     rate: f64,
+    /// Fail, too, when clients wait longer than they may on a machine that is idle otherwise
+    #[arg(long)]
+    strict: bool,
     /// Print one JSON object instead of the page for people
     #[arg(long)]
     json: bool,
@@ -103,6 +108,7 @@ impl Suite {
         match self {
             Self::None(args) => (Scenario::None, args),
             Self::KillNode(args) => (Scenario::KillNode, args),
+            Self::FreezeNode(args) => (Scenario::FreezeNode, args),
             Self::KillRegion(args) => (Scenario::KillRegion, args),
             Self::KillRegionForever(args) => (Scenario::KillRegionForever, args),
             Self::PartitionRegion(args) => (Scenario::PartitionRegion, args),
@@ -161,6 +167,7 @@ impl RunArgs {
             rate: self.rate,
             world: self.world.clone(),
             plant: plant.map(|plant| plant.get_name().to_owned()),
+            strict: self.strict,
         }
     }
 }
@@ -224,6 +231,10 @@ async fn run_in(
     report.expectations =
         expectations::of(scenario, &plan, &played, terms.rate, &report.milestones);
     report.expectations.extend(expected);
+    if terms.strict {
+        let judged = limits::of_pauses(scenario, report.pause_ms, report.other_pause_ms);
+        report.expectations.extend(judged);
+    }
     progress.finish_and_clear();
     match show.json {
         true => say(&serde_json::to_string(&report)?),

@@ -31,6 +31,8 @@ pub struct Terms {
     pub world: Option<PathBuf>,
     /// The bug that was planted.
     pub plant: Option<String>,
+    /// Whether times are judged, too.
+    pub strict: bool,
 }
 
 impl Terms {
@@ -58,6 +60,7 @@ impl Terms {
             rate,
             world,
             plant,
+            strict,
         } = self;
         let mut command = format!(
             "causeway chaos {scenario} --seed {seed} --duration {duration} --clients {clients} \
@@ -68,6 +71,9 @@ impl Terms {
         }
         if let Some(plant) = plant {
             command += &format!(" --plant {plant}");
+        }
+        if *strict {
+            command += " --strict";
         }
         command
     }
@@ -102,6 +108,7 @@ mod tests {
             rate: 100.0,
             world: None,
             plant: None,
+            strict: false,
         }
     }
 

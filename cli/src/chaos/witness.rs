@@ -39,7 +39,7 @@ const TAKEN: &str = "message_not_found";
 /// The answers of a node without a quorum: as a leader, and once it is none.
 const REFUSALS: [&str; 2] = ["unavailable", "not_leader"];
 /// Who has no quorum says so by then.
-const REFUSED_BY: Duration = Duration::from_millis(2_200);
+const REFUSED_BY: Duration = Duration::from_secs(2);
 
 /// For so long a leader rightly goes on believing that it lacks nothing.
 const LEASE: Duration = Duration::from_secs(1);

@@ -72,6 +72,7 @@ impl Processes {
 
     /// Stops every process: asks, waits, and kills those that stay.
     pub async fn stop(mut self) {
+        self.signal(Signal::SIGCONT);
         self.signal(Signal::SIGTERM);
         let all_ended = async { while self.watching.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
@@ -106,6 +107,29 @@ pub fn kill_node(node: &WorldNode) -> anyhow::Result<()> {
 /// When one does not run, or does not go.
 pub fn kill_nodes(nodes: &[&WorldNode]) -> anyhow::Result<()> {
     end(nodes, Signal::SIGKILL, KILL_TIMEOUT)
+}
+
+/// Freezes a node's process (SIGSTOP), like a machine that hangs: it keeps its
+/// connections, its addresses and the lock of its data, and answers nobody.
+///
+/// # Errors
+/// When it does not run.
+pub fn freeze_node(node: &WorldNode) -> anyhow::Result<()> {
+    signal(node, Signal::SIGSTOP)
+}
+
+/// Lets a frozen process go on (SIGCONT), as if no time had passed; one that is not
+/// frozen does not notice.
+///
+/// # Errors
+/// When it does not run.
+pub fn thaw_node(node: &WorldNode) -> anyhow::Result<()> {
+    signal(node, Signal::SIGCONT)
+}
+
+fn signal(node: &WorldNode, signal: Signal) -> anyhow::Result<()> {
+    ensure!(runs(node), "{} does not run", node.name);
+    kill(pid(node)?, signal).with_context(|| format!("cannot send {signal} to {}", node.name))
 }
 
 /// Asks a node's process to stop, and waits until it has.
@@ -239,10 +263,9 @@ pub fn start_again(node: &mut WorldNode) -> anyhow::Result<u32> {
 /// Asks nodes to stop that were started by hand, after the world was.
 pub fn stop_strays(nodes: &[WorldNode]) {
     for node in nodes.iter().filter(|node| runs(node)) {
-        if let Ok(pid) = pid(node) {
-            // It may have ended just now.
-            let _ = kill(pid, Signal::SIGTERM);
-        }
+        // It may have ended just now.
+        let _ = thaw_node(node);
+        let _ = signal(node, Signal::SIGTERM);
     }
 }
 

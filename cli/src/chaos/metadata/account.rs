@@ -80,7 +80,7 @@ pub fn account(
         ),
         seen_over_floor_ms: seen
             .as_ref()
-            .map(|seen| measure::seen_over_floor(&ways, seen)),
+            .and_then(|seen| measure::seen_over_floor(&ways, seen)),
         pairs: seen.map_or_else(Vec::new, |seen| measure::pairs(&ways, &seen)),
         violations,
         expectations,

@@ -15,7 +15,7 @@ use super::view::Sight;
 use super::write::{Outcome, Write};
 use crate::chaos::history::{At, ClientNumber};
 use crate::ledger::Pair;
-use crate::quantiles::{Quantiles, quantiles};
+use crate::quantiles::{Quantiles, quantiles, quantiles_of_any};
 
 /// Syncs that are measured.
 const SYNCS: usize = 64;
@@ -97,9 +97,9 @@ pub fn acknowledged_over_floor(
     sync: Duration,
     writes: &[Write],
     counts: impl Fn(&Write) -> bool,
-) -> Quantiles {
+) -> Option<Quantiles> {
     let counted = writes.iter().filter(|write| counts(write));
-    quantiles(counted.filter_map(|write| {
+    quantiles_of_any(counted.filter_map(|write| {
         let floor = ways.acknowledgement(&ways.cast.parts[write.client]) + sync;
         Some(signed_ms(write.latency()?, floor))
     }))
@@ -151,7 +151,7 @@ fn cause<'a>(writes: &[&'a Write], at: At) -> Option<&'a Write> {
 
 /// How much longer than the floor it took until reactions were seen that were made in one
 /// region, in a workspace at home in another, in a third.
-pub fn seen_over_floor(ways: &Ways<'_>, seen: &[Seen]) -> Quantiles {
+pub fn seen_over_floor(ways: &Ways<'_>, seen: &[Seen]) -> Option<Quantiles> {
     let cast = ways.cast;
     let far = seen.iter().filter(|seen| {
         let (from, to) = (&cast.parts[seen.from], &cast.parts[seen.to]);
@@ -159,7 +159,7 @@ pub fn seen_over_floor(ways: &Ways<'_>, seen: &[Seen]) -> Quantiles {
         let (made, told) = (&cast.regions[from.region], &cast.regions[to.region]);
         made != home && told != home && made != told
     });
-    quantiles(far.map(|seen| {
+    quantiles_of_any(far.map(|seen| {
         let (from, to) = (&cast.parts[seen.from], &cast.parts[seen.to]);
         signed_ms(seen.latency, ways.delivery(from, to))
     }))

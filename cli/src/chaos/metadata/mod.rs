@@ -28,6 +28,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+pub use self::report::MetadataReport;
 use self::run::Run;
 use self::scenario::Scenario;
 use super::host::{Interrupt, host};
@@ -84,6 +85,9 @@ pub struct MetadataArgs {
     /// Writes a second, of all clients together
     #[arg(long, default_value_t = 100.0, value_parser = terms::rate)]
     rate: f64,
+    /// Fail, too, when it takes longer than it may on a machine that is idle otherwise
+    #[arg(long)]
+    strict: bool,
     /// Print one JSON object instead of the page for people
     #[arg(long)]
     json: bool,
@@ -141,6 +145,7 @@ impl MetadataArgs {
             rate: self.rate,
             world: self.world.clone(),
             plant: None,
+            strict: self.strict,
         }
     }
 }

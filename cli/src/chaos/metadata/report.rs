@@ -53,8 +53,8 @@ pub struct MetadataReport {
     /// What a small append takes to be synced here.
     pub fsync_ms: f64,
     /// Time from asking to acknowledgement, less the way to the nearest region and back,
-    /// and one sync; while the faults last.
-    pub ack_over_floor_ms: Quantiles,
+    /// and one sync; while the faults last; absent if nothing was acknowledged.
+    pub ack_over_floor_ms: Option<Quantiles>,
     /// From asking in one region, in a workspace at home in another, to being told in a
     /// third, less the way; absent where regions are cut off.
     pub seen_over_floor_ms: Option<Quantiles>,
@@ -203,7 +203,8 @@ impl MetadataReport {
                 None => format!("\n{name}: never"),
             };
         }
-        let mut lines = vec![("acknowledged, over the floor", self.ack_over_floor_ms)];
+        let mut lines = Vec::new();
+        lines.extend((self.ack_over_floor_ms).map(|q| ("acknowledged, over the floor", q)));
         lines.extend(self.seen_over_floor_ms.map(|q| ("seen, over the floor", q)));
         for (name, q) in lines {
             text += &format!(

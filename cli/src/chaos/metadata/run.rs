@@ -26,7 +26,7 @@ use super::{account, expectations, measure};
 use crate::chaos::host::{Ran, Stage};
 use crate::chaos::progress::Progress;
 use crate::chaos::terms::Terms;
-use crate::chaos::{faults, readback, stage};
+use crate::chaos::{faults, limits, readback, stage};
 use crate::operator::Operator;
 use crate::output::say;
 use crate::world::World;
@@ -115,7 +115,11 @@ impl Run {
         let now = hand.ids_now().await;
         let expectations = expectations::of(self.scenario, &played, (hand.ids(), &now));
         progress.set_message("checking");
-        let report = account::account(self, &played, &model, expectations);
+        let mut report = account::account(self, &played, &model, expectations);
+        if self.terms.strict {
+            let judged = limits::of_metadata(&report);
+            report.expectations.extend(judged);
+        }
         progress.finish_and_clear();
         match self.json {
             true => say(&serde_json::to_string(&report)?),

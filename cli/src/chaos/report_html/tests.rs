@@ -54,6 +54,7 @@ fn report() -> ChaosReport {
             rate: 100.0,
             world: None,
             plant: None,
+            strict: false,
         },
         sent: 2_345,
         acknowledged: 2_345,
