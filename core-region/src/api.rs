@@ -459,7 +459,9 @@ impl Api {
             }
             None => (heard.map_or(0, |l| l.term), heard.map(|l| l.node), 0),
         };
+        let returning = record.returning.iter().filter(|r| !r.forgotten);
         CellStatus {
+            returning: returning.map(|r| r.node_id).collect(),
             cell: record.id,
             home_region: record.home_region.clone(),
             survive: record.survive,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use causeway_gossip::Gossip;
 use causeway_gossip::sync::SharedRoutes;
 use causeway_protocol::backbone::{Cell as CellRecord, LeaderHint};
-use causeway_protocol::{CellId, NodeId};
+use causeway_protocol::{CellId, Epoch, NodeId};
 use causeway_transport::backbone::{Backbone, PeerEvent};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, watch};
@@ -20,10 +20,11 @@ use crate::consensus::{
     Consensus, GroupError, GroupParts, Groups, Machine, RaftGroup, RaftTimings,
 };
 use crate::directory::SharedBook;
-use crate::hand_back;
+use crate::hand_back::HandBack;
 use crate::heirs::Heirs;
 use crate::homecoming;
-use crate::metadata::{CellMetadata, HandBack, Metadata};
+use crate::metadata::{CellMetadata, Left, Metadata};
+use crate::metadata_wire::CellReturn;
 use crate::release;
 use crate::routed;
 use crate::state::CellState;
@@ -167,6 +168,8 @@ pub struct CellHost {
     pub vitals: Vitals,
     /// Who may take its cells over.
     pub heirs: Heirs,
+    /// How it hands back what only it has.
+    pub hand_back: HandBack,
     /// The metadata of its cells.
     pub metadata: Metadata,
 }
@@ -310,26 +313,29 @@ impl CellHost {
     /// they have; then asks the cells' leaders whether their groups still count this
     /// node.
     fn look_after_surplus(&self, records: &[CellRecord], say: &mpsc::Sender<(CellId, Word)>) {
+        let mut returns = Vec::new();
         for record in records {
             let id = CellId(record.id);
             if !surplus::is_surplus(record, self.node) || self.cells.get(id).is_none() {
                 continue;
             }
-            match self.metadata.hand_back(id) {
-                HandBack::UnderWay => {}
-                HandBack::Wanted => self.ask_to_return(id, false),
-                HandBack::Done => self.ask_to_return(id, true),
-                HandBack::Nothing => self.ask_about_release(id, say.clone()),
-            }
+            let done = match self.metadata.left_to_hand_back(id) {
+                Left::Waiting => continue,
+                Left::Nothing => {
+                    self.ask_about_release(id, say.clone());
+                    continue;
+                }
+                Left::Wanted => false,
+                Left::Done => true,
+            };
+            returns.push(CellReturn {
+                cell: record.id,
+                epoch: record.epoch,
+                done,
+            });
         }
-    }
-
-    fn ask_to_return(&self, cell: CellId, done: bool) {
-        let routes = self.routes.get();
-        let directory = routes.cell(CellId::DIRECTORY);
-        if let Some(leader) = directory.and_then(|route| route.leader) {
-            let asking = hand_back::ask(self.backbone.clone(), leader.node, cell, done);
-            tokio::spawn(asking);
+        if !returns.is_empty() {
+            self.hand_back.ask(returns);
         }
     }
 
@@ -360,13 +366,13 @@ impl CellHost {
             return Ok(());
         };
         let term = held.consensus().leadership().borrow().term;
-        let has_nothing = self.metadata.hand_back(cell) == HandBack::Nothing;
+        let has_nothing = self.metadata.left_to_hand_back(cell) == Left::Nothing;
         if has_nothing && surplus::is_released(record, self.node, term, word) {
             tracing::info!(%cell, "the replica is other nodes' now");
             self.cells.remove(cell);
             self.metadata.close(cell);
             held.consensus().stop().await;
-            release::remember(&self.store, cell, Some(word.epoch))?;
+            release::remember(&self.store, cell, Some(Epoch(record.epoch)))?;
         }
         Ok(())
     }

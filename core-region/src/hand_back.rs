@@ -4,73 +4,131 @@
 //! that is: at any time, what its rows and the directory's record say tells what is
 //! to be done next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use causeway_gossip::sync::SharedRoutes;
+use causeway_protocol::backbone::Cell;
 use causeway_protocol::{ApiError, CellId, ErrorCode, Method, NodeId};
-use causeway_transport::backbone::{Backbone, Services};
+use causeway_transport::backbone::{Backbone, CallError, Services};
 use causeway_transport::tls::Role;
 use prost::Message;
+use tokio::sync::Semaphore;
 
 use crate::cells::Cells;
 use crate::directory::{SharedBook, admit, dismiss, place_cells};
-use crate::metadata_wire::ReturnRequest;
+use crate::metadata_wire::{CellReturn, ReturnRequest};
 use crate::state_records::PlaceCells;
 
 /// A leader that does not answer by then is asked again later.
-const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+const ASK_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Has the directory's leader answer the other core nodes.
-#[must_use]
-pub fn register(services: Services, cells: Cells, book: SharedBook) -> Services {
-    services.call(
-        Method::MetadataReturn,
-        &[Role::Core],
-        move |peer, body: Bytes| {
-            let (cells, book) = (cells.clone(), book.clone());
-            async move {
-                let request = ReturnRequest::decode(body)
-                    .map_err(|e| ApiError::new(ErrorCode::Malformed, e.to_string()))?;
-                decide(&cells, &book, peer.node, &request).await?;
-                Ok(Bytes::new())
+/// What it takes to ask the directory's leader, who may be this node; clones share it.
+#[derive(Clone)]
+pub struct HandBack {
+    cells: Cells,
+    book: SharedBook,
+    routes: SharedRoutes,
+    backbone: Backbone,
+    /// One request at a time.
+    turn: Arc<Semaphore>,
+}
+
+impl HandBack {
+    /// Of this node.
+    pub fn new(cells: Cells, book: SharedBook, routes: SharedRoutes, backbone: Backbone) -> Self {
+        Self {
+            cells,
+            book,
+            routes,
+            backbone,
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Has the directory's leader answer the other core nodes.
+    #[must_use]
+    pub fn register(&self, services: Services) -> Services {
+        let this = self.clone();
+        services.call(
+            Method::MetadataReturn,
+            &[Role::Core],
+            move |peer, body: Bytes| {
+                let this = this.clone();
+                async move {
+                    let request = ReturnRequest::decode(body)
+                        .map_err(|e| ApiError::new(ErrorCode::Malformed, e.to_string()))?;
+                    this.decide(peer.node, &request).await?;
+                    Ok(Bytes::new())
+                }
+            },
+        )
+    }
+
+    /// Asks for what is to be done next, unless that has been asked and not answered. The
+    /// answer is the directory's next record; without one it is asked again.
+    pub fn ask(&self, cells: Vec<CellReturn>) {
+        let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() else {
+            return;
+        };
+        let this = self.clone();
+        tokio::spawn(async move {
+            let _turn = turn;
+            if let Err(error) = this.ask_leader(ReturnRequest { cells }).await {
+                tracing::warn!(%error, "what only this node has is not handed back yet");
             }
-        },
-    )
-}
+        });
+    }
 
-async fn decide(
-    cells: &Cells,
-    book: &SharedBook,
-    node: NodeId,
-    request: &ReturnRequest,
-) -> Result<(), ApiError> {
-    let not_leader = || ApiError::from(ErrorCode::NotLeader);
-    let directory = cells.get(CellId::DIRECTORY).ok_or_else(not_leader)?;
-    let consensus = directory.consensus();
-    // Another's copy may be older than what was placed before this.
-    consensus.turn().await.map_err(|_| not_leader())?;
-    let cell = CellId(request.cell);
-    let changed = match (book.get().cell(cell), request.done) {
-        (None, _) => return Err(ErrorCode::InvalidArguments.into()),
-        (Some(record), false) => admit(record, node)?,
-        (Some(record), true) => dismiss(record, node),
-    };
-    let Some(changed) = changed else {
-        return Ok(());
-    };
-    tracing::info!(%cell, %node, done = request.done, "a node that was replaced hands back");
-    let cells = vec![changed];
-    place_cells(consensus.as_ref(), PlaceCells { cells }).await
-}
+    async fn ask_leader(&self, request: ReturnRequest) -> Result<(), CallError> {
+        let me = self.backbone.node();
+        let routes = self.routes.get();
+        let directory = routes.cell(CellId::DIRECTORY);
+        match directory.and_then(|route| route.leader) {
+            Some(leader) if leader.node == me => {
+                let decided = self.decide(me, &request).await;
+                decided.map_err(CallError::Refused)
+            }
+            Some(leader) => {
+                let body = request.encode_to_vec().into();
+                let asked =
+                    self.backbone
+                        .call(leader.node, Method::MetadataReturn, body, ASK_TIMEOUT);
+                asked.await.map(drop)
+            }
+            None => Ok(()),
+        }
+    }
 
-/// Asks the directory's leader to count this node's metadata of a cell, or, when it is
-/// `done`, to count it no more. The directory's next record is the answer; without one
-/// it is asked again.
-pub async fn ask(backbone: Backbone, leader: NodeId, cell: CellId, done: bool) {
-    let request = ReturnRequest { cell: cell.0, done };
-    let body = request.encode_to_vec().into();
-    let asked = backbone.call(leader, Method::MetadataReturn, body, ASK_TIMEOUT);
-    if let Err(error) = asked.await {
-        tracing::warn!(%cell, %error, "what only this node has is not handed back yet");
+    /// On the directory's leader.
+    async fn decide(&self, node: NodeId, request: &ReturnRequest) -> Result<(), ApiError> {
+        let not_leader = || ApiError::from(ErrorCode::NotLeader);
+        let directory = self.cells.get(CellId::DIRECTORY).ok_or_else(not_leader)?;
+        let consensus = directory.consensus();
+        // Another's copy may be older than what was placed before this.
+        consensus.turn().await.map_err(|_| not_leader())?;
+        let mut cells = Vec::new();
+        for asked in &request.cells {
+            cells.extend(self.next_record(node, asked)?);
+        }
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<u32> = cells.iter().map(|cell| cell.id).collect();
+        tracing::info!(cells = ?ids, %node, "a node that was replaced hands back");
+        place_cells(consensus.as_ref(), PlaceCells { cells }).await
+    }
+
+    /// The cell's next record, if there is to be one. Who goes by another than the present
+    /// one, or asked before it, asks again.
+    fn next_record(&self, node: NodeId, asked: &CellReturn) -> Result<Option<Cell>, ApiError> {
+        let book = self.book.get();
+        match book.cell(CellId(asked.cell)) {
+            Some(record) if record.epoch != asked.epoch => Ok(None),
+            Some(record) if asked.done => Ok(dismiss(record, node)),
+            Some(record) => admit(record, node),
+            None => Ok(None),
+        }
     }
 }

@@ -26,6 +26,7 @@ use crate::consensus::{GroupError, Groups, RaftTimings};
 use crate::directory::{DirectoryMachine, Founder, Founding, Keeper, SharedBook};
 use crate::faults::Faults;
 use crate::feeds::Feeds;
+use crate::hand_back::HandBack;
 use crate::health::DiskLimits;
 use crate::heirs::Heirs;
 use crate::http::{self, Health};
@@ -34,7 +35,7 @@ use crate::state::CellState;
 use crate::step_aside::StepAside;
 use crate::store::{Identity, Store, StoreError, next_incarnation};
 use crate::vitals::Vitals;
-use crate::{hand_back, leaders, release};
+use crate::{leaders, release};
 
 /// How a core node is set up.
 #[derive(Debug, Clone)]
@@ -202,7 +203,13 @@ impl CoreNode {
         let services = book.register(services);
         let services = vitals.register(services);
         let services = release::register(services, cells.clone(), book.clone());
-        let services = hand_back::register(services, cells.clone(), book.clone());
+        let hand_back = HandBack::new(
+            cells.clone(),
+            book.clone(),
+            routes.clone(),
+            backbone.clone(),
+        );
+        let services = hand_back.register(services);
         let services = channel_server.register(services);
         backbone.serve(api.register(services));
 
@@ -228,6 +235,7 @@ impl CoreNode {
             routes: routes.clone(),
             vitals: vitals.clone(),
             heirs,
+            hand_back,
             metadata: metadata.clone(),
         };
         let state = CellState::open(store.clone(), CellId::DIRECTORY)?;

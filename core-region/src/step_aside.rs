@@ -16,6 +16,8 @@ use crate::heirs::Heirs;
 
 /// A handover that did not come about is tried again after this.
 const AGAIN: Duration = Duration::from_secs(2);
+/// The same when there is not much time left.
+const AGAIN_STOPPING: Duration = Duration::from_millis(500);
 /// Between looks at which replicas there are.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Entries that a successor may be behind: it catches up during the handover.
@@ -59,7 +61,11 @@ impl StepAside {
                 tried = None;
                 continue;
             }
-            let is_due = tried.is_none_or(|at| at.elapsed() >= AGAIN);
+            let again = match now {
+                Some(Unfit::Stopping) => AGAIN_STOPPING,
+                _ => AGAIN,
+            };
+            let is_due = tried.is_none_or(|at| at.elapsed() >= again);
             if is_due {
                 tried = Some(tokio::time::Instant::now());
             }
@@ -70,19 +76,28 @@ impl StepAside {
     /// Tells the others that this node is about to end, and waits until they lead
     /// what it led, if they can, and what was under way is answered.
     pub async fn leave(&self) {
+        self.heirs.vitals.stop_leading();
+        let leaving = async {
+            let mut elections = self.cells.elections();
+            let led: Vec<Arc<Cell>> = self.led_with_heir().collect();
+            // Somebody may have named this node their heir a moment ago.
+            while self.led_with_heir().next().is_some() && elections.changed().await.is_ok() {}
+            let answered = led.iter().map(|cell| async move {
+                let mut leadership = cell.consensus().leadership();
+                // If the replica has ended, there is nothing to wait for.
+                let _ = leadership.wait_for(|l| l.leader.is_some()).await;
+                cell.consensus().answered().await;
+            });
+            futures::future::join_all(answered).await;
+        };
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, leaving).await;
+    }
+
+    /// What this node leads, and another could.
+    fn led_with_heir(&self) -> impl Iterator<Item = Arc<Cell>> {
         let led = self.cells.all().into_iter();
         let led = led.filter(|cell| cell.consensus().leadership().borrow().leads);
-        let led: Vec<Arc<Cell>> = led.filter(|cell| self.heir(cell).is_some()).collect();
-        self.heirs.vitals.stop_leading();
-        let me = self.heirs.backbone.node();
-        let handed_over = led.iter().map(|cell| async move {
-            let mut leadership = cell.consensus().leadership();
-            // If the replica has ended, there is nothing to wait for.
-            let _ = (leadership.wait_for(|l| l.leader.is_some_and(|leader| leader != me))).await;
-            cell.consensus().answered().await;
-        });
-        let handed_over = futures::future::join_all(handed_over);
-        let _ = tokio::time::timeout(LEAVE_TIMEOUT, handed_over).await;
+        led.filter(|cell| self.heir(cell).is_some())
     }
 
     /// Hands over what this node leads; what is being handed over already, only

@@ -31,7 +31,13 @@ pub fn is_surplus(record: &Cell, node: NodeId) -> bool {
 pub fn starts(record: &Cell, node: NodeId, on_disk: OnDisk) -> bool {
     let released_in = on_disk.released_in;
     let released = released_in.is_some_and(|epoch| epoch >= Epoch(record.epoch));
-    is_surplus(record, node) && on_disk.has_rows && !released
+    is_surplus(record, node) && on_disk.has_rows && (!released || is_returning(record, node))
+}
+
+/// Whether `node` hands back what only it has, and counts meanwhile.
+fn is_returning(record: &Cell, node: NodeId) -> bool {
+    let mut returning = record.returning.iter();
+    returning.any(|replica| replica.node_id == node.0 && !replica.forgotten)
 }
 
 /// A leader's word on whether its group counts a node.
@@ -48,7 +54,7 @@ pub struct Word {
 /// What a replica says of `node`, by its copy of the directory's record; nothing
 /// unless it leads.
 pub fn word(record: &Cell, status: &GroupStatus, node: NodeId) -> Option<Word> {
-    let counts = !status.settled || status.members.contains(&node);
+    let counts = !status.settled || status.members.contains(&node) || is_returning(record, node);
     status.leadership.ready.then(|| Word {
         term: status.leadership.term,
         epoch: Epoch(record.epoch),
@@ -62,7 +68,7 @@ pub fn word(record: &Cell, status: &GroupStatus, node: NodeId) -> Option<Word> {
 /// which this word is too old.
 pub fn is_released(record: &Cell, node: NodeId, term: u64, word: Word) -> bool {
     let is_new = word.term >= term && word.epoch >= Epoch(record.epoch);
-    is_surplus(record, node) && is_new && !word.counts
+    is_surplus(record, node) && !is_returning(record, node) && is_new && !word.counts
 }
 
 #[cfg(test)]
@@ -129,6 +135,26 @@ mod tests {
             ..other_nodes
         };
         assert!(!starts(&directory, ME, on_disk(None)));
+    }
+
+    #[test]
+    fn whoever_hands_back_goes_on_and_is_not_released() {
+        let mut record = record(4, &[1, 2, 3]);
+        record.returning = vec![Replica {
+            node_id: ME.0,
+            ..Replica::default()
+        }];
+        assert!(starts(&record, ME, on_disk(Some(4))));
+        let word = word(&record, &leader(&[1, 2, 3]), ME).unwrap();
+        assert!(word.counts);
+        let of_another_record = Word {
+            counts: false,
+            ..word
+        };
+        assert!(!is_released(&record, ME, 7, of_another_record));
+
+        record.returning[0].forgotten = true;
+        assert!(!starts(&record, ME, on_disk(Some(4))));
     }
 
     #[test]

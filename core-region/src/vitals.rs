@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_gossip::Gossip;
 use causeway_protocol::backbone;
 use causeway_protocol::{ApiError, ErrorCode, Method, NodeId};
-use causeway_transport::backbone::{Backbone, Services};
+use causeway_transport::backbone::{Backbone, PeerEvent, Services};
 use causeway_transport::tls::Role;
 use futures::future::join_all;
 use parking_lot::Mutex;
@@ -43,6 +43,8 @@ pub struct Vitals(Arc<Shared>);
 struct Shared {
     clock: Clock,
     own: watch::Sender<Option<Unfit>>,
+    /// The disk is, also while the node is about to end.
+    is_full: AtomicBool,
     others: Mutex<HashMap<NodeId, Other>>,
     stalls: AtomicU64,
     refused: AtomicU64,
@@ -53,6 +55,8 @@ struct Shared {
 struct Other {
     unfit: Option<Unfit>,
     at: Instant,
+    /// The connection is gone since.
+    is_lost: bool,
 }
 
 impl Vitals {
@@ -61,6 +65,7 @@ impl Vitals {
         Self(Arc::new(Shared {
             clock,
             own: watch::Sender::new(None),
+            is_full: AtomicBool::new(false),
             others: Mutex::default(),
             stalls: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -105,7 +110,7 @@ impl Vitals {
     pub fn is_in_touch(&self, node: NodeId) -> bool {
         let others = self.0.others.lock();
         let told = others.get(&node);
-        told.is_some_and(|told| told.at.elapsed() < IN_TOUCH)
+        told.is_some_and(|told| !told.is_lost && told.at.elapsed() < IN_TOUCH)
     }
 
     /// Whether a leader may take a command of a client.
@@ -113,7 +118,7 @@ impl Vitals {
     /// # Errors
     /// [`ErrorCode::StorageFull`].
     pub fn admit(&self) -> Result<(), ApiError> {
-        if *self.0.own.borrow() != Some(Unfit::DiskFull) {
+        if !self.0.is_full.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.0.refused.fetch_add(1, Ordering::Relaxed);
@@ -160,10 +165,24 @@ impl Vitals {
         let other = Other {
             unfit: Unfit::from_wire(told.unfit()),
             at: Instant::now(),
+            is_lost: false,
         };
         let mut others = self.0.others.lock();
         others.retain(|_, other| other.at.elapsed() < FRESH);
         others.insert(node, other);
+    }
+
+    fn pause(&self) -> Duration {
+        match self.0.clock.is_compared() {
+            true => EXCHANGE_EVERY,
+            false => LOOK_EVERY,
+        }
+    }
+
+    fn lose(&self, node: NodeId) {
+        if let Some(other) = self.0.others.lock().get_mut(&node) {
+            other.is_lost = true;
+        }
     }
 
     /// Tells all other core nodes, hears them, and compares the clocks.
@@ -207,6 +226,8 @@ impl Vitals {
                 probed = now;
                 probe(&store);
             }
+            let is_full = unfit == Some(Unfit::DiskFull);
+            self.0.is_full.store(is_full, Ordering::Relaxed);
             self.set(unfit);
         }
     }
@@ -230,17 +251,22 @@ impl Vitals {
     /// this node's change: they hear of it before leadership reaches them.
     pub async fn exchange(self, backbone: Backbone, gossip: Gossip, stop: CancellationToken) {
         let mut unfit = self.unfit();
+        let mut events = backbone.events();
         let mut exchanges = JoinSet::new();
+        let mut next = tokio::time::Instant::now() + self.pause();
         loop {
-            let pause = match self.0.clock.is_compared() {
-                true => EXCHANGE_EVERY,
-                false => LOOK_EVERY,
-            };
             let changed = tokio::select! {
                 () = stop.cancelled() => return,
                 changed = unfit.changed() => changed.is_ok(),
-                () = tokio::time::sleep(pause) => false,
+                event = events.recv() => {
+                    if let Ok(PeerEvent::Down { peer, .. }) = event {
+                        self.lose(peer.node);
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep_until(next) => false,
             };
+            next = tokio::time::Instant::now() + self.pause();
             while exchanges.try_join_next().is_some() {}
             // One that waits for a node that is away holds no change up.
             if changed || exchanges.is_empty() {

@@ -118,6 +118,8 @@ pub struct Cell {
     /// As far as the furthest replica.
     pub applied: u64,
     pub replicas: Vec<Replica>,
+    /// Nodes that were replaced, and hand back metadata that only they have.
+    pub returning: Vec<String>,
 }
 
 /// A replica of a cell.
@@ -275,6 +277,7 @@ impl View<'_> {
             epoch: cell.epoch,
             applied: progress.furthest(cell.cell),
             replicas: replicas.collect(),
+            returning: cell.returning.iter().copied().map(named).collect(),
         }
     }
 

@@ -184,3 +184,13 @@ fn the_newest_term_tells_the_leader_and_replicas_tell_their_lag() {
     assert!(cell.contains(" -3"), "{text}");
     assert!(render(&[], &[]).is_none());
 }
+
+#[test]
+fn whoever_hands_back_is_named() {
+    let mut status = progress(1, 9, 1, 1);
+    status.cells[0].returning = vec![1];
+    let name = status.members[0].name.clone();
+    let text = render(&[status], &[]).expect("a status");
+    let told = format!("{name} (hands back metadata)");
+    assert!(text.contains(&told), "{text}");
+}

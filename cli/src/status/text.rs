@@ -139,7 +139,9 @@ fn pop(pop: &Pop) -> Vec<String> {
 }
 
 fn cell(cell: &Cell) -> Vec<String> {
-    let replicas: Vec<String> = cell.replicas.iter().map(replica).collect();
+    let returning = cell.returning.iter();
+    let returning = returning.map(|node| format!("{node} (hands back metadata)"));
+    let replicas: Vec<String> = cell.replicas.iter().map(replica).chain(returning).collect();
     vec![
         cell.id.to_string(),
         cell.home_region.clone(),

@@ -156,6 +156,16 @@ impl Cell {
             self.vitals.admit()?;
         }
         let creates = matches!(body, command::Body::CreateChannel(_));
+        // Whoever creates a channel joins it, too: in a moment another leads.
+        let _joining = match creates {
+            true => Some(
+                self.metadata()?
+                    .shared()
+                    .admit()
+                    .ok_or(ErrorCode::NotLeader)?,
+            ),
+            false => None,
+        };
         let now_us = self.vitals.clock().now_us();
         let (position, outcome) = propose(self.consensus.as_ref(), now_us, user, body).await?;
         let result = match outcome {
@@ -220,6 +230,8 @@ impl Cell {
         if self.consensus.leadership().borrow().leads && !self.serves_metadata(workspace)? {
             return Err(renewed());
         }
+        let joining = self.metadata()?.shared().admit();
+        let _joining = joining.ok_or(ErrorCode::NotLeader)?;
         let members: Vec<UserId> = ensure.members.iter().copied().map(UserId).collect();
         let body = command::Body::EnsureChannel(ensure);
         let mut response = self.command(UserId(0), body).await?;
@@ -352,6 +364,10 @@ impl Cell {
     ) -> Result<Option<client::Response>, ApiError> {
         self.vitals.admit()?;
         let (metadata, workspace) = (self.metadata()?, user.workspace());
+        let Some(_writing) = metadata.shared().admit() else {
+            let text = "this node is about to end";
+            return Err(ApiError::new(ErrorCode::Unavailable, text));
+        };
         if !metadata.serves(workspace).map_err(internal)? {
             return Err(renewed());
         }
@@ -424,12 +440,7 @@ impl Cell {
         if wishes.is_empty() {
             return Ok(None);
         }
-        let metadata = self.metadata()?;
-        if metadata.shared().is_leaving() {
-            let text = "this node is about to end";
-            return Err(ApiError::new(ErrorCode::Unavailable, text));
-        }
-        let written = metadata.write(workspace, wishes);
+        let written = self.metadata()?.write(workspace, wishes);
         let (dot, durable) = written.map_err(internal)?;
         let durable = durable.wait().await;
         durable.map_err(|e| ApiError::new(ErrorCode::Unavailable, e.to_string()))?;

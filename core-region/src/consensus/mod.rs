@@ -214,8 +214,9 @@ pub trait Consensus: Send + Sync {
     /// Hands leadership over to a voter.
     fn transfer(&self, to: NodeId) -> BoxFuture<'_, ()>;
 
-    /// Waits until every command that is under way here is answered. A replica
-    /// that led answers them as a follower, once its successor has committed them.
+    /// Waits until every command that is under way here is answered, before the
+    /// replica is stopped. One that led answers them as a follower, once its successor
+    /// has committed them.
     fn answered(&self) -> BoxFuture<'_, ()>;
 
     /// Stops the replica.

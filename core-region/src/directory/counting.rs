@@ -5,8 +5,6 @@
 use causeway_protocol::backbone::{Cell, Replica, SetCounted};
 use causeway_protocol::{ApiError, ErrorCode, NodeId};
 
-use super::returning::dismiss;
-
 /// The records of the cells that change, each with its next epoch.
 ///
 /// # Errors
@@ -42,21 +40,16 @@ pub fn recount<'a>(
 
 /// `None` if it is so already.
 fn recounted(cell: &Cell, set: &SetCounted) -> Option<Cell> {
-    if !set.counted
-        && let Some(dismissed) = dismiss(cell, NodeId(set.node_id))
-    {
-        return Some(dismissed);
-    }
     let is_it = |r: &Replica| r.node_id == set.node_id && r.forgotten == set.counted;
-    let place = cell.replicas.iter().position(is_it)?;
-    let mut cell = cell.clone();
-    cell.epoch += 1;
-    let replica = &mut cell.replicas[place];
+    let mut next = cell.clone();
+    next.epoch += 1;
+    let mut replicas = next.replicas.iter_mut().chain(&mut next.returning);
+    let replica = replicas.find(|replica| is_it(replica))?;
     replica.forgotten = !set.counted;
     if set.counted {
-        replica.counted_since = cell.epoch;
+        replica.counted_since = next.epoch;
     }
-    Some(cell)
+    Some(next)
 }
 
 #[cfg(test)]
@@ -98,11 +91,13 @@ mod tests {
     fn a_node_that_is_handing_back_can_be_forgotten() {
         let returning = admit(&cell(1, &[1, 2]), NodeId(7)).unwrap().unwrap();
         let forgotten = recount([&returning].into_iter(), &set(7, false)).unwrap();
-        assert_eq!((forgotten[0].epoch, forgotten[0].returning.len()), (6, 0));
-        assert_eq!(
-            recount([&returning].into_iter(), &set(7, true)).unwrap(),
-            []
-        );
+        assert_eq!(forgotten[0].epoch, 6);
+        assert!(forgotten[0].returning[0].forgotten);
+        // Until the operator says so, it does not come back by itself.
+        assert_eq!(admit(&forgotten[0], NodeId(7)).unwrap(), None);
+        let counted = recount(forgotten.iter(), &set(7, true)).unwrap();
+        let replica = &counted[0].returning[0];
+        assert_eq!((replica.forgotten, replica.counted_since), (false, 7));
     }
 
     #[test]

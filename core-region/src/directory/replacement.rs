@@ -9,6 +9,7 @@ use causeway_protocol::NodeId;
 use causeway_protocol::backbone::{Cell, Replica};
 
 use super::Placement;
+use super::returning::remember_forgotten;
 
 /// Since when nodes that hold replicas have been away.
 #[derive(Debug, Default)]
@@ -37,7 +38,8 @@ impl Absence {
 /// The records of the cells that get a replica in the place of one whose node
 /// has been away for `after`: on a node of the same region that has none of the
 /// cell yet, in the same zone if there is one. One replica of a cell at a time,
-/// and only where the others can agree to it.
+/// and only where the others can agree to it. Nodes that were handing back and have
+/// been away for as long hold nothing back any more, either.
 pub fn replacements(
     cells: &[Cell],
     cores: &[Member],
@@ -53,9 +55,11 @@ pub fn replacements(
         let mut next = cell.clone();
         next.epoch += 1;
         // What they had not handed back by now stays with them, until they are back.
-        next.returning.retain(|returning| !away(returning));
+        next.returning
+            .retain(|returning| returning.forgotten || !away(returning));
         if let Some((place, replica)) = substitute(&mut placement, cell, away) {
             next.replicas[place] = take_over(&mut next, replica);
+            remember_forgotten(&mut next, &cell.replicas[place]);
         }
         if (&next.replicas, &next.returning) != (&cell.replicas, &cell.returning) {
             changed.push(next);
@@ -80,13 +84,16 @@ fn substitute(
 fn take_over(cell: &mut Cell, replica: Replica) -> Replica {
     let is_it = |returning: &Replica| returning.node_id == replica.node_id;
     let returning = cell.returning.iter().position(is_it);
-    let counted_since = match returning {
-        Some(place) => cell.returning.remove(place).counted_since,
-        None => cell.epoch,
-    };
-    Replica {
-        counted_since,
-        ..replica
+    match returning.map(|place| cell.returning.remove(place)) {
+        Some(returning) => Replica {
+            counted_since: returning.counted_since,
+            forgotten: returning.forgotten,
+            ..replica
+        },
+        None => Replica {
+            counted_since: cell.epoch,
+            ..replica
+        },
     }
 }
 

@@ -5,10 +5,11 @@
 use causeway_protocol::backbone::{Cell, Replica};
 use causeway_protocol::{ApiError, ErrorCode, NodeId};
 
-/// Nodes that may hand back to one cell at a time.
+/// Nodes that may hand back to one cell at a time, or are remembered as forgotten.
 const RETURNING_MAX: usize = 8;
 
-/// The cell's next record, in which `node` counts; `None` if it does already.
+/// The cell's next record, in which `node` counts; `None` if it does already, or an
+/// operator has declared it gone.
 ///
 /// # Errors
 /// [`ErrorCode::Unavailable`] while too many others are handing back.
@@ -17,7 +18,8 @@ pub fn admit(cell: &Cell, node: NodeId) -> Result<Option<Cell>, ApiError> {
     if present.any(|replica| replica.node_id == node.0) {
         return Ok(None);
     }
-    if cell.returning.len() >= RETURNING_MAX {
+    let returning = cell.returning.iter().filter(|replica| !replica.forgotten);
+    if returning.count() >= RETURNING_MAX {
         let text = format!("too many nodes are handing back to cell {}", cell.id);
         return Err(ApiError::new(ErrorCode::Unavailable, text));
     }
@@ -34,12 +36,31 @@ pub fn admit(cell: &Cell, node: NodeId) -> Result<Option<Cell>, ApiError> {
 /// The cell's next record, without `node` among those that hand back; `None` if it
 /// is not there.
 pub fn dismiss(cell: &Cell, node: NodeId) -> Option<Cell> {
-    let is_it = |replica: &Replica| replica.node_id == node.0;
+    let is_it = |replica: &Replica| replica.node_id == node.0 && !replica.forgotten;
     let place = cell.returning.iter().position(is_it)?;
     let mut cell = cell.clone();
     cell.epoch += 1;
     cell.returning.remove(place);
     Some(cell)
+}
+
+/// Notes of a replica that was declared gone, and is replaced, that it still is: of
+/// the last few.
+pub fn remember_forgotten(cell: &mut Cell, replaced: &Replica) {
+    if !replaced.forgotten {
+        return;
+    }
+    let forgotten = |replica: &Replica| replica.forgotten;
+    if cell.returning.iter().filter(|r| forgotten(r)).count() >= RETURNING_MAX
+        && let Some(oldest) = cell.returning.iter().position(forgotten)
+    {
+        cell.returning.remove(oldest);
+    }
+    cell.returning.push(Replica {
+        node_id: replaced.node_id,
+        forgotten: true,
+        ..Replica::default()
+    });
 }
 
 #[cfg(test)]
@@ -81,5 +102,23 @@ mod tests {
         }
         let refused = admit(&full, NodeId(9)).unwrap_err();
         assert_eq!(refused.code, ErrorCode::Unavailable);
+    }
+
+    #[test]
+    fn who_was_declared_gone_stays_so_when_it_is_replaced() {
+        let mut record = cell();
+        for node_id in 1..=20 {
+            let replaced = Replica {
+                node_id,
+                forgotten: true,
+                ..Replica::default()
+            };
+            remember_forgotten(&mut record, &replaced);
+        }
+        let remembered: Vec<u64> = record.returning.iter().map(|r| r.node_id).collect();
+        assert_eq!(remembered, [13, 14, 15, 16, 17, 18, 19, 20]);
+        assert_eq!(admit(&record, NodeId(20)).unwrap(), None);
+        assert_eq!(dismiss(&record, NodeId(20)), None);
+        assert!(admit(&record, NodeId(9)).unwrap().is_some());
     }
 }

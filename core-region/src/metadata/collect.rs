@@ -1,19 +1,29 @@
 //! Collecting garbage: once every replica that counts has an operation, its place
 //! in the log is of no use, and a row that is not there need not be remembered.
 
+use std::collections::BTreeMap;
+
+use causeway_protocol::NodeId;
+
 use super::actor::{Actor, Dot, dot_from_wire, dot_to_wire};
 use super::item::Item;
-use super::rows::RowsMut;
+use super::rows::{Rows, RowsMut};
 use super::shard::{Shard, damaged, read_row};
 use super::tables;
 use super::types::{Kind, Value};
 use super::version::Version;
 use crate::metadata_wire as wire;
+use crate::store::keys::Key;
 use crate::store::{StoreError, record};
 
 /// Rows that are no more, and of which those hear who ask what has changed. More
 /// are forgotten: whoever was away for longer begins anew.
 pub const GONE_MAX: u64 = 1_000;
+
+/// Lives of a node that are over and have left traces in rows. When there are more,
+/// who lacks any of their operations cannot be told the difference any more, and
+/// begins anew: without that, rows would grow with every start of a node.
+const LIVES_TRACED: usize = 16;
 
 /// What has been collected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -169,5 +179,125 @@ impl Shard {
         if !over.is_empty() {
             self.info.write(rows);
         }
+    }
+
+    /// Forgets which rows were touched by lives that are over, where nobody can ask for
+    /// that: up to `budget` traces. Returns whether there is more.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is written then.
+    pub fn forget_traces(
+        &mut self,
+        rows: &mut impl RowsMut,
+        budget: usize,
+    ) -> Result<bool, StoreError> {
+        let mut left = budget;
+        for (node, lives) in self.traced(rows)? {
+            if lives.len() > LIVES_TRACED {
+                let complete = self.info.version.only_complete(node);
+                self.info.floor.merge(&complete);
+                self.info.write(rows);
+            }
+            let untold = |life: &Actor| self.info.floor.get(*life) == u64::MAX;
+            for life in lives.into_iter().filter(untold) {
+                left -= untrace(rows, life, left)?;
+                if left == 0 {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Of each node the lives that are forgotten, and are still in the index.
+    fn traced(&self, rows: &impl Rows) -> Result<BTreeMap<NodeId, Vec<Actor>>, StoreError> {
+        let (mut from, end) = (tables::indexes(), tables::indexes().end());
+        let mut traced = BTreeMap::<NodeId, Vec<Actor>>::new();
+        while let Some((key, _)) = rows.first(&from, &end, 1)?.pop() {
+            let life = tables::dot_of(&key).ok_or_else(damaged)?.actor;
+            from = tables::index(life).end();
+            if self.info.version.get(life) == u64::MAX {
+                traced.entry(life.node).or_default().push(life);
+            }
+        }
+        Ok(traced)
+    }
+}
+
+/// Forgets up to `limit` traces of a life. Returns how many.
+fn untrace(rows: &mut impl RowsMut, life: Actor, limit: usize) -> Result<usize, StoreError> {
+    let index = tables::index(life);
+    let page = rows.first(&index, &index.end(), limit)?;
+    for (key, item) in &page {
+        let item = Item::from_key(item).ok_or_else(damaged)?;
+        if rows.get(&tables::row(&item))?.is_some() {
+            let mut row = read_row(rows, &item)?;
+            row.untrace(life);
+            rows.put(tables::row(&item), row.encode());
+        }
+        rows.delete(Key::default().bytes(key));
+    }
+    Ok(page.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::hybrid::HybridClock;
+    use crate::metadata::peers::Counted;
+    use crate::metadata::replica::Replica;
+    use crate::metadata::rows::MemoryRows;
+    use crate::metadata::shard::{Intent, Since};
+
+    const NODE: NodeId = NodeId(7);
+    const NOW_US: u64 = 1_700_000_000_000_000;
+
+    /// A replica that is alone in the world, in one of its lives.
+    fn live(rows: &mut MemoryRows, life: u64, topic: &str) -> Replica {
+        let counted = Counted {
+            nodes: [(NODE, 0)].into(),
+            epoch: 1,
+            ..Counted::default()
+        };
+        let mut replica = Replica::open(rows, NODE, life, 0).unwrap();
+        let mut clock = HybridClock::after(Default::default());
+        let item = Item::ChannelTopic { channel: 1 };
+        let topic = Intent::Set(topic.to_owned().into());
+        let written = replica.write(rows, &mut clock, NOW_US + life, item, topic);
+        assert!(written.unwrap().is_some());
+        let version = replica.version().clone();
+        replica.synced(&version);
+        while replica.collect(rows, &counted, 3).unwrap().more {}
+        replica
+    }
+
+    #[test]
+    fn a_row_does_not_grow_with_the_lives_of_a_node() {
+        let mut rows = MemoryRows::default();
+        let mut before = Version::default();
+        for life in 1..=100 {
+            let replica = live(&mut rows, life, &format!("topic {life}"));
+            let row = read_row(&rows, &Item::ChannelTopic { channel: 1 }).unwrap();
+            assert!(row.touched().count() <= LIVES_TRACED + 2, "in life {life}");
+            let index = tables::indexes();
+            let traces = rows.first(&index, &index.end(), usize::MAX).unwrap();
+            assert_eq!(traces.len(), row.touched().count());
+            // Whoever was there a moment ago is told the difference.
+            let since = replica.shard().since(&rows, &before, 10).unwrap();
+            assert!(matches!(since, Since::Items { .. }), "in life {life}");
+            before = replica.version().clone();
+        }
+    }
+
+    #[test]
+    fn who_lacks_a_life_of_which_nothing_is_left_begins_anew() {
+        let mut rows = MemoryRows::default();
+        let early = live(&mut rows, 1, "first").version().clone();
+        for life in 2..=100 {
+            live(&mut rows, life, &format!("topic {life}"));
+        }
+        let replica = Replica::open(&rows, NODE, 101, 0).unwrap();
+        let since = replica.shard().since(&rows, &early, 10).unwrap();
+        assert!(matches!(since, Since::TooLong));
     }
 }

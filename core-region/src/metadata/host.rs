@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::anew;
-use super::cell::{CellMetadata, Committed, Counters, Effects, HandBack, Shared};
+use super::cell::{CellMetadata, Committed, Counters, Effects, Shared};
 use super::exchange::Exchange;
 use super::peers::Counted;
+use super::replica::Left;
 use crate::clock::Clock;
 use crate::directory::SharedBook;
 use crate::store::{Store, StoreError};
@@ -144,13 +145,17 @@ impl Metadata {
         let shared = Arc::clone(&self.0.shared);
         let opened = CellMetadata::open(id, Counted::of(record), shared)?;
         hosted.insert(id, Arc::clone(&opened));
+        // Of a record that came in between, nobody has told it.
+        if let Some(latest) = self.0.book.get().cell(id) {
+            opened.set_counted(Counted::of(latest));
+        }
         Ok(opened)
     }
 
     /// What is left to do before the replica of a cell can go.
-    pub fn hand_back(&self, cell: CellId) -> HandBack {
+    pub fn left_to_hand_back(&self, cell: CellId) -> Left {
         let held = self.0.hosted.get(cell);
-        held.map_or(HandBack::Nothing, |held| held.hand_back())
+        held.map_or(Left::Nothing, |held| held.left_to_hand_back())
     }
 
     /// The replica has been released. Its rows stay on the disk.
@@ -187,13 +192,16 @@ impl Metadata {
     /// within reach have what was written here. What they lack is missing until this
     /// node is back.
     pub async fn hand_off(&self) {
-        self.0.shared.leave();
-        let peers = self.0.backbone.peers();
-        let peers: Vec<NodeId> = peers.into_iter().map(|peer| peer.node).collect();
+        let began = Instant::now();
+        // A write that takes longer is not answered by this node.
+        let _ = tokio::time::timeout(HAND_OFF, self.0.shared.leave()).await;
+        let left = HAND_OFF.saturating_sub(began.elapsed());
+        let peers = || {
+            let peers = self.0.backbone.peers().into_iter();
+            peers.map(|peer| peer.node).collect()
+        };
         let cells = self.0.hosted.all();
-        let handed_off = cells
-            .iter()
-            .map(|cell| cell.is_handed_off(&peers, HAND_OFF));
+        let handed_off = cells.iter().map(|cell| cell.is_handed_off(peers, left));
         let handed_off = join_all(handed_off).await;
         let behind = handed_off.into_iter().filter(|has_all| !has_all).count();
         if behind > 0 {

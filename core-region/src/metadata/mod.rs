@@ -28,5 +28,6 @@ pub mod tables;
 pub mod types;
 pub mod version;
 
-pub use cell::{CellMetadata, HandBack};
+pub use cell::CellMetadata;
 pub use host::{Hosted, Metadata, MetadataParts, Outbox, Told};
+pub use replica::Left;

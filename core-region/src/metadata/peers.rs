@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use causeway_protocol::NodeId;
-use causeway_protocol::backbone::Cell as CellRecord;
+use causeway_protocol::backbone::{Cell as CellRecord, Replica};
 
 use super::actor::{Actor, Dot};
 use super::version::Version;
@@ -45,6 +45,8 @@ pub struct Counted {
     /// the epoch since which each has been counted: whoever joined later, or came
     /// back, begins with another's rows.
     pub nodes: BTreeMap<NodeId, u64>,
+    /// Those of them that only hand back.
+    pub returning: BTreeSet<NodeId>,
     /// Of the record.
     pub epoch: u64,
 }
@@ -52,12 +54,14 @@ pub struct Counted {
 impl Counted {
     /// By the directory's record.
     pub fn of(record: &CellRecord) -> Self {
-        let replicas = record.replicas.iter().chain(&record.returning);
-        let counted = replicas.filter(|replica| !replica.forgotten);
+        let counts = |replica: &&Replica| !replica.forgotten;
+        let returning = || record.returning.iter().filter(counts);
+        let counted = record.replicas.iter().filter(counts).chain(returning());
         Self {
             nodes: counted
                 .map(|replica| (NodeId(replica.node_id), replica.counted_since))
                 .collect(),
+            returning: returning().map(|r| NodeId(r.node_id)).collect(),
             epoch: record.epoch,
         }
     }
@@ -252,6 +256,7 @@ mod tests {
         Counted {
             nodes: nodes.iter().map(|node| (NodeId(*node), 0)).collect(),
             epoch,
+            ..Counted::default()
         }
     }
 

@@ -53,6 +53,31 @@ impl Life<'_> {
     }
 }
 
+/// A replica on its way into another life.
+struct GoingOn<'a> {
+    life: &'a Life<'a>,
+    clock: &'a mut HybridClock,
+    now_us: u64,
+    renamed: Renamed,
+    /// The time that was given last.
+    last: HybridTime,
+    reissued: Reissued,
+}
+
+impl GoingOn<'_> {
+    /// The time that an operation bears when it is written again. Operations of two writers
+    /// may bear the same: of one they must not.
+    fn time_of(&mut self, op: &Op, is_late: bool) -> HybridTime {
+        let time = match is_late {
+            true => self.clock.tick(self.now_us),
+            false => op.time,
+        };
+        self.last = time.max(self.last.next());
+        self.clock.pass(self.last);
+        self.last
+    }
+}
+
 /// What became of what only this replica had.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reissued {
@@ -137,37 +162,51 @@ impl Shard {
         };
         let mut orphans = self.take_orphans(rows, &before)?;
         orphans.sort_by_key(|op| (op.time, op.dot.actor));
-        let (mut reissued, mut renamed) = (Reissued::default(), Renamed::new());
-        let mut last = HybridTime::default();
+        let mut going_on = GoingOn {
+            life,
+            clock,
+            now_us,
+            renamed: Renamed::new(),
+            last: HybridTime::default(),
+            reissued: Reissued::default(),
+        };
         for op in orphans {
-            let is_late = op.time.too_far_ahead(now_us).is_some();
-            if !life.was_away && !is_late && self.is_next(&op) && life.counts(&op) {
-                let row = read_row(rows, &op.item)?;
-                self.apply(rows, row, &op)?;
-                reissued.kept.push(op.dot);
-                continue;
-            }
-            if op.dot.actor.node != life.actor.node && life.counts(&op) {
-                // Its writer has it, with all that it follows, or has given it another name.
-                continue;
-            }
-            let (dot, again) = (op.dot, self.again(rows, op, &renamed)?);
-            let Some((row, op)) = again else {
-                reissued.set_aside.push(dot);
-                continue;
-            };
-            let time = if is_late { clock.tick(now_us) } else { op.time };
-            // Operations of two writers may bear the same time: of one they must not.
-            let time = time.max(last.next());
-            last = time;
-            clock.pass(time);
-            let op = self.own(life.actor, time, op.item, op.change);
-            self.apply(rows, row, &op)?;
-            renamed.insert((dot.actor, dot.counter), op.dot);
-            reissued.ops.push((dot, op));
+            self.go_on_with(rows, op, &mut going_on)?;
         }
         self.info.write(rows);
-        Ok(reissued)
+        Ok(going_on.reissued)
+    }
+
+    /// Decides what becomes of an operation that only this replica had.
+    fn go_on_with(
+        &mut self,
+        rows: &mut impl RowsMut,
+        op: Op,
+        going_on: &mut GoingOn<'_>,
+    ) -> Result<(), StoreError> {
+        let life = going_on.life;
+        let is_late = op.time.too_far_ahead(going_on.now_us).is_some();
+        if !life.was_away && !is_late && self.is_next(&op) && life.counts(&op) {
+            let row = read_row(rows, &op.item)?;
+            self.apply(rows, row, &op)?;
+            going_on.reissued.kept.push(op.dot);
+            return Ok(());
+        }
+        if op.dot.actor.node != life.actor.node && life.counts(&op) {
+            // Its writer has it, with all that it follows, or has given it another name.
+            return Ok(());
+        }
+        let (dot, again) = (op.dot, self.again(rows, op, &going_on.renamed)?);
+        let Some((row, op)) = again else {
+            going_on.reissued.set_aside.push(dot);
+            return Ok(());
+        };
+        let time = going_on.time_of(&op, is_late);
+        let op = self.own(life.actor, time, op.item, op.change);
+        self.apply(rows, row, &op)?;
+        going_on.renamed.insert((dot.actor, dot.counter), op.dot);
+        going_on.reissued.ops.push((dot, op));
+        Ok(())
     }
 
     fn is_next(&self, op: &Op) -> bool {

@@ -47,6 +47,21 @@ pub struct Replica {
     /// What a peer has that refuses the rest for its time.
     refused_by: Option<Version>,
     anew: Option<Anew>,
+    /// Rows may have traces that nobody can ask for.
+    has_traces: bool,
+}
+
+/// What is left to do for a replica that was replaced, and may have what no other has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    /// There is nothing that others lack.
+    Nothing,
+    /// They have it: the replica need not be counted any more.
+    Done,
+    /// The others have yet to tell what they have, or to get it.
+    Waiting,
+    /// Nobody has it: the replica must be counted for that.
+    Wanted,
 }
 
 impl Replica {
@@ -66,6 +81,7 @@ impl Replica {
             since,
             refused_by: None,
             anew: None,
+            has_traces: true,
         })
     }
 
@@ -105,16 +121,43 @@ impl Replica {
         self.anew
     }
 
-    /// Whether it may have what no other replica has: of what it wrote, or somebody who
-    /// does not count, not all is known to be with all that count.
-    pub fn has_unsettled(&self, counted: &Counted) -> bool {
+    /// What is left to do if its node was replaced: others may lack what it wrote, or
+    /// somebody else who does not count.
+    pub fn left_to_hand_back(&self, counted: &Counted) -> Left {
         let me = self.me.node;
-        let since = counted.nodes.get(&me);
-        let begins_anew = !self.is_whole() || since.is_some_and(|since| *since != self.since);
-        let info = self.shard.info();
-        let has_source = |node| node != me && counted.nodes.contains_key(&node);
-        let mut alone = (info.version.iter()).filter(|(actor, _)| !has_source(actor.node));
-        begins_anew || alone.any(|(actor, last)| info.truncated.get(actor) < last)
+        let is_counted = counted.nodes.contains_key(&me);
+        let others = counted.nodes.keys().filter(|node| **node != me);
+        let told: Vec<Option<&Version>> = others.map(|node| self.peers.last(*node)).collect();
+        let alone = self.alone(counted);
+        let has_them = |told: &Version| alone.iter().all(|(actor, last)| told.get(*actor) >= *last);
+        let all_have = alone.is_empty() || told.iter().all(|told| told.is_some_and(has_them));
+        let begins_anew = match is_counted {
+            true => self.must_begin_anew(counted).is_some(),
+            false => !self.is_whole(),
+        };
+        match (is_counted, all_have && !begins_anew) {
+            (true, true) => Left::Done,
+            (false, true) => Left::Nothing,
+            (true, false) => Left::Waiting,
+            // From whoever has it, the others get it.
+            (false, false) if !begins_anew && told.iter().flatten().any(|t| has_them(t)) => {
+                Left::Waiting
+            }
+            // What is not whole hears nobody.
+            (false, false) if begins_anew || told.iter().any(Option::is_some) => Left::Wanted,
+            (false, false) => Left::Waiting,
+        }
+    }
+
+    /// The last operations of those who cannot be asked for them, as far as not all that
+    /// counted are known to have had them.
+    fn alone(&self, counted: &Counted) -> Vec<(Actor, u64)> {
+        let (me, info) = (self.me.node, self.shard.info());
+        let can_be_asked = |node| node != me && counted.nodes.contains_key(&node);
+        let alone = info.version.iter().filter(|(actor, last)| {
+            !can_be_asked(actor.node) && info.truncated.get(*actor) < *last
+        });
+        alone.collect()
     }
 
     /// Whether it can give its rows to one that must begin anew; to one whose clock was
@@ -309,14 +352,19 @@ impl Replica {
         let Some(stable) = self.peers.stable(&us, counted) else {
             return Ok(Collected::default());
         };
-        let collected = self.shard.collect(rows, &stable, budget)?;
+        let mut collected = self.shard.collect(rows, &stable, budget)?;
         if !collected.more {
             let over = self.peers.settled_lives(&us, &stable, counted);
             self.shard.forget_lives(rows, &over);
             for life in over {
                 if self.shard.version().get(life) == u64::MAX {
                     self.durable.complete_before(life.node, life.life + 1);
+                    self.has_traces = true;
                 }
+            }
+            if self.has_traces {
+                self.has_traces = self.shard.forget_traces(rows, budget)?;
+                collected.more = self.has_traces;
             }
         }
         Ok(collected)

@@ -41,6 +41,11 @@ impl Row {
         touched.map(|(actor, counter)| Dot::new(*actor, *counter))
     }
 
+    /// Forgets that an actor has touched it.
+    pub fn untrace(&mut self, actor: Actor) {
+        self.touched.remove(&actor);
+    }
+
     /// Whether all operations on it are among those.
     pub fn is_within(&self, stable: &Version) -> bool {
         self.touched().all(|dot| stable.has(&dot))

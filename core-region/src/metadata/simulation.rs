@@ -21,7 +21,7 @@ use super::op::Op;
 use super::peers::{Counted, PeerReport};
 use super::pull::Missing;
 use super::rebirth::Reissued;
-use super::replica::{Anew, Replica};
+use super::replica::{Anew, Left, Replica};
 use super::rows::{MemoryRows, Rows};
 use super::shard::{Intent, read_row};
 use super::tables;
@@ -162,6 +162,7 @@ impl World {
         let directory = Counted {
             nodes: (1..NODES).map(|id| (NodeId(id), 0)).collect(),
             epoch: 1,
+            ..Counted::default()
         };
         let nodes = directory.nodes.keys().map(|id| {
             let rows = MemoryRows::default();
@@ -257,7 +258,7 @@ impl World {
         let intent = self.intent(item.kind());
         let now_us = self.nodes[at].now_us(self.now_us);
         let node = &mut self.nodes[at];
-        if !node.serves() {
+        if !node.serves() || node.is_replaced {
             return;
         }
         let written = node
@@ -321,11 +322,15 @@ impl World {
         if !node.is_up || !node.replica.is_whole() {
             return;
         }
-        for to in node.counted.nodes.keys().filter(|to| **to != node.id) {
+        // Who was replaced asks.
+        let ask = self.nodes.iter().filter(|other| other.is_replaced);
+        let ask = ask.map(|other| other.id);
+        let to: BTreeSet<NodeId> = ask.chain(node.counted.nodes.keys().copied()).collect();
+        for to in to.into_iter().filter(|to| *to != node.id) {
             self.parcels.push(Parcel::Report {
                 from: node.id,
-                to: *to,
-                report: node.replica.report(*to, &node.counted),
+                to,
+                report: node.replica.report(to, &node.counted),
             });
         }
     }
@@ -464,7 +469,8 @@ impl World {
         match self.directory == node.counted {
             false => return,
             true if !node.counted.nodes.contains_key(&node.id) => {
-                if node.is_replaced && !node.replica.has_unsettled(&node.counted) {
+                let left = node.replica.left_to_hand_back(&node.counted);
+                if node.is_replaced && left != Left::Wanted {
                     return;
                 }
                 // It asks to be counted again first: from then on nobody forgets
@@ -719,18 +725,24 @@ impl World {
     fn hand_back(&mut self, at: usize) -> bool {
         let node = &self.nodes[at];
         let knows = node.is_up && node.counted == self.directory;
-        if !node.is_replaced || !knows || node.replica.has_unsettled(&node.counted) {
+        if !node.is_replaced || !knows {
             return false;
         }
         let id = node.id;
-        if self.directory.nodes.remove(&id).is_some() {
-            self.directory.epoch += 1;
-            return false;
+        match node.replica.left_to_hand_back(&node.counted) {
+            Left::Wanted | Left::Waiting => false,
+            Left::Done => {
+                self.directory.nodes.remove(&id);
+                self.directory.epoch += 1;
+                false
+            }
+            Left::Nothing => {
+                self.crash(at);
+                self.nodes.remove(at);
+                self.released += 1;
+                true
+            }
         }
-        self.crash(at);
-        self.nodes.remove(at);
-        self.released += 1;
-        true
     }
 
     fn hand_all_back(&mut self) {

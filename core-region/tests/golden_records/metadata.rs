@@ -332,12 +332,12 @@ fn messages() -> Vec<Row> {
         ),
         bare(
             "return_request",
-            "0803 1001",
+            "0a06 0803 1005 1801",
             wire::ReturnRequest {
-                cell: 3,
-                done: true,
+                cells: vec![cell_return()],
             },
         ),
+        bare("cell_return", "0803 1005 1801", cell_return()),
         bare(
             "pulled",
             "0a1e 0801 1001 1a12 09010000000000edfe 10e480f9c0c1c48203 2202 082a 2803 1001 1801 \
@@ -391,6 +391,14 @@ pub fn all() -> impl Iterator<Item = Row> {
     let logged = operations.map(|(name, pinned, op)| row(name, pinned, op));
     let others = [rows(), of_shards(), values(), messages()];
     logged.chain(others.into_iter().flatten())
+}
+
+fn cell_return() -> wire::CellReturn {
+    wire::CellReturn {
+        cell: 3,
+        epoch: 5,
+        done: true,
+    }
 }
 
 /// They are what the code makes of them, too.

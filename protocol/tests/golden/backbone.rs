@@ -447,8 +447,21 @@ pub fn operator() -> Vec<Example> {
                     leader: NODE,
                     applied: 1_201,
                     replicas: replicas(),
+                    returning: Vec::new(),
                 }],
                 drains: vec![drain()],
+                ..NodeStatus::default()
+            }),
+        ),
+        reply(
+            "admin_who_returns",
+            "2a10 1a0e 0801 4a0a 818080808080c0f6fe01",
+            Answer::Status(NodeStatus {
+                cells: vec![CellStatus {
+                    cell: 1,
+                    returning: vec![NODE],
+                    ..CellStatus::default()
+                }],
                 ..NodeStatus::default()
             }),
         ),
