@@ -138,13 +138,41 @@ pub fn changed(call: &Call, asked: &Body, answer: Answer) -> Next {
 }
 
 /// `conversations.invite`: one user after the other. Those before one that is refused
-/// stay invited.
+/// stay invited; with `force`, those after are invited, too.
 pub fn invited(call: &Call, asked: &Body, answer: Answer) -> Next {
     let next = requests::after(asked, settings::invitations(call)?);
+    let force = call.args.flag("force")?;
     match (next, answer) {
         (Some(next), Answer::Channel(_)) => Ok(Step::Ask(next)),
-        (_, answer) => channel(call, asked, answer),
+        (Some(next), Answer::Error(e)) if force && is_about_invited(&e) => {
+            Ok(Step::AskDespite(ApiError::from_wire(e), next))
+        }
+        (None, Answer::Channel(channel)) => invited_to(call, &channel),
+        (_, answer) => other(answer),
     }
+}
+
+/// Whether an invitation was refused for the one who is invited: the next may be taken.
+fn is_about_invited(error: &client::Error) -> bool {
+    let codes = [ErrorCode::UserNotFound, ErrorCode::AccountInactive];
+    codes.iter().any(|code| code.as_str() == error.code)
+}
+
+/// The channel, and who could not be invited to it; a refusal if nobody could.
+fn invited_to(call: &Call, channel: &client::Channel) -> Next {
+    let refused = settings::not_invited(call)?;
+    let errors = refused.iter();
+    let errors: Vec<_> = errors
+        .map(|(user, code)| objects::not_invited(user, *code))
+        .collect();
+    let mut value = json!({ "ok": true, "channel": objects::channel(channel) });
+    if let Some((_, code)) = refused.first() {
+        if refused.len() == settings::invited(call)?.len() {
+            return Ok(Step::Refuse(ApiError::from(*code), errors));
+        }
+        value["errors"] = errors.into();
+    }
+    reply(value)
 }
 
 /// What has nothing to tell but that it is done.

@@ -10,23 +10,23 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAcce
 
 /// Arguments of one query or body. Slack's richest method has about thirty.
 const ARGS_MAX: usize = 64;
+/// Names in an object, and in those in it: a profile has up to 50 custom fields, each
+/// with a value and an alt.
+const OBJECT_NAMES_MAX: usize = 256;
 
-/// Arguments by name.
+/// Arguments by name; or what an object among them has, which is read alike.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Args(BTreeMap<String, Arg>);
-
-/// Texts by name.
-pub type Fields = BTreeMap<String, String>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Arg {
     /// A string, or a number or truth value as JSON writes it.
     Text(String),
-    /// An object of texts.
-    Fields(Fields),
-    /// A list, or an object of more than texts: no method reads one, so it is not
+    /// An object.
+    Object(Args),
+    /// A list, or an object with too many names: no method reads one, so it is not
     /// kept.
-    Nested,
+    Unread,
     /// JSON's `null`.
     Absent,
 }
@@ -43,7 +43,7 @@ impl Args {
     pub fn take_token(&mut self) -> Option<String> {
         match self.0.remove("token")? {
             Arg::Text(token) => Some(token),
-            Arg::Fields(_) | Arg::Nested | Arg::Absent => None,
+            Arg::Object(_) | Arg::Unread | Arg::Absent => None,
         }
     }
 
@@ -51,8 +51,14 @@ impl Args {
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(name, arg)| match arg {
             Arg::Text(text) => Some((name.as_str(), text.as_str())),
-            Arg::Fields(_) | Arg::Nested | Arg::Absent => None,
+            Arg::Object(_) | Arg::Unread | Arg::Absent => None,
         })
+    }
+
+    /// Names of all that is given.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let given = self.0.iter().filter(|(_, arg)| **arg != Arg::Absent);
+        given.map(|(name, _)| name.as_str())
     }
 
     /// An argument; an empty one counts as left out, as it does with Slack.
@@ -63,7 +69,7 @@ impl Args {
         match self.0.get(name) {
             None | Some(Arg::Absent) => Ok(None),
             Some(Arg::Text(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-            Some(Arg::Fields(_) | Arg::Nested) => Err(invalid(format!("{name} must be a string"))),
+            Some(Arg::Object(_) | Arg::Unread) => Err(invalid(format!("{name} must be a string"))),
         }
     }
 
@@ -86,22 +92,22 @@ impl Args {
         }
     }
 
-    /// An object of texts, or its JSON, which is how it comes in a form.
+    /// An object, or its JSON, which is how it comes in a form.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidArguments`] for anything else.
-    pub fn fields(&self, name: &str) -> Result<Option<Fields>, ApiError> {
+    pub fn object(&self, name: &str) -> Result<Option<Self>, ApiError> {
         let arg = match self.0.get(name) {
             None => Arg::Absent,
             Some(Arg::Text(json)) if json.is_empty() => Arg::Absent,
-            Some(Arg::Text(json)) => serde_json::from_str(json).unwrap_or(Arg::Nested),
+            Some(Arg::Text(json)) => serde_json::from_str(json).unwrap_or(Arg::Unread),
             Some(arg) => arg.clone(),
         };
         match arg {
             Arg::Absent => Ok(None),
-            Arg::Fields(fields) => Ok(Some(fields)),
-            Arg::Text(_) | Arg::Nested => {
-                let text = format!("{name} must be an object of up to {ARGS_MAX} strings");
+            Arg::Object(object) => Ok(Some(object)),
+            Arg::Text(_) | Arg::Unread => {
+                let text = format!("{name} must be an object of up to {OBJECT_NAMES_MAX} names");
                 Err(invalid(text))
             }
         }
@@ -127,12 +133,20 @@ impl Args {
     /// # Errors
     /// [`ErrorCode::InvalidArguments`].
     pub fn limit(&self) -> Result<u32, ApiError> {
-        let Some(text) = self.text("limit")? else {
+        self.rows("limit")
+    }
+
+    /// The same, where the argument has another name.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArguments`].
+    pub fn rows(&self, name: &str) -> Result<u32, ApiError> {
+        let Some(text) = self.text(name)? else {
             return Ok(0);
         };
         let rows: u64 = text
             .parse()
-            .map_err(|_| invalid("limit must be a whole number"))?;
+            .map_err(|_| invalid(format!("{name} must be a whole number")))?;
         Ok(u32::try_from(rows).map_or(PAGE_ROWS_MAX, |rows| rows.min(PAGE_ROWS_MAX)))
     }
 
@@ -222,6 +236,16 @@ pub fn missing(name: &str) -> ApiError {
     invalid(format!("missing required field: {name}"))
 }
 
+impl Arg {
+    /// How many names are in it, and in what is in it.
+    fn names_count(&self) -> usize {
+        match self {
+            Self::Object(object) => object.0.values().map(|arg| 1 + arg.names_count()).sum(),
+            Self::Text(_) | Self::Unread | Self::Absent => 0,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Args {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Table;
@@ -296,25 +320,22 @@ impl<'de> Visitor<'de> for AnyArg {
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Arg, S::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Arg::Nested)
+        Ok(Arg::Unread)
     }
 
-    /// Keeps no more of an object than of a call.
+    /// Counts while it reads, too.
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Arg, M::Error> {
-        let mut fields = Fields::new();
-        let mut is_kept = true;
+        let mut object = Args::default();
+        let mut names_count = 0;
         while let Some((name, arg)) = map.next_entry::<String, Arg>()? {
-            match arg {
-                Arg::Absent => {}
-                Arg::Text(text) if fields.len() < ARGS_MAX => {
-                    fields.insert(name, text);
-                }
-                _ => is_kept = false,
+            names_count += 1 + arg.names_count();
+            if names_count <= OBJECT_NAMES_MAX {
+                object.0.insert(name, arg);
             }
         }
-        Ok(match is_kept {
-            true => Arg::Fields(fields),
-            false => Arg::Nested,
+        Ok(match names_count <= OBJECT_NAMES_MAX {
+            true => Arg::Object(object),
+            false => Arg::Unread,
         })
     }
 }

@@ -14,12 +14,42 @@ use serde_json::{Map, Value, json};
 
 use super::args::Args;
 use super::methods::{Call, Method, Step};
-use super::{WebState, auth, methods};
+use super::{WebState, auth, codes, methods};
 
 /// From the head of the request to its answer.
 const CALL_TIME_MAX: Duration = Duration::from_secs(10);
 /// Asks nobody and needs no token.
 const ECHO: &str = "api.test";
+
+/// Why a call is refused.
+struct Refusal {
+    /// What the caller reads.
+    code: &'static str,
+    error: ApiError,
+    /// What is said of single users.
+    errors: Vec<Value>,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self {
+            code: error.code.as_str(),
+            error,
+            errors: Vec::new(),
+        }
+    }
+}
+
+impl Refusal {
+    /// The same under Slack's code.
+    fn of(self, method: &str, args: &Args) -> Self {
+        let code = codes::of(method, args, self.error.code);
+        Self {
+            code: code.unwrap_or(self.code),
+            ..self
+        }
+    }
+}
 
 /// Answers `/api/METHOD`.
 pub async fn answer(State(state): State<WebState>, request: Request) -> Response {
@@ -29,44 +59,47 @@ pub async fn answer(State(state): State<WebState>, request: Request) -> Response
         .await
         .unwrap_or_else(|_| {
             let text = format!("no answer came within {} s", CALL_TIME_MAX.as_secs());
-            Err(ApiError::new(ErrorCode::Unavailable, text))
+            Err(ApiError::new(ErrorCode::Unavailable, text).into())
         });
     match result {
         Ok(value) => Json(value).into_response(),
-        Err(error) => {
+        Err(refusal) => {
+            let error = &refusal.error;
             state.refusals.count(error.code.as_str());
             if error.code == ErrorCode::InternalError {
                 tracing::error!(method, %error, "a call of the Web API has failed");
             }
-            refusal(&error)
+            refused(&refusal)
         }
     }
 }
 
-async fn carry_out(state: &WebState, name: &str, request: Request) -> Result<Value, ApiError> {
+async fn carry_out(state: &WebState, name: &str, request: Request) -> Result<Value, Refusal> {
     let method = methods::find(name);
     if method.is_none() && name != ECHO {
-        return Err(ErrorCode::UnknownMethod.into());
+        return Err(ApiError::from(ErrorCode::UnknownMethod).into());
     }
     let bearer = auth::bearer(request.headers());
     let (args, token) = arguments(request).await?;
     let Some(method) = method else {
-        return echo(&args);
+        return Ok(echo(&args)?);
     };
     let token = bearer.or(token);
     let now_s = now_s();
     let user = auth::user(&state.verifier, token.as_deref(), now_s)?;
-    let call = Call {
+    let mut call = Call {
         user,
         args,
         spare_id: rand::random(),
         now_s,
+        refused: Vec::new(),
     };
-    converse(state, method, &call).await
+    let result = converse(state, method, &mut call).await;
+    result.map_err(|refusal| refusal.of(name, &call.args))
 }
 
 /// Asks until there is a reply.
-async fn converse(state: &WebState, method: &Method, call: &Call) -> Result<Value, ApiError> {
+async fn converse(state: &WebState, method: &Method, call: &mut Call) -> Result<Value, Refusal> {
     let mut body = (method.begin)(call)?;
     let (mut min_position, mut wrote) = (0, Bytes::new());
     loop {
@@ -87,7 +120,17 @@ async fn converse(state: &WebState, method: &Method, call: &Call) -> Result<Valu
         })?;
         match (method.next)(call, &body, answer)? {
             Step::Ask(next) => body = next,
+            Step::AskDespite(error, next) => {
+                let asked = std::mem::replace(&mut body, next);
+                call.refused.push((asked, error));
+            }
             Step::Reply(value) => return Ok(value),
+            Step::Refuse(error, errors) => {
+                return Err(Refusal {
+                    errors,
+                    ..Refusal::from(error)
+                });
+            }
         }
     }
 }
@@ -141,8 +184,12 @@ fn echo(args: &Args) -> Result<Value, ApiError> {
 
 /// A refusal is an answer like any other, with 200; only a caller that must slow
 /// down is told so by the status, since SDKs look there.
-fn refusal(error: &ApiError) -> Response {
-    let mut body = json!({ "ok": false, "error": error.code.as_str() });
+fn refused(refusal: &Refusal) -> Response {
+    let error = &refusal.error;
+    let mut body = json!({ "ok": false, "error": refusal.code });
+    if !refusal.errors.is_empty() {
+        body["errors"] = refusal.errors.clone().into();
+    }
     if !error.message.is_empty() {
         let line = format!("[ERROR] {}", error.message);
         body["response_metadata"] = json!({ "messages": [line] });

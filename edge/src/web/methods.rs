@@ -20,6 +20,8 @@ pub struct Call {
     pub spare_id: u128,
     /// When it came, in seconds since 1970.
     pub now_s: u64,
+    /// What was asked and refused so far, without an end to the call.
+    pub refused: Vec<(Body, ApiError)>,
 }
 
 /// What follows from an answer of the cells.
@@ -27,8 +29,12 @@ pub struct Call {
 pub enum Step {
     /// Another question.
     Ask(Body),
+    /// Another question, although this one was refused.
+    AskDespite(ApiError, Body),
     /// The call's result.
     Reply(Value),
+    /// The call is refused, for several users: why, and what is said of each.
+    Refuse(ApiError, Vec<Value>),
 }
 
 /// One method.
@@ -96,8 +102,8 @@ pub const METHODS: &[Method] = &[
     method("dnd.setSnooze", people::snooze, answers::people::snoozed),
     method(
         "dnd.endSnooze",
-        people::end_snooze,
-        answers::people::snoozed,
+        people::caller,
+        answers::people::snooze_ended,
     ),
     method("dnd.info", people::user, answers::people::do_not_disturb),
     method("reactions.add", marks::react, answers::done),

@@ -1,13 +1,15 @@
 //! The Web API, in Slack's shapes, so that Slack's SDKs work against it.
 //!
 //! `args` reads a call's arguments, `methods` says what a method asks and
-//! answers (`requests`, `answers`, `objects`); these are pure. `call` moves the
-//! bytes. Beside it, what load balancers and Prometheus ask.
+//! answers (`requests`, `answers`, `objects`), `codes` what Slack calls a refusal;
+//! these are pure. `call` moves the bytes. Beside it, what load balancers and
+//! Prometheus ask.
 
 mod answers;
 mod args;
 mod auth;
 mod call;
+mod codes;
 mod methods;
 mod objects;
 mod requests;

@@ -2,7 +2,7 @@
 
 pub mod people;
 
-use causeway_protocol::{ChannelId, Timestamp, UserId, client};
+use causeway_protocol::{ChannelId, ErrorCode, Timestamp, UserId, client};
 use serde_json::{Value, json};
 
 /// A message.
@@ -126,6 +126,11 @@ pub fn channel(channel: &client::Channel) -> Value {
         object["other_purposes"] = others.map(|other| said(Some(other))).collect();
     }
     object
+}
+
+/// A user who could not be invited.
+pub fn not_invited(user: &str, code: ErrorCode) -> Value {
+    json!({ "user": user, "ok": false, "error": code.as_str() })
 }
 
 /// A time in Slack's form.

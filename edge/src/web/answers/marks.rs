@@ -1,7 +1,8 @@
 //! Reactions, pins, stars and emoji.
 
 use causeway_protocol::ChannelId;
-use causeway_protocol::client::{request::Body, response::Result as Answer};
+use causeway_protocol::client::{self, request::Body, response::Result as Answer};
+use causeway_protocol::limits::PAGE_ROWS_DEFAULT;
 use serde_json::{Map, Value, json};
 
 use super::{Next, metadata, other, reply};
@@ -34,15 +35,29 @@ pub fn pins(_: &Call, _: &Body, answer: Answer) -> Next {
 }
 
 /// `stars.list`
-pub fn stars(_: &Call, _: &Body, answer: Answer) -> Next {
-    let Answer::Stars(page) = answer else {
+pub fn stars(_: &Call, asked: &Body, answer: Answer) -> Next {
+    let (Body::ListStars(list), Answer::Stars(page)) = (asked, &answer) else {
         return other(answer);
     };
-    reply(json!({
+    let mut value = json!({
         "ok": true,
         "items": page.stars.iter().map(objects::star).collect::<Vec<_>>(),
-        "response_metadata": metadata(page.next_cursor),
-    }))
+        "response_metadata": metadata(page.next_cursor.clone()),
+    });
+    // How many there are is not known but where all of them are here.
+    if list.cursor.is_empty() && page.next_cursor.is_empty() {
+        value["paging"] = only_page(list, page.stars.len());
+    }
+    reply(value)
+}
+
+fn only_page(list: &client::ListStars, total: usize) -> Value {
+    let count = match list.limit {
+        0 => PAGE_ROWS_DEFAULT,
+        limit => limit,
+    };
+    let pages = total.div_ceil(count as usize);
+    json!({ "count": count, "total": total, "page": 1, "pages": pages })
 }
 
 /// `emoji.list`

@@ -4,7 +4,7 @@ use causeway_protocol::client::{self, request::Body};
 use causeway_protocol::{ApiError, ErrorCode};
 
 use super::Asked;
-use crate::web::args::Args;
+use crate::web::args::{Args, invalid};
 use crate::web::methods::Call;
 
 /// `reactions.add`
@@ -70,7 +70,7 @@ pub fn unstar(call: &Call) -> Asked {
 
 /// Without a timestamp the channel itself is meant.
 fn starring(args: &Args, remove: bool) -> Asked {
-    let ts = args.ts("timestamp", ErrorCode::MessageNotFound)?;
+    let ts = args.ts("timestamp", ErrorCode::InvalidArguments)?;
     Ok(Body::Star(client::Star {
         channel: args.channel()?.0,
         ts: ts.unwrap_or_default().0,
@@ -78,16 +78,22 @@ fn starring(args: &Args, remove: bool) -> Asked {
     }))
 }
 
-/// `stars.list`
+/// `stars.list`: of its pages, only the first has a number.
 pub fn stars(call: &Call) -> Asked {
-    Ok(Body::ListStars(client::ListStars {
-        limit: call.args.limit()?,
-        cursor: call.args.cursor()?,
-    }))
+    let args = &call.args;
+    if !matches!(args.text("page")?, None | Some("1")) {
+        return Err(invalid("pages after the first are asked for by cursor"));
+    }
+    let limit = match args.text("limit")? {
+        Some(_) => args.limit()?,
+        None => args.rows("count")?,
+    };
+    let cursor = args.cursor()?;
+    Ok(Body::ListStars(client::ListStars { limit, cursor }))
 }
 
 fn timestamp(args: &Args) -> Result<u64, ApiError> {
-    let ts = args.required_ts("timestamp", ErrorCode::MessageNotFound)?;
+    let ts = args.required_ts("timestamp", ErrorCode::InvalidArguments)?;
     Ok(ts.0)
 }
 

@@ -1,21 +1,32 @@
 //! What users say of themselves: profile, status, presence, and when they are not to
 //! be disturbed.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use causeway_protocol::client::{self, request::Body};
 use causeway_protocol::{ApiError, ErrorCode, UserId};
 
 use super::Asked;
-use crate::web::args::{Args, Fields, invalid, missing};
+use crate::web::args::{Args, invalid, missing};
 use crate::web::methods::Call;
 
 /// Of a status that has a text and no emoji, as with Slack.
 const DEFAULT_EMOJI: &str = "speech_balloon";
+/// Where a profile has the fields that Slack calls custom.
+const CUSTOM: &str = "fields";
+
+/// Texts by name.
+type Fields = BTreeMap<String, String>;
 
 /// `users.profile.get`, `users.getPresence` and `dnd.info`: a user, or the caller.
 pub fn user(call: &Call) -> Asked {
     Ok(get_user(call.args.user_or(call.user)?))
+}
+
+/// The caller.
+pub fn caller(call: &Call) -> Asked {
+    Ok(get_user(call.user))
 }
 
 fn get_user(user: UserId) -> Body {
@@ -37,8 +48,9 @@ pub fn profile_changes(call: &Call) -> Result<Vec<Body>, ApiError> {
         let text = "users set their profiles themselves";
         return Err(ApiError::new(ErrorCode::NotAllowed, text));
     }
-    let mut fields = profile(&call.args)?;
+    let (mut fields, custom) = profile(&call.args)?;
     let status = take_status(&mut fields)?;
+    fields.extend(custom);
     let mut changes = Vec::new();
     if !fields.is_empty() {
         let fields = fields.into_iter().collect();
@@ -49,14 +61,35 @@ pub fn profile_changes(call: &Call) -> Result<Vec<Body>, ApiError> {
     Ok(changes)
 }
 
-/// `profile`, or the one field that is named instead.
-fn profile(args: &Args) -> Result<Fields, ApiError> {
-    if let Some(fields) = args.fields("profile")? {
-        return Ok(fields);
+/// What `profile` has, or the one field that is named instead; and its custom fields.
+fn profile(args: &Args) -> Result<(Fields, Fields), ApiError> {
+    if let Some(profile) = args.object("profile")? {
+        return Ok((fields(&profile)?, custom_fields(&profile)?));
     }
     let name = args.text("name")?.ok_or_else(|| missing("profile"))?;
     let value = args.given("value")?;
-    Ok(Fields::from([(name.to_owned(), value.to_owned())]))
+    let field = (name.to_owned(), value.to_owned());
+    Ok((Fields::from([field]), Fields::new()))
+}
+
+fn fields(profile: &Args) -> Result<Fields, ApiError> {
+    let names = profile.names().filter(|name| *name != CUSTOM);
+    let fields = names.map(|name| {
+        let value = profile.given(name)?;
+        Ok::<_, ApiError>((name.to_owned(), value.to_owned()))
+    });
+    fields.collect()
+}
+
+/// Of each, its value: there is nothing to keep an `alt` in.
+fn custom_fields(profile: &Args) -> Result<Fields, ApiError> {
+    let custom = profile.object(CUSTOM)?.unwrap_or_default();
+    let fields = custom.names().map(|id| {
+        let field = custom.object(id)?.unwrap_or_default();
+        let value = field.given("value")?;
+        Ok::<_, ApiError>((id.to_owned(), value.to_owned()))
+    });
+    fields.collect()
 }
 
 /// Takes the status out of the fields. It is set as a whole: what is not given of it
@@ -110,8 +143,8 @@ pub fn snooze(call: &Call) -> Asked {
     Ok(Body::SetDoNotDisturb(client::SetDoNotDisturb { until_s }))
 }
 
-/// `dnd.endSnooze`
-pub fn end_snooze(_: &Call) -> Asked {
+/// What ends a snooze.
+pub fn end_snooze() -> Body {
     let until_s = 0;
-    Ok(Body::SetDoNotDisturb(client::SetDoNotDisturb { until_s }))
+    Body::SetDoNotDisturb(client::SetDoNotDisturb { until_s })
 }

@@ -52,24 +52,61 @@ pub fn invite(call: &Call) -> Asked {
     super::first(invitations(call)?)
 }
 
-/// One question for each user.
+/// One question for each user. With `force` one for the channel follows, as the last
+/// user may be refused.
 ///
 /// # Errors
-/// [`ErrorCode::UserNotFound`] for what is no id, and as for arguments.
+/// [`ErrorCode::UserNotFound`] for what is no id, unless with `force`, and as for
+/// arguments.
 pub fn invitations(call: &Call) -> Result<Vec<Body>, ApiError> {
     let channel = call.args.channel()?.0;
-    let ids = call.args.required("users")?.split(',');
-    let users = ids.map(|id| id.trim().parse::<UserId>());
-    let users = users.collect::<Result<BTreeSet<_>, _>>();
-    let users = users.map_err(|_| ErrorCode::UserNotFound)?;
-    if users.len() > INVITED_MAX {
-        return Err(invalid(format!("users has up to {INVITED_MAX} ids")));
+    let force = call.args.flag("force")?;
+    let mut questions = Vec::new();
+    for id in invited(call)? {
+        match id.parse::<UserId>() {
+            Ok(UserId(user)) => {
+                let invite = client::InviteMember { channel, user };
+                questions.push(Body::InviteMember(invite));
+            }
+            Err(_) if force => {}
+            Err(_) => return Err(ErrorCode::UserNotFound.into()),
+        }
     }
-    let invitation = |user: UserId| {
-        let user = user.0;
-        Body::InviteMember(client::InviteMember { channel, user })
-    };
-    Ok(users.into_iter().map(invitation).collect())
+    if force {
+        questions.push(super::get_channel(channel));
+    }
+    Ok(questions)
+}
+
+/// Whom a call invites, each once.
+///
+/// # Errors
+/// As for arguments.
+pub fn invited(call: &Call) -> Result<BTreeSet<&str>, ApiError> {
+    let ids = call.args.required("users")?.split(',');
+    let ids: BTreeSet<_> = ids.map(str::trim).collect();
+    match ids.len() <= INVITED_MAX {
+        true => Ok(ids),
+        false => Err(invalid(format!("users has up to {INVITED_MAX} ids"))),
+    }
+}
+
+/// Who of them could not be, and why: what is no user's id, and whom the cells refused.
+///
+/// # Errors
+/// As for arguments.
+pub fn not_invited(call: &Call) -> Result<Vec<(String, ErrorCode)>, ApiError> {
+    let ids = invited(call)?.into_iter();
+    let strangers = ids.filter(|id| id.parse::<UserId>().is_err());
+    let strangers = strangers.map(|id| (id.to_owned(), ErrorCode::UserNotFound));
+    let refused = call
+        .refused
+        .iter()
+        .filter_map(|(asked, error)| match asked {
+            Body::InviteMember(invite) => Some((UserId(invite.user).to_string(), error.code)),
+            _ => None,
+        });
+    Ok(strangers.chain(refused).collect())
 }
 
 /// `conversations.kick`

@@ -1,7 +1,7 @@
 //! Every form in which arguments may come.
 
 use causeway_protocol::client::{self, request::Body, response::Result as Answer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{World, channel};
 
@@ -184,6 +184,17 @@ async fn there_may_be_no_more_arguments_than_a_method_could_have() {
     assert_eq!(heard.error(), "invalid_arguments");
     let heard = world.get(&format!("api.test?{}", form(65))).await;
     assert_eq!(heard.error(), "invalid_arguments");
+}
+
+#[tokio::test]
+async fn objects_that_no_method_reads_may_be_as_large_as_they_like() {
+    let many: Value = (0..1_000).map(|n| (n.to_string(), json!("x"))).collect();
+    for blocks in [json!({ "a": { "b": many } }), json!([many]), many.clone()] {
+        let world = sends();
+        let args = json!({ "channel": "C04000005", "text": "x", "blocks": blocks });
+        let reply = world.call("chat.postMessage", args).await;
+        assert_eq!(reply["ok"], true);
+    }
 }
 
 #[tokio::test]

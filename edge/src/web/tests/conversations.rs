@@ -83,7 +83,7 @@ async fn create_join_and_info_answer_the_channel() {
     }
     let world = World::answering([]);
     let reply = world.call("conversations.create", json!({})).await;
-    assert_eq!(reply["error"], "invalid_name");
+    assert_eq!(reply["error"], "invalid_name_required");
 }
 
 #[tokio::test]

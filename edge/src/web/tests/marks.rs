@@ -109,33 +109,60 @@ async fn what_the_cells_think_of_a_mark_is_passed_on() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_mark_is_refused_at_once() {
+async fn what_names_no_message_is_refused_at_once() {
+    let world = World::answering([]);
+    for method in [
+        "reactions.add",
+        "reactions.remove",
+        "reactions.get",
+        "pins.add",
+        "pins.remove",
+        "stars.add",
+        "stars.remove",
+    ] {
+        for ts in ["x", "0", "1.0000001"] {
+            let form = format!("channel=C04000005&timestamp={ts}&name=x");
+            let heard = world.form(method, &form).await;
+            assert_eq!(heard.error(), "bad_timestamp", "{method} {ts}");
+        }
+        let nothing = match method.starts_with("pins") {
+            true => "channel_not_found",
+            false => "no_item_specified",
+        };
+        let heard = world.form(method, "timestamp=1.0&name=x").await;
+        assert_eq!(heard.error(), nothing, "{method}");
+        if !method.starts_with("stars") {
+            let heard = world.form(method, "channel=C04000005&name=x").await;
+            assert_eq!(heard.error(), "no_item_specified", "{method}");
+        }
+    }
+    assert_eq!(world.asked(), []);
+    assert_eq!(world.refusals.counts(), [("invalid_arguments", 33)]);
+}
+
+#[tokio::test]
+async fn a_reaction_has_the_name_of_an_emoji() {
+    for method in ["reactions.add", "reactions.remove"] {
+        let world = World::answering([refused(ErrorCode::InvalidArguments)]);
+        let heard = world.form(method, PLACE).await;
+        assert_eq!(heard.error(), "invalid_name", "{method}");
+        let heard = world.form(method, "channel=C04000005&timestamp=1.0").await;
+        assert_eq!(heard.error(), "invalid_name", "{method}");
+        let args = json!({ "channel": ["C04000005"], "timestamp": "1.0", "name": "x" });
+        let reply = world.call(method, args).await;
+        assert_eq!(reply["error"], "invalid_arguments", "{method}");
+        assert_eq!(world.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_carried_out_is_refused_at_once() {
     let world = World::answering([]);
     for (method, args, code) in [
-        ("reactions.add", "timestamp=1.0&name=x", "invalid_arguments"),
-        (
-            "reactions.add",
-            "channel=C04000005&name=x",
-            "invalid_arguments",
-        ),
-        (
-            "reactions.add",
-            "channel=C04000005&timestamp=1.0",
-            "invalid_name",
-        ),
-        ("pins.add", "channel=C04000005", "invalid_arguments"),
-        (
-            "pins.add",
-            "channel=C04000005&timestamp=x",
-            "message_not_found",
-        ),
         ("pins.list", "channel=general", "channel_not_found"),
-        (
-            "stars.add",
-            "channel=C04000005&timestamp=0",
-            "message_not_found",
-        ),
         ("stars.list", "limit=x", "invalid_arguments"),
+        ("stars.list", "count=x", "invalid_arguments"),
+        ("stars.list", "page=2", "invalid_arguments"),
         ("admin.emoji.add", "url=https://x/y.png", "invalid_name"),
         ("admin.emoji.add", "name=shipit", "invalid_arguments"),
         ("admin.emoji.remove", "", "invalid_name"),
@@ -252,6 +279,42 @@ async fn stars_come_page_by_page() {
         cursor: "p1-2".into(),
     });
     assert_eq!(world.asked(), [wanted]);
+}
+
+fn channel_stars(count: usize, next_cursor: &str) -> Answer {
+    let starred = client::Starred {
+        channel: channel().0,
+        ..client::Starred::default()
+    };
+    Answer::Stars(client::StarList {
+        stars: vec![starred; count],
+        next_cursor: next_cursor.into(),
+    })
+}
+
+#[tokio::test]
+async fn stars_that_are_all_there_are_counted() {
+    for (form, count, total, pages) in [
+        ("", 100, 0, 0),
+        ("count=7&page=1", 7, 2, 1),
+        ("count=7&limit=2", 2, 2, 1),
+        ("limit=5000", 1_000, 2, 1),
+    ] {
+        let world = World::answering([channel_stars(total, "")]);
+        let reply = world.form("stars.list", form).await.json();
+        let paging = json!({ "count": count, "total": total, "page": 1, "pages": pages });
+        assert_eq!(reply["paging"], paging, "{form}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_part_of_the_stars_nobody_knows_how_many_there_are() {
+    for (form, next_cursor) in [("", "p1-3"), ("cursor=p1-3", "p1-6"), ("cursor=p1-6", "")] {
+        let world = World::answering([channel_stars(3, next_cursor)]);
+        let reply = world.form("stars.list", form).await.json();
+        assert_eq!(reply["ok"], true);
+        assert_eq!(reply.get("paging"), None, "{form}");
+    }
 }
 
 #[tokio::test]

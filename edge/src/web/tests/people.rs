@@ -27,13 +27,27 @@ fn with_profile(profile: client::Profile) -> client::User {
     }
 }
 
+fn snoozing(do_not_disturb_until_s: u64) -> client::User {
+    with_profile(client::Profile {
+        do_not_disturb_until_s,
+        ..client::Profile::default()
+    })
+}
+
 fn title(text: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("title".into(), text.into())])
 }
 
 fn set_title(text: &str) -> Body {
-    let fields = title(text);
-    Body::SetProfile(client::SetProfile { fields })
+    set_fields(&[("title", text)])
+}
+
+fn set_fields(fields: &[(&str, &str)]) -> Body {
+    let fields = fields.iter();
+    let fields = fields.map(|&(name, text)| (name.to_owned(), text.to_owned()));
+    Body::SetProfile(client::SetProfile {
+        fields: fields.collect(),
+    })
 }
 
 fn set_status(text: &str, emoji: &str, expires_at_s: u64) -> Body {
@@ -138,6 +152,7 @@ async fn fields_and_status_are_set_and_then_the_profile_is_shown() {
     } });
     let reply = world.call("users.profile.set", args).await;
     assert_eq!(reply["ok"], true);
+    assert_eq!(reply["username"], "ada");
     assert_eq!(reply["profile"]["display_name"], "ada");
     let wanted = [
         set_title("Countess"),
@@ -172,6 +187,8 @@ async fn only_what_is_given_is_set() {
             vec![set_status("", "tea", 0)],
         ),
         ("profile={}", vec![]),
+        (r#"profile={"fields":{},"title":null}"#, vec![]),
+        (r#"profile={"fields":{"Xf1":null}}"#, vec![]),
     ] {
         let dones = asked.iter().map(|_| done());
         let world = World::answering(dones.chain([Answer::User(ada())]));
@@ -183,34 +200,88 @@ async fn only_what_is_given_is_set() {
 }
 
 #[tokio::test]
+async fn custom_fields_are_set_as_they_are_shown() {
+    let wanted = set_fields(&[("Xf1", "Barista"), ("Xf2", ""), ("title", "Countess")]);
+    let fields = json!({
+        "Xf1": { "value": "Barista", "alt": "coffee" }, "Xf2": { "value": "" },
+    });
+    let profile = json!({ "title": "Countess", "fields": fields });
+    for profile in [Value::from(profile.to_string()), profile] {
+        let user = with_profile(client::Profile {
+            fields: BTreeMap::from([("Xf1".into(), "Barista".into())]),
+            ..client::Profile::default()
+        });
+        let world = World::answering([done(), Answer::User(user)]);
+        let args = json!({ "profile": profile });
+        let reply = world.call("users.profile.set", args).await;
+        let shown = json!({ "Xf1": { "value": "Barista", "alt": "" } });
+        assert_eq!(reply["profile"]["fields"], shown);
+        assert_eq!(world.asked(), [wanted.clone(), get(ada())]);
+    }
+}
+
+#[tokio::test]
+async fn fifty_custom_fields_are_set_at_once() {
+    let field = |n: usize| (format!("Xf{n}"), json!({ "value": "x", "alt": "" }));
+    let fields: Value = (0..50).map(field).collect();
+    let world = World::answering([done(), Answer::User(ada())]);
+    let args = json!({ "profile": { "fields": fields } });
+    let reply = world.call("users.profile.set", args).await;
+    assert_eq!(reply["ok"], true);
+    let asked = world.asked();
+    let Body::SetProfile(set) = &asked[0] else {
+        panic!("{asked:?}");
+    };
+    assert_eq!(set.fields.len(), 50);
+}
+
+#[tokio::test]
+async fn a_custom_field_that_is_named_like_a_status_is_none() {
+    let world = World::answering([done(), Answer::User(ada())]);
+    let args = json!({ "profile": { "fields": { "status_text": { "value": "x" } } } });
+    let reply = world.call("users.profile.set", args).await;
+    assert_eq!(reply["ok"], true);
+    let wanted = [set_fields(&[("status_text", "x")]), get(ada())];
+    assert_eq!(world.asked(), wanted);
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_profile_is_refused_at_once() {
     let world = World::answering([]);
-    let many: Value = (0..65).map(|n| (n.to_string(), json!("x"))).collect();
-    for (args, code) in [
-        (json!({}), "invalid_arguments"),
-        (json!({ "name": "title" }), "invalid_arguments"),
-        (json!({ "profile": "{" }), "invalid_arguments"),
-        (json!({ "profile": "title" }), "invalid_arguments"),
-        (json!({ "profile": ["title"] }), "invalid_arguments"),
-        (json!({ "profile": { "fields": {} } }), "invalid_arguments"),
-        (json!({ "profile": many }), "invalid_arguments"),
-        (
-            json!({ "profile": { "title": "x", "status_expiration": 1 } }),
-            "invalid_arguments",
-        ),
-        (
-            json!({ "profile": { "status_text": "x", "status_expiration": -1 } }),
-            "invalid_arguments",
-        ),
-        (
-            json!({ "profile": { "title": "x" }, "user": "U04000008" }),
-            "not_allowed",
-        ),
+    let many: Value = (0..257).map(|n| (n.to_string(), json!("x"))).collect();
+    let custom = |fields: Value| json!({ "profile": { "fields": fields } });
+    for args in [
+        json!({}),
+        json!({ "name": "title" }),
+        json!({ "profile": "{" }),
+        json!({ "profile": "title" }),
+        json!({ "profile": ["title"] }),
+        json!({ "profile": many }),
+        json!({ "profile": { "title": ["x"] } }),
+        json!({ "profile": { "title": { "value": "x" } } }),
+        json!({ "profile": { "title": "x", "status_expiration": 1 } }),
+        json!({ "profile": { "status_text": "x", "status_expiration": -1 } }),
+        custom(json!(["Xf1"])),
+        custom(json!({ "Xf1": "Barista" })),
+        custom(json!({ "Xf1": { "alt": "coffee" } })),
+        custom(json!({ "Xf1": { "value": ["Barista"] } })),
+        custom(many.clone()),
     ] {
         let reply = world.call("users.profile.set", args.clone()).await;
-        assert_eq!(reply["error"], code, "{args}");
+        assert_eq!(reply["error"], "invalid_profile", "{args}");
     }
+    let args = json!({ "profile": { "title": "x" }, "user": "U04000008" });
+    let reply = world.call("users.profile.set", args).await;
+    assert_eq!(reply["error"], "permission_denied");
     assert_eq!(world.asked(), []);
+}
+
+#[tokio::test]
+async fn a_profile_that_the_cells_find_malformed_is_refused() {
+    let world = World::answering([refused(ErrorCode::InvalidArguments)]);
+    let args = json!({ "profile": { "title": "Countess" } });
+    let reply = world.call("users.profile.set", args).await;
+    assert_eq!(reply["error"], "invalid_profile");
 }
 
 #[tokio::test]
@@ -234,7 +305,7 @@ async fn presence_is_what_a_user_has_said() {
     let world = World::answering([]);
     for args in [json!({}), json!({ "presence": "here" })] {
         let reply = world.call("users.setPresence", args).await;
-        assert_eq!(reply["error"], "invalid_arguments");
+        assert_eq!(reply["error"], "invalid_presence");
     }
 }
 
@@ -279,6 +350,7 @@ fn a_snooze_lasts_for_so_many_minutes_from_now() {
         args: serde_json::from_value(json!({ "num_minutes": 2 })).unwrap(),
         spare_id: 0,
         now_s: 1_000,
+        refused: Vec::new(),
     };
     let until_s = 1_120;
     let asked = Body::SetDoNotDisturb(client::SetDoNotDisturb { until_s });
@@ -293,7 +365,7 @@ fn a_snooze_lasts_for_so_many_minutes_from_now() {
 
 #[tokio::test]
 async fn a_snooze_ends_when_it_is_told_to() {
-    let world = World::answering([done()]);
+    let world = World::answering([Answer::User(snoozing(FAR_S)), done()]);
     let reply = world.call("dnd.endSnooze", json!({})).await;
     let wanted = json!({
         "ok": true, "dnd_enabled": false, "next_dnd_start_ts": 1, "next_dnd_end_ts": 1,
@@ -302,34 +374,42 @@ async fn a_snooze_ends_when_it_is_told_to() {
     assert_eq!(reply, wanted);
     let until_s = 0;
     let wanted = Body::SetDoNotDisturb(client::SetDoNotDisturb { until_s });
-    assert_eq!(world.asked(), [wanted]);
+    assert_eq!(world.asked(), [get(ada()), wanted]);
+}
+
+#[tokio::test]
+async fn a_snooze_that_is_not_on_cannot_be_ended() {
+    for user in [ada(), snoozing(0), snoozing(1_000)] {
+        let world = World::answering([Answer::User(user)]);
+        let reply = world.call("dnd.endSnooze", json!({})).await;
+        assert_eq!(reply["error"], "snooze_not_active");
+        assert_eq!(world.asked(), [get(ada())]);
+    }
 }
 
 #[tokio::test]
 async fn a_snooze_has_a_length() {
     let world = World::answering([]);
-    for minutes in [
-        json!(null),
-        json!(0),
-        json!(-1),
-        json!("an hour"),
-        json!(1.5),
+    for (minutes, code) in [
+        (json!(null), "missing_duration"),
+        (json!(""), "missing_duration"),
+        (json!(0), "invalid_arguments"),
+        (json!(-1), "invalid_arguments"),
+        (json!("an hour"), "invalid_arguments"),
+        (json!(1.5), "invalid_arguments"),
     ] {
         let args = json!({ "num_minutes": minutes });
         let reply = world.call("dnd.setSnooze", args.clone()).await;
-        assert_eq!(reply["error"], "invalid_arguments", "{args}");
+        assert_eq!(reply["error"], code, "{args}");
     }
     assert_eq!(world.asked(), []);
 }
 
 #[tokio::test]
 async fn everybody_is_told_who_snoozes() {
-    let other = |do_not_disturb_until_s| client::User {
+    let other = |until_s| client::User {
         id: user(8).0,
-        ..with_profile(client::Profile {
-            do_not_disturb_until_s,
-            ..client::Profile::default()
-        })
+        ..snoozing(until_s)
     };
     for (until_s, snoozes) in [(0, false), (1_000, false), (FAR_S, true)] {
         let world = World::answering([Answer::User(other(until_s))]);

@@ -24,6 +24,11 @@ fn invitation(user: UserId) -> Body {
     })
 }
 
+fn get_channel() -> Body {
+    let channel = channel().0;
+    Body::GetChannel(client::GetChannel { channel })
+}
+
 #[tokio::test]
 async fn what_is_said_of_a_channel_is_set_and_then_shown() {
     for (method, args, field) in [
@@ -51,12 +56,37 @@ async fn what_is_said_of_a_channel_is_set_and_then_shown() {
         let world = World::answering([done(), Answer::Channel(general())]);
         let reply = world.form(method, args).await.json();
         assert_eq!(reply, json!({ "ok": true, "channel": general_json() }));
-        let channel = channel().0;
-        let get = Body::GetChannel(client::GetChannel { channel });
-        assert_eq!(world.asked(), [set(field), get]);
+        assert_eq!(world.asked(), [set(field), get_channel()]);
         // A replica that does not know the change yet would show what was before.
         assert_eq!(*world.cells.wrote.lock(), [Bytes::new(), WROTE]);
         assert_eq!(*world.cells.min_positions.lock(), [0, POSITION]);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_rename_a_channel_is_told_so_as_by_slack() {
+    let world = World::answering([refused(ErrorCode::NotAllowed)]);
+    let form = "channel=C04000005&name=kitchen";
+    let heard = world.form("conversations.rename", form).await;
+    assert_eq!(heard.error(), "not_authorized");
+    assert_eq!(world.refusals.counts(), [("not_allowed", 1)]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_channels_name_is_told() {
+    let (fits, long) = ("é".repeat(80), "é".repeat(81));
+    for (name, code) in [
+        ("", "invalid_name_required"),
+        (long.as_str(), "invalid_name_maxlength"),
+        (fits.as_str(), "invalid_name_specials"),
+        ("Kitchen", "invalid_name_specials"),
+    ] {
+        for method in ["conversations.create", "conversations.rename"] {
+            let world = World::answering([refused(ErrorCode::InvalidName)]);
+            let args = json!({ "channel": "C04000005", "name": name });
+            let reply = world.call(method, args).await;
+            assert_eq!(reply["error"], code, "{method} {name}");
+        }
     }
 }
 
@@ -167,6 +197,63 @@ async fn an_invitation_that_is_refused_is_the_last() {
 }
 
 #[tokio::test]
+async fn with_force_those_are_passed_over_who_cannot_be_invited() {
+    let world = World::answering([
+        refused(ErrorCode::AccountInactive),
+        Answer::Channel(general()),
+        refused(ErrorCode::UserNotFound),
+        Answer::Channel(general()),
+    ]);
+    let args = json!({
+        "channel": "C04000005", "users": "U04000008,U04000009,U0400000A,ada", "force": true,
+    });
+    let reply = world.call("conversations.invite", args).await;
+    let error = |user: &str, code: &str| json!({ "user": user, "ok": false, "error": code });
+    let errors = [
+        error("ada", "user_not_found"),
+        error("U04000008", "account_inactive"),
+        error("U0400000A", "user_not_found"),
+    ];
+    let wanted = json!({ "ok": true, "channel": general_json(), "errors": errors });
+    assert_eq!(reply, wanted);
+    let invitations = [user(8), user(9), user(10)].map(invitation);
+    let asked: Vec<_> = invitations.into_iter().chain([get_channel()]).collect();
+    assert_eq!(world.asked(), asked);
+}
+
+#[tokio::test]
+async fn with_force_nothing_is_said_of_those_who_are_invited() {
+    let world = World::answering([Answer::Channel(general()), Answer::Channel(general())]);
+    let form = "channel=C04000005&users=U04000008&force=1";
+    let reply = world.form("conversations.invite", form).await.json();
+    assert_eq!(reply, json!({ "ok": true, "channel": general_json() }));
+    assert_eq!(world.asked(), [invitation(user(8)), get_channel()]);
+}
+
+#[tokio::test]
+async fn where_nobody_can_be_invited_force_does_not_help() {
+    let refusal = refused(ErrorCode::UserNotFound);
+    let world = World::answering([refusal, Answer::Channel(general())]);
+    let form = "channel=C04000005&users=U04000008,ada&force=true";
+    let reply = world.form("conversations.invite", form).await.json();
+    let error = |user: &str| json!({ "user": user, "ok": false, "error": "user_not_found" });
+    let errors = [error("ada"), error("U04000008")];
+    let wanted = json!({ "ok": false, "error": "user_not_found", "errors": errors });
+    assert_eq!(reply, wanted);
+    assert_eq!(world.refusals.counts(), [("user_not_found", 1)]);
+}
+
+#[tokio::test]
+async fn force_ends_with_what_is_not_about_one_user() {
+    let refusal = refused(ErrorCode::IsArchived);
+    let world = World::answering([refused(ErrorCode::UserNotFound), refusal]);
+    let form = "channel=C04000005&users=U04000008,U04000009,U0400000A&force=true";
+    let heard = world.form("conversations.invite", form).await;
+    assert_eq!(heard.error(), "is_archived");
+    assert_eq!(world.asked(), [invitation(user(8)), invitation(user(9))]);
+}
+
+#[tokio::test]
 async fn a_hundred_users_are_invited_at_once_and_no_more() {
     let users = |count| {
         let users: Vec<_> = (1..=count).map(|n| user(n).to_string()).collect();
@@ -203,13 +290,18 @@ async fn a_change_that_lacks_something_is_refused_at_once() {
         ("setTopic", "channel=C04000005", "invalid_arguments"),
         ("setTopic", "topic=tea", "invalid_arguments"),
         ("setPurpose", "channel=C04000005", "invalid_arguments"),
-        ("rename", "channel=C04000005&name=", "invalid_name"),
+        ("rename", "channel=C04000005&name=", "invalid_name_required"),
         ("archive", "channel=general", "channel_not_found"),
-        ("invite", "channel=C04000005", "invalid_arguments"),
+        ("invite", "channel=C04000005", "no_user"),
         (
             "invite",
             "channel=C04000005&users=U04000008,ada",
             "user_not_found",
+        ),
+        (
+            "invite",
+            "channel=C04000005&users=U04000008&force=x",
+            "invalid_arguments",
         ),
         ("kick", "channel=C04000005", "invalid_arguments"),
         ("kick", "channel=C04000005&user=ada", "user_not_found"),
