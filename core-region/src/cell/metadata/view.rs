@@ -301,14 +301,20 @@ impl<'a> MetadataView<'a> {
         Ok(users.collect())
     }
 
-    /// How many different reactions a message has.
+    /// Whether a message takes this emoji: one that it has, or another if there is room.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn reactions_count(&self, channel: ChannelId, ts: Timestamp) -> Result<usize, StoreError> {
+    pub fn takes_emoji(
+        &self,
+        channel: ChannelId,
+        ts: Timestamp,
+        emoji: &str,
+    ) -> Result<bool, StoreError> {
         let (channel, at) = (channel.number(), (ts.0, ts.0));
         let counts = derived::reaction_counts(&self.rows, channel, at, EMOJI_PER_MESSAGE_MAX)?;
-        Ok(counts.len())
+        let has_it = counts.iter().any(|(_, known, _)| known == emoji);
+        Ok(has_it || counts.len() < EMOJI_PER_MESSAGE_MAX)
     }
 
     /// A channel's pins, in the order of their messages.

@@ -2,7 +2,7 @@
 
 use causeway_protocol::client::{self, request::Body, set_channel::Field};
 use causeway_protocol::limits::{
-    EMOJI_MAX, EMOJI_PER_MESSAGE_MAX, PINS_MAX, PREFERENCES_MAX, PROFILE_FIELDS_MAX, STARS_MAX,
+    EMOJI_MAX, PINS_MAX, PREFERENCES_MAX, PROFILE_FIELDS_MAX, STARS_MAX,
 };
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, Seq, Timestamp, Topic, UserId};
 
@@ -149,7 +149,7 @@ impl Writer<'_> {
             (true, true) => Ok(vec![(item, Intent::Remove)]),
             (false, true) => Err(ErrorCode::AlreadyReacted.into()),
             (false, false) => {
-                if self.metadata.reactions_count(channel, ts)? >= EMOJI_PER_MESSAGE_MAX {
+                if !self.metadata.takes_emoji(channel, ts, &react.emoji)? {
                     return Err(ErrorCode::TooManyEmoji.into());
                 }
                 Ok(vec![(item, Intent::Put(Default::default()))])
@@ -182,13 +182,17 @@ impl Writer<'_> {
     fn star(&self, star: &client::Star) -> Wishes {
         active_user(self.view, self.user)?;
         let (channel, ts) = (ChannelId(star.channel), Timestamp(star.ts));
-        self.sources.visible_channel(self.user, channel)?;
         let item = Item::Star {
             user: self.user.number(),
             channel: channel.number(),
             ts: ts.0,
         };
-        match (star.remove, self.metadata.has(&item)?) {
+        let has_it = channel.workspace() == self.user.workspace() && self.metadata.has(&item)?;
+        // It can be taken off what the user does not see any more.
+        if !(star.remove && has_it) {
+            self.sources.visible_channel(self.user, channel)?;
+        }
+        match (star.remove, has_it) {
             (true, false) => Err(ErrorCode::NotStarred.into()),
             (true, true) => Ok(vec![(item, Intent::Remove)]),
             (false, true) => Err(ErrorCode::AlreadyStarred.into()),
@@ -262,7 +266,9 @@ impl Writer<'_> {
         let user = self.user.number();
         let present = self.metadata.profile_fields(self.user)?;
         let new = |field: &&String| !present.contains(*field);
-        if present.len() + set.fields.keys().filter(new).count() > PROFILE_FIELDS_MAX {
+        let new = set.fields.keys().filter(new).count();
+        // Regions that were alone may have added more together.
+        if new > 0 && present.len() + new > PROFILE_FIELDS_MAX {
             return Err(too_many("fields"));
         }
         let fields = set.fields.iter().map(|(field, text)| {
@@ -354,7 +360,8 @@ impl Writer<'_> {
 
     fn kick(&self, channel: ChannelId, user: UserId) -> Wishes {
         self.public_channel(channel)?;
-        if !self.metadata.is_member(channel, user)? {
+        let is_here = user.workspace() == channel.workspace();
+        if !is_here || !self.metadata.is_member(channel, user)? {
             return Err(ErrorCode::NotInChannel.into());
         }
         Ok(vec![(membership(channel, user), Intent::Leave)])

@@ -8,6 +8,7 @@ mod edits;
 mod history;
 mod laws;
 mod lists;
+mod metadata;
 mod order;
 mod permissions;
 mod threads;

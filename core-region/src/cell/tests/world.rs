@@ -185,7 +185,8 @@ impl World {
         Ok(())
     }
 
-    fn write(&mut self, workspace: WorkspaceId, wishes: Vec<Wish>) {
+    /// Writes what is wanted, whether anybody may or not.
+    pub fn write(&mut self, workspace: WorkspaceId, wishes: Vec<Wish>) {
         self.now_us += 1_000;
         let mut clock = std::mem::take(&mut self.clock);
         let mut rows = Overlay::new(self.metadata(workspace));
@@ -221,6 +222,13 @@ impl World {
     pub fn rows(&self) -> Rows {
         let view = self.state.view();
         let rows = view.scan(&[], &[u8::MAX]).map(|row| row.unwrap());
+        rows.map(|(key, value)| (key, value.into_vec())).collect()
+    }
+
+    /// All rows of a workspace's metadata.
+    pub fn metadata_rows(&self, workspace: WorkspaceId) -> Rows {
+        let rows = self.metadata(workspace).scan(&[], &[u8::MAX]);
+        let rows = rows.map(|row| row.unwrap());
         rows.map(|(key, value)| (key, value.into_vec())).collect()
     }
 
