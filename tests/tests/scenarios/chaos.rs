@@ -24,9 +24,32 @@ fn run(scenario: &str, seed: &str, seconds: &str) -> Value {
     serde_json::from_str(&told).expect("one JSON object")
 }
 
+/// A seed that nobody has chosen, told also when the test passes.
+fn any_seed() -> usize {
+    std::process::id() as usize
+}
+
+/// Runs a scenario with such a seed.
+fn run_any(scenario: &str, seconds: &str) -> Value {
+    let seed = any_seed().to_string();
+    // What is printed by macros is shown only when a test fails.
+    let _ = writeln!(
+        std::io::stderr(),
+        "causeway chaos {scenario} runs with --seed {seed}"
+    );
+    run(scenario, &seed, seconds)
+}
+
+/// What the scenario itself asks for, beyond the promise.
+fn assert_expected(report: &Value, at_least: usize) {
+    let expectations = report["expectations"].as_array().expect("a list");
+    assert!(expectations.len() >= at_least, "{report}");
+    assert!(expectations.iter().all(|e| e["met"] == true), "{report}");
+}
+
 #[test]
 fn a_region_dies() {
-    let report = run("kill-region", "1", "12");
+    let report = run("kill-region", "1", "9");
     assert_eq!(report["lost"], 0);
     assert_eq!(report["violations"].as_array().map(Vec::len), Some(0));
     assert!(report["acknowledged"].as_u64().is_some_and(|n| n > 300));
@@ -38,81 +61,56 @@ fn a_region_dies() {
 
 #[test]
 fn a_region_is_cut_off() {
-    let report = run("partition-region", "2", "12");
+    let report = run("partition-region", "2", "9");
     assert!(report["acknowledged"].as_u64().is_some_and(|n| n > 300));
-}
-
-#[test]
-fn a_pop_dies() {
-    let report = run("kill-pop", "3", "9");
-    assert!(report["disconnects"].as_u64().is_some_and(|n| n > 0));
-}
-
-/// What the scenario itself asks for, beyond the promise.
-fn assert_expected(report: &Value, at_least: usize) {
-    let expectations = report["expectations"].as_array().expect("a list");
-    assert!(expectations.len() >= at_least, "{report}");
-    assert!(expectations.iter().all(|e| e["met"] == true), "{report}");
-}
-
-#[test]
-fn a_disk_stalls() {
-    assert_expected(&run("disk-stall", "4", "15"), 4);
 }
 
 #[test]
 fn a_disk_is_full() {
-    assert_expected(&run("disk-full", "5", "12"), 5);
-}
-
-#[test]
-fn a_clock_jumps() {
-    let report = run("clock-jump", "6", "12");
-    assert_expected(&report, 2);
-    // Nobody noticed.
-    assert_eq!(report["disconnects"], 0);
-}
-
-#[test]
-fn everybody_returns_at_once() {
-    let report = run("storm", "7", "15");
-    // Four clients found their PoP dead; when it was stopped, they had been told.
-    assert!(report["disconnects"].as_u64().is_some_and(|n| n >= 4));
+    assert_expected(&run("disk-full", "5", "9"), 5);
 }
 
 #[test]
 fn the_power_fails_everywhere() {
-    let report = run("power-failure", "8", "15");
+    let report = run("power-failure", "8", "10");
     assert!(report["acknowledged"].as_u64().is_some_and(|n| n > 100));
 }
 
-/// A seed that nobody has chosen, told also when the test passes.
-fn any_seed(scenario: &str) -> String {
-    let seed = std::process::id().to_string();
-    // What is printed by macros is shown only when a test fails.
-    let _ = writeln!(
-        std::io::stderr(),
-        "causeway chaos {scenario} runs with --seed {seed}"
-    );
-    seed
-}
-
+/// One of these a time, as all together take long.
 #[test]
-fn a_node_hangs() {
-    assert_expected(&run("freeze-node", "9", "10"), 4);
+fn one_thing_or_another_happens() {
+    const SCENARIOS: [(&str, &str); 5] = [
+        ("kill-pop", "9"),
+        ("freeze-node", "9"),
+        ("disk-stall", "15"),
+        ("clock-jump", "9"),
+        ("storm", "12"),
+    ];
+    let (scenario, seconds) = SCENARIOS[any_seed() % SCENARIOS.len()];
+    let report = run_any(scenario, seconds);
+    assert_expected(&report, 3);
+    let disconnects = report["disconnects"].as_u64().expect("a number");
+    match scenario {
+        "kill-pop" => assert!(disconnects > 0),
+        // Four clients found their PoP dead; when it was stopped, they had been told.
+        "storm" => assert!(disconnects >= 4),
+        // Nobody noticed.
+        "clock-jump" => assert_eq!(disconnects, 0),
+        _ => {}
+    }
 }
 
 #[test]
 fn whatever_may_come() {
-    run("mixed", &any_seed("mixed"), "15");
+    run_any("mixed", "10");
 }
 
 #[test]
 fn regions_write_metadata_alone_and_agree() {
-    let report = run("metadata-split", "1", "8");
+    let report = run("metadata-split", "1", "6");
     assert_eq!(report["lost"], 0);
     assert_eq!(report["diverged"], 0);
-    assert!(report["acknowledged"].as_u64().is_some_and(|n| n > 300));
+    assert!(report["acknowledged"].as_u64().is_some_and(|n| n > 200));
     assert!(report["converge_ms"].is_number() && report["views_ms"].is_number());
 }
 
@@ -124,6 +122,6 @@ fn metadata_outlives_cores_disks_and_clocks() {
         "metadata-forget",
         "metadata-clock",
     ];
-    let scenario = SCENARIOS[std::process::id() as usize % SCENARIOS.len()];
-    assert_expected(&run(scenario, &any_seed(scenario), "12"), 2);
+    let scenario = SCENARIOS[any_seed() % SCENARIOS.len()];
+    assert_expected(&run_any(scenario, "12"), 2);
 }
