@@ -33,6 +33,7 @@ fuzz_target!(|data: &[u8]| {
         decode::<wire::Digest>(&body);
         decode::<wire::Pull>(&body);
         decode::<wire::RowsRequest>(&body);
+        decode::<wire::ReturnRequest>(&body);
         let shipped = decode::<wire::Ops>(&body);
         let pulled = decode::<wire::Pulled>(&body).unwrap_or_default();
         for ops in shipped.into_iter().chain(pulled.ops) {

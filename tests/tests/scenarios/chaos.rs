@@ -10,9 +10,14 @@ use crate::world::{Site, causeway};
 fn run(scenario: &str, seed: &str, seconds: &str) -> Value {
     // Waits for its turn; the suite has its own folder.
     let _site = Site::new();
+    // Of metadata, each kind is to be written in each region.
+    let rate = match scenario.starts_with("metadata-") {
+        true => "300",
+        false => "40",
+    };
     let run = causeway()
         .args(["chaos", scenario, "--json", "--seed", seed])
-        .args(["--duration", seconds, "--clients", "16", "--rate", "40"])
+        .args(["--duration", seconds, "--clients", "16", "--rate", rate])
         .output()
         .expect("the binary runs");
     let told = String::from_utf8_lossy(&run.stdout);
