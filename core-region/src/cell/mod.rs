@@ -52,6 +52,8 @@ pub use machine::{CellMachine, Publish};
 const CATCH_UP: Duration = Duration::from_millis(500);
 /// A replica that lacks what a user knows of metadata waits this long for it.
 const KNOWN_WITHIN: Duration = Duration::from_millis(300);
+/// The same when whoever wrote it is out of reach: others may have it.
+const HEARSAY_WITHIN: Duration = Duration::from_millis(100);
 /// Replicas that can be reached know by then what one of them has written.
 const SPREAD_WITHIN: Duration = Duration::from_secs(2);
 
@@ -476,14 +478,17 @@ impl Cell {
         let Err(refused) = admit() else {
             return Ok(());
         };
-        let metadata = self.metadata()?;
-        let knowing = metadata.knows(user.workspace(), known, KNOWN_WITHIN);
+        let (metadata, workspace) = (self.metadata()?, user.workspace());
+        let awaited = || metadata.awaited(workspace, known).map_err(internal);
+        let patience = match awaited()?.iter().any(|node| self.vitals.is_in_touch(*node)) {
+            true => KNOWN_WITHIN,
+            false => HEARSAY_WITHIN,
+        };
+        let knowing = metadata.knows(workspace, known, patience);
         if knowing.await.map_err(internal)? {
             return admit();
         }
-        let awaited = metadata
-            .awaited(user.workspace(), known)
-            .map_err(internal)?;
+        let awaited = awaited()?;
         if awaited.is_empty() {
             return admit();
         }
