@@ -28,41 +28,44 @@ pub struct Heirs {
 impl Heirs {
     /// The drain that this node is under.
     pub fn drain_here(&self) -> Option<Drain> {
-        self.drain(self.backbone.node())
+        let (members, routes) = (self.gossip.membership(), self.routes.get());
+        let me = members.get(self.backbone.node())?;
+        routes.drains().of(me).cloned()
     }
 
     /// Who should lead a cell instead of this node, the best first; nobody if it
     /// is where it should be.
     pub fn at_home_or_undrained(&self, record: &Cell) -> Vec<NodeId> {
-        self.choose(record, |node| self.drain(node).is_some())
+        self.choose(record, self.drained())
     }
 
     /// Who can lead a cell now that this node should not, the best first: who is
     /// being drained comes after the others.
     pub fn anybody(&self, record: &Cell) -> Vec<NodeId> {
         let me = self.backbone.node();
-        let mut heirs = self.choose(record, |node| node == me || self.drain(node).is_some());
-        let rest = self.choose(record, |node| node == me);
-        let rest: Vec<NodeId> = rest.into_iter().filter(|n| !heirs.contains(n)).collect();
-        heirs.extend(rest);
+        let mut heirs = self.choose(record, |node| node == me);
         heirs.retain(|node| self.backbone.round_trip(*node).is_some());
+        let is_drained = self.drained();
+        heirs.sort_by_key(|node| is_drained(*node));
         heirs
     }
 
-    fn choose(&self, record: &Cell, is_drained: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+    fn choose(&self, record: &Cell, leaves: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
         let distance = |node| {
             let round_trip = self.backbone.round_trip(node);
             round_trip.unwrap_or(Duration::MAX)
         };
-        let mut heirs = homecoming::heirs(record, self.backbone.node(), is_drained, distance);
+        let mut heirs = homecoming::heirs(record, self.backbone.node(), leaves, distance);
         heirs.retain(|node| self.vitals.may_lead(*node));
         heirs
     }
 
-    fn drain(&self, node: NodeId) -> Option<Drain> {
+    /// Tells whether a node is being drained, as things are now.
+    fn drained(&self) -> impl Fn(NodeId) -> bool {
         let (members, routes) = (self.gossip.membership(), self.routes.get());
-        members
-            .get(node)
-            .and_then(|m| routes.drains().of(m).cloned())
+        move |node| {
+            let member = members.get(node);
+            member.is_some_and(|member| routes.drains().of(member).is_some())
+        }
     }
 }

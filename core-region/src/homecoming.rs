@@ -89,11 +89,7 @@ pub fn successor(
     present: &Presence,
     now: Instant,
 ) -> Option<NodeId> {
-    let fit = |node: NodeId| {
-        let matched = leader.matched.iter().find(|(n, _)| *n == node);
-        let caught_up = matched.is_some_and(|(_, index)| index + BEHIND_MAX >= leader.applied.0);
-        leader.voters.contains(&node) && caught_up && present.is_settled(node, now)
-    };
+    let fit = |node: NodeId| leader.is_near(node, BEHIND_MAX) && present.is_settled(node, now);
     let leads = leader.leadership.ready;
     heirs.iter().copied().find(|node| leads && fit(*node))
 }

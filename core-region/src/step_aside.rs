@@ -47,29 +47,29 @@ impl StepAside {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut tried = None::<tokio::time::Instant>;
         loop {
-            tokio::select! {
+            let is_unfit = unfit.borrow().is_some();
+            let changed = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = unfit.changed() => {}
-                _ = elections.changed() => {}
-                _ = ticks.tick() => {}
-            }
+                changed = unfit.changed() => changed.is_ok(),
+                // Leadership may have come all the same.
+                changed = elections.changed(), if is_unfit => changed.is_ok(),
+                _ = ticks.tick() => false,
+            };
             let now = *unfit.borrow_and_update();
             for cell in self.cells.all() {
                 cell.consensus().let_campaign(campaigns(now));
-            }
-            if now.is_none() {
-                tried = None;
-                continue;
             }
             let again = match now {
                 Some(Unfit::Stopping) => AGAIN_STOPPING,
                 _ => AGAIN,
             };
             let is_due = tried.is_none_or(|at| at.elapsed() >= again);
-            if is_due {
-                tried = Some(tokio::time::Instant::now());
+            if now.is_some() && (changed || is_due) {
+                if is_due {
+                    tried = Some(tokio::time::Instant::now());
+                }
+                self.hand_over(is_due).await;
             }
-            self.hand_over(is_due).await;
         }
     }
 
@@ -135,14 +135,10 @@ fn campaigns(unfit: Option<Unfit>) -> Campaigns {
     }
 }
 
-/// The first heir that votes, and is near the end of the log.
+/// The first heir that can take over soon.
 fn successor(heirs: &[NodeId], leader: &GroupStatus) -> Option<NodeId> {
-    let is_close = |node: NodeId| {
-        let matched = leader.matched.iter().find(|(n, _)| *n == node);
-        matched.is_some_and(|(_, index)| index + BEHIND_MAX >= leader.applied.0)
-    };
     let mut heirs = heirs.iter().copied();
-    heirs.find(|node| leader.voters.contains(node) && is_close(*node))
+    heirs.find(|node| leader.is_near(*node, BEHIND_MAX))
 }
 
 #[cfg(test)]

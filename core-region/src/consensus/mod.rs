@@ -127,6 +127,16 @@ pub struct GroupStatus {
     pub matched: Vec<(NodeId, u64)>,
 }
 
+impl GroupStatus {
+    /// Whether another replica votes, and is up to so many entries behind: it catches up
+    /// while it takes over.
+    pub fn is_near(&self, node: NodeId, behind_max: u64) -> bool {
+        let matched = self.matched.iter().find(|(n, _)| *n == node);
+        let is_close = matched.is_some_and(|(_, index)| index + behind_max >= self.applied.0);
+        self.voters.contains(&node) && is_close
+    }
+}
+
 /// Why a command was not carried out, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProposeError {
