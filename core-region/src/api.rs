@@ -21,10 +21,11 @@ use crate::cell::{Terms, refusal, validate};
 use crate::cells::Cells;
 use crate::clock::Clock;
 use crate::consensus::Consensus;
-use crate::directory::{SharedBook, check_drain, place_cells, place_workspace, recount, set_drain};
+use crate::directory::{
+    SharedBook, change_cells, check_drain, place_workspace, recount, returning, set_drain,
+};
 use crate::metadata::Metadata;
 use crate::routed;
-use crate::state_records::PlaceCells;
 use crate::state_records::command::Body;
 
 /// An operator's call is answered by then.
@@ -236,14 +237,10 @@ impl Api {
         let directory = self.cell(CellId::DIRECTORY)?;
         let consensus = directory.consensus();
         let recounted = async {
-            // Another's copy may be older than what was placed before this.
-            consensus.turn().await.map_err(refusal)?;
-            let cells = recount(self.book().cells(), set)?;
-            let count = u32::try_from(cells.len()).unwrap_or(u32::MAX);
-            if !cells.is_empty() {
-                place_cells(consensus.as_ref(), PlaceCells { cells }).await?;
-            }
-            let body = Some(admin_reply::Body::Recounted(Recounted { cells: count }));
+            let decide = || recount(self.book().cells(), set);
+            let cells = change_cells(consensus.as_ref(), decide).await?;
+            let cells = u32::try_from(cells).unwrap_or(u32::MAX);
+            let body = Some(admin_reply::Body::Recounted(Recounted { cells }));
             Ok(AdminReply { body }.encode_to_vec())
         };
         Ok(self.routed(CellId::DIRECTORY, recounted.await))
@@ -459,9 +456,8 @@ impl Api {
             }
             None => (heard.map_or(0, |l| l.term), heard.map(|l| l.node), 0),
         };
-        let returning = record.returning.iter().filter(|r| !r.forgotten);
         CellStatus {
-            returning: returning.map(|r| r.node_id).collect(),
+            returning: returning(record).map(|r| r.node_id).collect(),
             cell: record.id,
             home_region: record.home_region.clone(),
             survive: record.survive,

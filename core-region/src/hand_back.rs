@@ -17,9 +17,8 @@ use prost::Message;
 use tokio::sync::Semaphore;
 
 use crate::cells::Cells;
-use crate::directory::{SharedBook, admit, dismiss, place_cells};
+use crate::directory::{SharedBook, admit, change_cells, dismiss};
 use crate::metadata_wire::{CellReturn, ReturnRequest};
-use crate::state_records::PlaceCells;
 
 /// A leader that does not answer by then is asked again later.
 const ASK_TIMEOUT: Duration = Duration::from_secs(4);
@@ -106,18 +105,17 @@ impl HandBack {
         let not_leader = || ApiError::from(ErrorCode::NotLeader);
         let directory = self.cells.get(CellId::DIRECTORY).ok_or_else(not_leader)?;
         let consensus = directory.consensus();
-        // Another's copy may be older than what was placed before this.
-        consensus.turn().await.map_err(|_| not_leader())?;
-        let mut cells = Vec::new();
-        for asked in &request.cells {
-            cells.extend(self.next_record(node, asked)?);
+        let decide = || {
+            let records = request.cells.iter();
+            let records = records.map(|asked| self.next_record(node, asked));
+            let records: Vec<_> = records.collect::<Result<_, _>>()?;
+            Ok(records.into_iter().flatten().collect())
+        };
+        let cells = change_cells(consensus.as_ref(), decide).await?;
+        if cells > 0 {
+            tracing::info!(cells, %node, "a node that was replaced hands back");
         }
-        if cells.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<u32> = cells.iter().map(|cell| cell.id).collect();
-        tracing::info!(cells = ?ids, %node, "a node that was replaced hands back");
-        place_cells(consensus.as_ref(), PlaceCells { cells }).await
+        Ok(())
     }
 
     /// The cell's next record, if there is to be one. Who goes by another than the present

@@ -1,5 +1,6 @@
 //! Why a node should not lead cells, and whether its disk is a reason: a pure
-//! decision over the state of the disk. A node that should not keeps its replicas, follows, and is read from.
+//! decision over the state of the disk. A node that should not keeps its replicas,
+//! follows, and is read from.
 
 use std::time::{Duration, Instant};
 

@@ -381,8 +381,8 @@ impl CoreNode {
         ended
     }
 
-    /// Hand over leadership and what is written only here, take leave, stop replicas, close connections; the
-    /// store closes when its last user is gone.
+    /// Hand over leadership and what is written only here, take leave, stop replicas,
+    /// close connections; the store closes when its last user is gone.
     async fn stop_in_order(mut self) {
         tokio::join!(self.step_aside.leave(), self.metadata.hand_off());
         self.stop.cancel();

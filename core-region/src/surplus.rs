@@ -9,6 +9,7 @@ use causeway_protocol::{CellId, Epoch, NodeId};
 
 use crate::assignment;
 use crate::consensus::GroupStatus;
+use crate::directory::returning;
 
 /// What a node's disk has of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,7 @@ pub fn starts(record: &Cell, node: NodeId, on_disk: OnDisk) -> bool {
 
 /// Whether `node` hands back what only it has, and counts meanwhile.
 fn is_returning(record: &Cell, node: NodeId) -> bool {
-    let mut returning = record.returning.iter();
-    returning.any(|replica| replica.node_id == node.0 && !replica.forgotten)
+    returning(record).any(|replica| replica.node_id == node.0)
 }
 
 /// A leader's word on whether its group counts a node.

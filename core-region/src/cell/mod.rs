@@ -29,6 +29,7 @@ use causeway_protocol::{
 };
 use prost::Message;
 use tokio::sync::watch;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::access::{Sources, Stop, active_user};
 use self::metadata::facts::Facts;
@@ -158,16 +159,7 @@ impl Cell {
             self.vitals.admit()?;
         }
         let creates = matches!(body, command::Body::CreateChannel(_));
-        // Whoever creates a channel joins it, too: in a moment another leads.
-        let _joining = match creates {
-            true => Some(
-                self.metadata()?
-                    .shared()
-                    .admit()
-                    .ok_or(ErrorCode::NotLeader)?,
-            ),
-            false => None,
-        };
+        let _joining = creates.then(|| self.joining()).transpose()?;
         let now_us = self.vitals.clock().now_us();
         let (position, outcome) = propose(self.consensus.as_ref(), now_us, user, body).await?;
         let result = match outcome {
@@ -189,6 +181,13 @@ impl Cell {
             result: Some(result),
             ..client::Response::default()
         })
+    }
+
+    /// Whoever creates a channel adds members, too: that is for the next leader when this
+    /// node is about to end.
+    fn joining(&self) -> Result<TaskTrackerToken, ApiError> {
+        let joining = self.metadata()?.shared().admit();
+        joining.ok_or_else(|| ErrorCode::NotLeader.into())
     }
 
     /// The answer on a channel that the log has been changed for. Whoever creates a
@@ -232,8 +231,7 @@ impl Cell {
         if self.consensus.leadership().borrow().leads && !self.serves_metadata(workspace)? {
             return Err(renewed());
         }
-        let joining = self.metadata()?.shared().admit();
-        let _joining = joining.ok_or(ErrorCode::NotLeader)?;
+        let _joining = self.joining()?;
         let members: Vec<UserId> = ensure.members.iter().copied().map(UserId).collect();
         let body = command::Body::EnsureChannel(ensure);
         let mut response = self.command(UserId(0), body).await?;

@@ -15,14 +15,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use causeway_gossip::sync::POLL_HOLD;
-use causeway_protocol::backbone::{CreateWorkspace, Directory, DirectoryPoll, Drain};
+use causeway_protocol::backbone::{Cell, CreateWorkspace, Directory, DirectoryPoll, Drain};
 use causeway_protocol::{ApiError, ErrorCode, Method, Name, UserId, WorkspaceId};
 use causeway_transport::backbone::Services;
 use causeway_transport::tls::Role;
 use prost::Message;
 use tokio::sync::watch;
 
-use crate::cell::{propose, validate};
+use crate::cell::{propose, refusal, validate};
 use crate::consensus::{Consensus, Outcome};
 use crate::state_records::{PlaceCells, command::Body};
 
@@ -34,7 +34,7 @@ pub use keeper::Keeper;
 pub use machine::DirectoryMachine;
 pub use placement::{Placement, PlacementError};
 pub use replacement::{Absence, replacements};
-pub use returning::{admit, dismiss};
+pub use returning::{admit, dismiss, returning};
 
 /// A node's copy of the directory; clones share it.
 #[derive(Debug, Clone)]
@@ -122,6 +122,25 @@ pub async fn place_cells(directory: &dyn Consensus, place: PlaceCells) -> Result
         Outcome::Done => Ok(()),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Changes cells, on the directory's leader: as `decide` finds them once its copy is the
+/// latest. Returns how many.
+///
+/// # Errors
+/// What `decide` says, and those of [`place_cells`].
+pub async fn change_cells(
+    directory: &dyn Consensus,
+    decide: impl FnOnce() -> Result<Vec<Cell>, ApiError>,
+) -> Result<usize, ApiError> {
+    // Another's copy may be older than what was placed before this.
+    directory.turn().await.map_err(refusal)?;
+    let cells = decide()?;
+    let count = cells.len();
+    if count > 0 {
+        place_cells(directory, PlaceCells { cells }).await?;
+    }
+    Ok(count)
 }
 
 /// Begins or undoes a drain. Returns whether it was done: not if another came

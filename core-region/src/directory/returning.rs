@@ -8,6 +8,11 @@ use causeway_protocol::{ApiError, ErrorCode, NodeId};
 /// Nodes that may hand back to one cell at a time, or are remembered as forgotten.
 const RETURNING_MAX: usize = 8;
 
+/// Those that hand back to a cell, and count.
+pub fn returning(cell: &Cell) -> impl Iterator<Item = &Replica> + Clone {
+    cell.returning.iter().filter(|replica| !replica.forgotten)
+}
+
 /// The cell's next record, in which `node` counts; `None` if it does already, or an
 /// operator has declared it gone.
 ///
@@ -18,8 +23,7 @@ pub fn admit(cell: &Cell, node: NodeId) -> Result<Option<Cell>, ApiError> {
     if present.any(|replica| replica.node_id == node.0) {
         return Ok(None);
     }
-    let returning = cell.returning.iter().filter(|replica| !replica.forgotten);
-    if returning.count() >= RETURNING_MAX {
+    if returning(cell).count() >= RETURNING_MAX {
         let text = format!("too many nodes are handing back to cell {}", cell.id);
         return Err(ApiError::new(ErrorCode::Unavailable, text));
     }

@@ -8,7 +8,7 @@ use causeway_protocol::NodeId;
 use super::actor::{Actor, Dot, dot_from_wire, dot_to_wire};
 use super::item::Item;
 use super::rows::{Rows, RowsMut};
-use super::shard::{Shard, damaged, read_row};
+use super::shard::{Shard, damaged, indexed_actors, read_row};
 use super::tables;
 use super::types::{Kind, Value};
 use super::version::Version;
@@ -211,11 +211,8 @@ impl Shard {
 
     /// Of each node the lives that are forgotten, and are still in the index.
     fn traced(&self, rows: &impl Rows) -> Result<BTreeMap<NodeId, Vec<Actor>>, StoreError> {
-        let (mut from, end) = (tables::indexes(), tables::indexes().end());
         let mut traced = BTreeMap::<NodeId, Vec<Actor>>::new();
-        while let Some((key, _)) = rows.first(&from, &end, 1)?.pop() {
-            let life = tables::dot_of(&key).ok_or_else(damaged)?.actor;
-            from = tables::index(life).end();
+        for life in indexed_actors(rows)? {
             if self.info.version.get(life) == u64::MAX {
                 traced.entry(life.node).or_default().push(life);
             }

@@ -12,10 +12,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use causeway_protocol::NodeId;
-use causeway_protocol::backbone::{Cell as CellRecord, Replica};
+use causeway_protocol::backbone::Cell as CellRecord;
 
 use super::actor::{Actor, Dot};
 use super::version::Version;
+use crate::directory::returning;
 
 /// Reports of a peer that may wait until they count. The first are kept, since under a
 /// steady stream of operations the last would never count; and the last, since it may
@@ -54,14 +55,13 @@ pub struct Counted {
 impl Counted {
     /// By the directory's record.
     pub fn of(record: &CellRecord) -> Self {
-        let counts = |replica: &&Replica| !replica.forgotten;
-        let returning = || record.returning.iter().filter(counts);
-        let counted = record.replicas.iter().filter(counts).chain(returning());
+        let replicas = record.replicas.iter().filter(|replica| !replica.forgotten);
+        let counted = replicas.chain(returning(record));
         Self {
             nodes: counted
                 .map(|replica| (NodeId(replica.node_id), replica.counted_since))
                 .collect(),
-            returning: returning().map(|r| NodeId(r.node_id)).collect(),
+            returning: returning(record).map(|r| NodeId(r.node_id)).collect(),
             epoch: record.epoch,
         }
     }

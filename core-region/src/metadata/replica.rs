@@ -135,17 +135,18 @@ impl Replica {
             true => self.must_begin_anew(counted).is_some(),
             false => !self.is_whole(),
         };
-        match (is_counted, all_have && !begins_anew) {
-            (true, true) => Left::Done,
-            (false, true) => Left::Nothing,
-            (true, false) => Left::Waiting,
-            // From whoever has it, the others get it.
-            (false, false) if !begins_anew && told.iter().flatten().any(|t| has_them(t)) => {
-                Left::Waiting
-            }
-            // What is not whole hears nobody.
-            (false, false) if begins_anew || told.iter().any(Option::is_some) => Left::Wanted,
-            (false, false) => Left::Waiting,
+        if all_have && !begins_anew {
+            return match is_counted {
+                true => Left::Done,
+                false => Left::Nothing,
+            };
+        }
+        let mut known = told.iter().flatten().peekable();
+        // From whoever has it, the others get it. What is not whole hears nobody.
+        let nobody_has = known.peek().is_some() && !known.any(|told| has_them(told));
+        match !is_counted && (begins_anew || nobody_has) {
+            true => Left::Wanted,
+            false => Left::Waiting,
         }
     }
 

@@ -284,12 +284,9 @@ impl Shard {
             return Ok(Since::TooLong);
         }
         let (mut items, mut upto) = (Vec::new(), have.clone());
-        let (mut from, end) = (tables::indexes(), tables::indexes().end());
-        while let Some((key, _)) = rows.first(&from, &end, 1)?.pop() {
-            let first = tables::dot_of(&key).ok_or_else(damaged)?;
-            let of_actor = tables::index(first.actor);
-            from = of_actor.end();
-            let Some(next) = have.get(first.actor).checked_add(1) else {
+        for actor in indexed_actors(rows)? {
+            let of_actor = tables::index(actor);
+            let Some(next) = have.get(actor).checked_add(1) else {
                 continue;
             };
             let left = limit.saturating_sub(items.len());
@@ -314,6 +311,21 @@ impl Shard {
             more: false,
         })
     }
+}
+
+/// Whose operations touched rows last: the actors in the index.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn indexed_actors(rows: &impl Rows) -> Result<Vec<Actor>, StoreError> {
+    let (mut from, end) = (tables::indexes(), tables::indexes().end());
+    let mut actors = Vec::new();
+    while let Some((key, _)) = rows.first(&from, &end, 1)?.pop() {
+        let actor = tables::dot_of(&key).ok_or_else(damaged)?.actor;
+        from = tables::index(actor).end();
+        actors.push(actor);
+    }
+    Ok(actors)
 }
 
 /// The row of an item, as it is.

@@ -1,7 +1,8 @@
 //! Replicas of a shard simulated with seeds: they write, ship, lose, double and
 //! reorder; they crash, are wiped or set back, are forgotten or replaced and come
-//! back, and have wrong clocks; they collect garbage all the while. Then everything heals, and all must
-//! be equal, and what was acknowledged must be there, by the types' rules.
+//! back, and have wrong clocks; they collect garbage all the while. Then everything
+//! heals, and all must be equal, and what was acknowledged must be there, by the types'
+//! rules.
 //!
 //! What is there to see is judged by a model of its own, which knows of the whole
 //! history only who wrote what, knowing of which.
