@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::history::{At, Call, ClientNumber, Operation, Outcome};
 use crate::operator::Operator;
-use crate::quantiles::{Quantiles, quantiles};
+use crate::quantiles::{Quantiles, quantiles_of_any};
 
 /// Between looks at the leaders.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -193,15 +193,13 @@ pub fn pauses(
             *longest = waited.max(*longest);
         }
     }
-    let waits = longest.into_iter().map(|(client, longest)| {
+    quantiles_of_any(longest.into_iter().map(|(client, longest)| {
         let usual = calm.get_mut(&client).map_or(Duration::ZERO, |waits| {
             waits.sort();
             waits[waits.len() / 2]
         });
         millis(longest.saturating_sub(usual))
-    });
-    let waits: Vec<f64> = waits.collect();
-    (!waits.is_empty()).then(|| quantiles(waits.into_iter()))
+    }))
 }
 
 fn millis(duration: Duration) -> f64 {
