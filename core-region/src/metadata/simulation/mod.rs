@@ -15,20 +15,23 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::actor::{Actor, Dot};
-use super::hybrid::{HybridClock, HybridTime};
-use super::item::Item;
-use super::op::Op;
-use super::peers::{Counted, PeerReport};
-use super::pull::Missing;
-use super::rebirth::Reissued;
-use super::replica::{Anew, Left, Replica};
-use super::rows::{MemoryRows, Rows};
-use super::shard::{Intent, read_row};
-use super::tables;
-use super::types::{Change, Kind, Mark, Value};
+use crate::metadata::actor::{Actor, Dot};
+use crate::metadata::hybrid::{HybridClock, HybridTime};
+use crate::metadata::item::Item;
+use crate::metadata::peers::{Counted, PeerReport};
+use crate::metadata::pull::Missing;
+use crate::metadata::rebirth::Reissued;
+use crate::metadata::replica::{Anew, Left, Replica};
+use crate::metadata::rows::{MemoryRows, Rows};
+use crate::metadata::shard::Intent;
+use crate::metadata::tables;
+use crate::metadata::types::{Change, Kind, Mark};
 use crate::metadata_wire::{self as wire, Refused};
 use crate::store::keys::Key;
+
+mod model;
+
+use model::{Fate, Written, model, shown};
 
 const NODES: u64 = 4;
 /// With those that were replaced.
@@ -39,25 +42,6 @@ const CHANNELS: u32 = 2;
 const USERS: u32 = 3;
 /// Bytes of an answer to a pull: few, so that there are many.
 const PULL_BYTES: usize = 200;
-
-/// An operation as the model knows it.
-#[derive(Debug, Clone)]
-struct Written {
-    op: Op,
-    by: NodeId,
-    acknowledged: bool,
-    /// Where it went under another dot, or that it went nowhere by the rule.
-    fate: Fate,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
-    Stands,
-    Reissued,
-    SetAside,
-    /// With a disk, or a crash before it was acknowledged.
-    Lost,
-}
 
 struct Node {
     id: NodeId,
@@ -864,108 +848,12 @@ impl World {
             stands && !truth.contains(&written.op.dot)
         });
         assert!(lost.is_none(), "{seed}lost {lost:?}");
-        let model = self.model(truth);
+        let model = model(&self.history, truth);
         for node in &self.nodes {
             let shown = shown(&node.rows);
             assert_eq!(shown, model, "{seed}{}", node.id);
         }
     }
-
-    /// What is there, by who wrote what, knowing of which.
-    fn model(&self, truth: &HashSet<Dot>) -> BTreeMap<Item, BTreeSet<Vec<u8>>> {
-        let mut by_item = BTreeMap::<&Item, Vec<&Written>>::new();
-        for written in self.history.iter().filter(|w| truth.contains(&w.op.dot)) {
-            by_item.entry(&written.op.item).or_default().push(written);
-        }
-        let shown = by_item
-            .into_iter()
-            .map(|(item, had)| (item.clone(), judge(item.kind(), &had)));
-        shown.filter(|(_, shown)| !shown.is_empty()).collect()
-    }
-}
-
-/// Whether `later` was written knowing of `earlier`, as far as its own words tell.
-fn undoes(later: &Written, earlier: &Written) -> bool {
-    let dot = &earlier.op.dot;
-    match &later.op.change {
-        // All that its writer had.
-        Change::Join(seen) => seen.has(dot),
-        change => {
-            let named = change.context();
-            named.iter().any(|named| named == dot)
-        }
-    }
-}
-
-fn judge(kind: Kind, had: &[&Written]) -> BTreeSet<Vec<u8>> {
-    let value = |written: &Written| match &written.op.change {
-        Change::Set(value) | Change::Put(value, _) => Some(value.to_vec()),
-        _ => None,
-    };
-    let stamp = |written: &&&Written| (written.op.time, written.op.dot.actor);
-    let last = had.iter().filter(|w| value(w).is_some()).max_by_key(stamp);
-    let is_put = |w: &Written| value(w).is_some();
-    let stands = |w: &Written| !had.iter().any(|later| undoes(later, w));
-    match kind {
-        Kind::Register => last.and_then(|w| value(w)).into_iter().collect(),
-        Kind::Element | Kind::MultiValue => {
-            let standing = had.iter().filter(|w| is_put(w) && stands(w));
-            standing.filter_map(|w| value(w)).collect()
-        }
-        Kind::Mark => {
-            let marks = had.iter().filter_map(|w| match w.op.change {
-                Change::Raise(mark) => Some(mark.seq),
-                _ => None,
-            });
-            marks
-                .max()
-                .map(|seq| seq.to_be_bytes().to_vec())
-                .into_iter()
-                .collect()
-        }
-        Kind::Membership => {
-            let joins = || {
-                had.iter()
-                    .filter(|w| matches!(w.op.change, Change::Join(_)))
-            };
-            let leaves = || {
-                had.iter()
-                    .filter(|w| matches!(w.op.change, Change::Leave(_)))
-            };
-            let all_over = leaves().all(|leave| joins().any(|join| undoes(join, leave)));
-            let stands = joins().any(|join| !leaves().any(|leave| undoes(leave, join)));
-            let is_member = all_over && stands;
-            is_member.then(|| b"member".to_vec()).into_iter().collect()
-        }
-    }
-}
-
-fn shown(rows: &MemoryRows) -> BTreeMap<Item, BTreeSet<Vec<u8>>> {
-    let table = tables::rows();
-    let stored = rows.first(&table, &table.end(), usize::MAX).unwrap();
-    let items = stored
-        .iter()
-        .map(|(key, _)| Item::from_key(&key[1..]).unwrap());
-    let shown = items.map(|item| {
-        let row = read_row(rows, &item).unwrap();
-        let shown: BTreeSet<Vec<u8>> = match &row.value {
-            Value::Register(it) => it
-                .get()
-                .map(|(value, _)| value.to_vec())
-                .into_iter()
-                .collect(),
-            Value::Element(it) | Value::MultiValue(it) => {
-                it.values().iter().map(|w| w.value.to_vec()).collect()
-            }
-            Value::Mark(it) => [it.seq.to_be_bytes().to_vec()].into(),
-            Value::Membership(it) => {
-                let member = it.is_member().then(|| b"member".to_vec());
-                member.into_iter().collect()
-            }
-        };
-        (item, shown)
-    });
-    shown.filter(|(_, shown)| !shown.is_empty()).collect()
 }
 
 fn run(seed: u64) -> World {
