@@ -12,7 +12,9 @@ use causeway_protocol::backbone::{
 };
 use causeway_protocol::client::{self, response};
 use causeway_protocol::token::{Claims, Signer};
-use causeway_protocol::{ApiError, CellId, ErrorCode, Method, Name, NodeId, UserId, WorkspaceId};
+use causeway_protocol::{
+    ApiError, CellId, ChannelId, ErrorCode, Method, Name, NodeId, UserId, WorkspaceId,
+};
 use causeway_transport::backbone::{Peer, Services};
 use causeway_transport::tls::Role;
 use prost::Message;
@@ -111,6 +113,7 @@ impl Api {
         let terms = Terms {
             latest: call.latest,
             metadata_versions: call.metadata_versions,
+            joined: (call.joined != 0).then_some(ChannelId(call.joined)),
         };
         let executed = cell.execute(UserId(call.user), request, terms).await;
         Ok(self.routed(cell.id(), executed.map(|response| response.encode_to_vec())))

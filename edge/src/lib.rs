@@ -11,6 +11,7 @@ pub mod https;
 pub mod hub;
 pub mod metrics;
 pub mod node;
+pub mod recent;
 pub mod refusals;
 pub mod session;
 pub mod status;

@@ -14,6 +14,8 @@ use futures::future::{BoxFuture, FutureExt};
 use parking_lot::{Mutex, RwLock};
 use prost::Message;
 
+use crate::recent::{Asked, Recent};
+
 /// A request that no cell has answered by then is refused as `unavailable`.
 const BUDGET: Duration = Duration::from_secs(5);
 /// What a client of the native protocol is left waiting for: it asks again by
@@ -39,28 +41,14 @@ pub trait Ask: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<client::Response, ApiError>>;
 }
 
-/// Users whose last position is remembered.
-const RECENT_MAX: usize = 100_000;
-/// Replicas are this far behind at the most, or they are not asked.
-const RECENT: Duration = Duration::from_secs(30);
-
 /// The cells, by way of the backbone; clones share what they remember.
 #[derive(Clone)]
 pub struct Upstream {
     router: Router,
-    recent: Arc<Mutex<HashMap<UserId, Recent>>>,
+    recent: Arc<Mutex<Recent>>,
     /// What clients of this edge node have been told of metadata.
     told: Arc<RwLock<HashMap<WorkspaceId, Bytes>>>,
     patience: Patience,
-}
-
-/// What a user was answered last.
-#[derive(Debug, Clone)]
-struct Recent {
-    position: u64,
-    /// Their last write of metadata; empty = none.
-    wrote: Bytes,
-    at: Instant,
 }
 
 impl Upstream {
@@ -128,26 +116,29 @@ impl Upstream {
     pub async fn ask_since(
         &self,
         user: UserId,
-        mut request: client::Request,
+        request: client::Request,
         version: &Bytes,
     ) -> Result<client::Response, ApiError> {
         let cell = self.cell_of(user.workspace()).await?;
-        self.remind(user, &mut request);
+        let asked = Asked::of(&request);
         let way = way(request.body.as_ref());
         let told = self.told.read().get(&user.workspace()).cloned();
         let versions = told.into_iter().chain([version.clone()]);
-        let call = ApiCall {
+        let mut call = ApiCall {
             cell: cell.0,
             user: user.0,
             request: Some(request),
             latest: false,
             metadata_versions: versions.filter(|version| !version.is_empty()).collect(),
+            joined: 0,
         };
+        self.recent.lock().remind(user, &mut call);
         let response = match way {
             Way::Nearest => self.nearest(cell, call).await?,
             Way::Leader(repeat) => self.leader(cell, &call, repeat, self.patience).await?,
         };
-        self.has_seen(user, &response);
+        let mut recent = self.recent.lock();
+        recent.answered(user, asked, &response, Instant::now());
         Ok(response)
     }
 
@@ -179,41 +170,6 @@ impl Upstream {
             .router
             .call_leader(cell, Method::Api, body, repeat, patience);
         asking.await.and_then(read)
-    }
-
-    /// Adds to a request what its user was answered last, so that the next answer,
-    /// from whichever replica, is not older: read your own writes.
-    fn remind(&self, user: UserId, request: &mut client::Request) {
-        let recent = self.recent.lock();
-        if let Some(recent) = recent.get(&user) {
-            request.min_position = request.min_position.max(recent.position);
-            if request.wrote.is_empty() {
-                request.wrote = recent.wrote.clone();
-            }
-        }
-    }
-
-    fn has_seen(&self, user: UserId, response: &client::Response) {
-        if user.is_platform() {
-            return;
-        }
-        let now = Instant::now();
-        let mut recent = self.recent.lock();
-        if recent.len() >= RECENT_MAX {
-            recent.retain(|_, recent| now.duration_since(recent.at) < RECENT);
-        }
-        if recent.len() < RECENT_MAX {
-            let seen = recent.entry(user).or_insert_with(|| Recent {
-                position: 0,
-                wrote: Bytes::new(),
-                at: now,
-            });
-            seen.position = seen.position.max(response.position);
-            seen.at = now;
-            if !response.wrote.is_empty() {
-                seen.wrote = response.wrote.clone();
-            }
-        }
     }
 }
 

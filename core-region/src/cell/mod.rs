@@ -2,6 +2,7 @@
 //! holds.
 
 mod access;
+mod admission;
 mod channels;
 mod cursor;
 pub mod machine;
@@ -53,8 +54,6 @@ pub use machine::{CellMachine, Publish};
 const CATCH_UP: Duration = Duration::from_millis(500);
 /// A replica that lacks what a user knows of metadata waits this long for it.
 const KNOWN_WITHIN: Duration = Duration::from_millis(300);
-/// The same when whoever wrote it is out of reach: others may have it.
-const HEARSAY_WITHIN: Duration = Duration::from_millis(100);
 /// Replicas that can be reached know by then what one of them has written.
 const SPREAD_WITHIN: Duration = Duration::from_secs(2);
 
@@ -65,6 +64,8 @@ pub struct Terms {
     pub latest: bool,
     /// The version of metadata that the user's edge node has told its clients of.
     pub metadata_versions: Vec<Bytes>,
+    /// The public channel that the edge node has last seen the user join.
+    pub joined: Option<ChannelId>,
 }
 
 /// One replica of a cell, with all that can be asked of it.
@@ -132,7 +133,7 @@ impl Cell {
         }
         match into_command(body) {
             Ok(command) => {
-                self.admit(user, &command, &known).await?;
+                self.admit(user, &command, &known, terms.joined).await?;
                 self.command(user, command).await
             }
             Err(question) => {
@@ -445,57 +446,6 @@ impl Cell {
         let durable = durable.wait().await;
         durable.map_err(|e| ApiError::new(ErrorCode::Unavailable, e.to_string()))?;
         Ok(dot)
-    }
-
-    /// Refuses commands that metadata forbids, on the leader, if it knows all that the
-    /// user knows. Cut off from whoever does, it lets them pass; in touch, it should know
-    /// soon: anybody can claim to have written what nobody has.
-    async fn admit(
-        &self,
-        user: UserId,
-        command: &command::Body,
-        known: &Known,
-    ) -> Result<(), ApiError> {
-        if !self.consensus.leadership().borrow().leads {
-            return Ok(());
-        }
-        if !self.serves_metadata(user.workspace())? {
-            // Who is in a channel is not known here for the moment; to create one, its
-            // creator must become a member.
-            return match command {
-                command::Body::CreateChannel(_) => Err(renewed()),
-                _ => Ok(()),
-            };
-        }
-        let now_us = self.vitals.clock().now_us();
-        let admit = || {
-            self.look(user, |sources| {
-                metadata::admit(sources, user, command, now_us)
-            })
-        };
-        let Err(refused) = admit() else {
-            return Ok(());
-        };
-        let (metadata, workspace) = (self.metadata()?, user.workspace());
-        let awaited = || metadata.awaited(workspace, known).map_err(internal);
-        let patience = match awaited()?.iter().any(|node| self.vitals.is_in_touch(*node)) {
-            true => KNOWN_WITHIN,
-            false => HEARSAY_WITHIN,
-        };
-        let knowing = metadata.knows(workspace, known, patience);
-        if knowing.await.map_err(internal)? {
-            return admit();
-        }
-        let awaited = awaited()?;
-        if awaited.is_empty() {
-            return admit();
-        }
-        if awaited.iter().all(|node| self.vitals.is_in_touch(*node)) {
-            let text = "the leader has yet to hear of a change that you know of";
-            return Err(ApiError::new(ErrorCode::Unavailable, text));
-        }
-        tracing::debug!(%user, %refused, "not known for certain");
-        Ok(())
     }
 
     async fn question(

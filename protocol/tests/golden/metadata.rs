@@ -595,6 +595,16 @@ pub fn feeds() -> Vec<Example> {
             },
         ),
         Example::new(
+            "api_call_of_somebody_who_has_joined",
+            "0801 108180808010 30 8580808010",
+            ApiCall {
+                cell: 1,
+                user: ANN,
+                joined: GENERAL,
+                ..ApiCall::default()
+            },
+        ),
+        Example::new(
             "metadata_subscribe",
             "0801 1001 1807 220776657273696f6e",
             MetadataSubscribe {

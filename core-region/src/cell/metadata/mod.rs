@@ -12,4 +12,4 @@ mod write;
 pub use read::{answer, decorate};
 pub use sync::changes;
 pub use view::MetadataView;
-pub use write::{Wish, admit, is_change, memberships, wishes};
+pub use write::{Wish, admit, concerns, is_change, memberships, wishes};

@@ -126,6 +126,18 @@ pub fn admit(
     }
 }
 
+/// The channel that must be the sender's for a command to be admitted.
+pub fn concerns(command: &Command) -> Option<ChannelId> {
+    match command {
+        Command::SendMessage(client::SendMessage { channel, .. })
+        | Command::EditMessage(client::EditMessage { channel, .. })
+        | Command::DeleteMessage(client::DeleteMessage { channel, .. }) => {
+            Some(ChannelId(*channel))
+        }
+        _ => None,
+    }
+}
+
 struct Writer<'a> {
     sources: Sources<'a>,
     view: &'a View<'a>,

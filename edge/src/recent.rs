@@ -1,0 +1,197 @@
+//! What the users of this edge node were answered last: the next answer, from
+//! whichever replica, is not older.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use causeway_protocol::UserId;
+use causeway_protocol::backbone::ApiCall;
+use causeway_protocol::client::{self, request::Body, response};
+
+/// Users of whom something is remembered.
+const USERS_MAX: usize = 100_000;
+/// Replicas are this far behind at the most, or they are not asked.
+const KEPT: Duration = Duration::from_secs(30);
+
+/// What each of them was answered.
+#[derive(Debug, Default)]
+pub struct Recent(HashMap<UserId, Seen>);
+
+#[derive(Debug)]
+struct Seen {
+    position: u64,
+    /// Their last write of metadata; empty = none.
+    wrote: Bytes,
+    /// The public channel that they have joined last; 0 = none.
+    joined: u64,
+    at: Instant,
+}
+
+impl Recent {
+    /// Adds to a call what its user was answered.
+    pub fn remind(&self, user: UserId, call: &mut ApiCall) {
+        let Some(seen) = self.0.get(&user) else {
+            return;
+        };
+        call.joined = seen.joined;
+        if let Some(request) = &mut call.request {
+            request.min_position = request.min_position.max(seen.position);
+            if request.wrote.is_empty() {
+                request.wrote = seen.wrote.clone();
+            }
+        }
+    }
+
+    /// A user has asked for something, and was answered at `now`.
+    pub fn answered(
+        &mut self,
+        user: UserId,
+        asked: Asked,
+        response: &client::Response,
+        now: Instant,
+    ) {
+        if user.is_platform() {
+            return;
+        }
+        if self.0.len() >= USERS_MAX {
+            self.0.retain(|_, seen| now.duration_since(seen.at) < KEPT);
+        }
+        if self.0.len() >= USERS_MAX {
+            return;
+        }
+        let seen = self.0.entry(user).or_insert_with(|| Seen {
+            position: 0,
+            wrote: Bytes::new(),
+            joined: 0,
+            at: now,
+        });
+        seen.position = seen.position.max(response.position);
+        seen.at = now;
+        if !response.wrote.is_empty() {
+            seen.wrote = response.wrote.clone();
+        }
+        match (asked, &response.result) {
+            (Asked::ToJoin, Some(response::Result::Channel(channel))) => seen.joined = channel.id,
+            (Asked::ToLeave(channel), _) if channel == seen.joined => seen.joined = 0,
+            _ => {}
+        }
+    }
+}
+
+/// What a request was about, as far as that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A public channel.
+    ToJoin,
+    /// This channel.
+    ToLeave(u64),
+    /// Anything else.
+    ForMore,
+}
+
+impl Asked {
+    /// Of a request.
+    pub fn of(request: &client::Request) -> Self {
+        match &request.body {
+            Some(Body::JoinChannel(_)) => Self::ToJoin,
+            Some(Body::LeaveChannel(leave)) => Self::ToLeave(leave.channel),
+            _ => Self::ForMore,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANN: UserId = UserId(0x1_0000_0001);
+    const WROTE: Bytes = Bytes::from_static(b"wrote");
+
+    fn channel(id: u64) -> client::Response {
+        let channel = client::Channel {
+            id,
+            ..client::Channel::default()
+        };
+        client::Response {
+            result: Some(response::Result::Channel(channel)),
+            ..client::Response::default()
+        }
+    }
+
+    fn at(position: u64, wrote: Bytes) -> client::Response {
+        client::Response {
+            position,
+            wrote,
+            ..client::Response::default()
+        }
+    }
+
+    fn reminded(recent: &Recent, user: UserId, request: client::Request) -> ApiCall {
+        let mut call = ApiCall {
+            request: Some(request),
+            ..ApiCall::default()
+        };
+        recent.remind(user, &mut call);
+        call
+    }
+
+    #[test]
+    fn the_next_answer_is_not_older() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        recent.answered(ANN, Asked::ForMore, &at(7, WROTE), now);
+        recent.answered(ANN, Asked::ForMore, &at(5, Bytes::new()), now);
+        let call = reminded(&recent, ANN, client::Request::default());
+        let request = call.request.unwrap();
+        assert_eq!((request.min_position, request.wrote), (7, WROTE));
+    }
+
+    #[test]
+    fn a_client_may_know_more_from_elsewhere() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        recent.answered(ANN, Asked::ForMore, &at(7, WROTE), now);
+        let request = client::Request {
+            min_position: 9,
+            wrote: Bytes::from_static(b"later"),
+            ..client::Request::default()
+        };
+        let call = reminded(&recent, ANN, request.clone());
+        assert_eq!(call.request, Some(request));
+    }
+
+    #[test]
+    fn a_channel_is_joined_until_it_is_left() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        let joined = |recent: &Recent| reminded(recent, ANN, client::Request::default()).joined;
+        recent.answered(ANN, Asked::ToJoin, &channel(3), now);
+        assert_eq!(joined(&recent), 3);
+        recent.answered(ANN, Asked::ToLeave(4), &at(1, WROTE), now);
+        assert_eq!(joined(&recent), 3);
+        recent.answered(ANN, Asked::ToLeave(3), &at(2, WROTE), now);
+        assert_eq!(joined(&recent), 0);
+    }
+
+    #[test]
+    fn who_was_refused_has_not_joined() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        recent.answered(ANN, Asked::ToJoin, &at(1, Bytes::new()), now);
+        recent.answered(ANN, Asked::ForMore, &channel(3), now);
+        let call = reminded(&recent, ANN, client::Request::default());
+        assert_eq!(call.joined, 0);
+    }
+
+    #[test]
+    fn of_more_users_than_it_holds_the_late_ones_are_not_remembered() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        for number in 0..USERS_MAX as u64 {
+            recent.answered(UserId(ANN.0 + number), Asked::ForMore, &at(1, WROTE), now);
+        }
+        let late = UserId(ANN.0 + USERS_MAX as u64);
+        recent.answered(late, Asked::ForMore, &at(1, WROTE), now);
+        let call = reminded(&recent, late, client::Request::default());
+        assert_eq!(call.request, Some(client::Request::default()));
+        recent.answered(late, Asked::ForMore, &at(1, WROTE), now + KEPT);
+        let call = reminded(&recent, late, client::Request::default());
+        assert_eq!(call.request.unwrap().wrote, WROTE);
+    }
+}
