@@ -11,8 +11,8 @@ use crate::drain::What;
 
 pub use planner::plan;
 
-/// What the run starts with, undisturbed.
-pub const CALM: Duration = Duration::from_secs(8);
+/// What the run starts with, undisturbed, where it is long enough.
+const CALM: Duration = Duration::from_secs(8);
 
 /// A named schedule of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,8 @@ pub struct Plan {
     pub faulty: Option<Faulty>,
     /// The workload ends.
     pub length: Duration,
+    /// How long nothing is done at first.
+    pub calm: Duration,
 }
 
 impl Plan {
@@ -165,7 +167,7 @@ impl Plan {
 
     /// When the calm is over.
     pub fn begins(&self) -> Duration {
-        self.acts.first().map_or(CALM, |(at, _)| *at)
+        self.acts.first().map_or(self.calm, |(at, _)| *at)
     }
 
     /// Whether the fault is in no one place.

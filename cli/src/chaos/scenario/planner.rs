@@ -31,9 +31,10 @@ struct Planner {
     plan: Plan,
 }
 
-/// The schedule of `scenario`: the calm, then faults for `duration`, healed two
-/// thirds into it.
+/// The schedule of `scenario`: the calm, half as long at the most, then faults for
+/// `duration`, healed two thirds into it.
 pub fn plan(scenario: Scenario, seed: u64, layout: &Layout, duration: Duration) -> Plan {
+    let calm = CALM.min(duration / 2);
     let mut planner = Planner {
         rng: SmallRng::seed_from_u64(seed),
         layout: layout.clone(),
@@ -44,10 +45,11 @@ pub fn plan(scenario: Scenario, seed: u64, layout: &Layout, duration: Duration) 
             pop: None,
             gone: Vec::new(),
             faulty: None,
-            length: CALM + duration,
+            length: calm + duration,
+            calm,
         },
     };
-    planner.schedule(scenario, CALM, duration * 2 / 3);
+    planner.schedule(scenario, calm, duration * 2 / 3);
     planner.plan.acts.sort_by_key(|(at, _)| *at);
     planner.plan
 }
@@ -430,7 +432,7 @@ mod tests {
                 assert!(
                     plan.acts
                         .iter()
-                        .all(|(at, _)| *at >= CALM && *at <= plan.length)
+                        .all(|(at, _)| *at >= plan.calm && *at <= plan.length)
                 );
             }
         }
