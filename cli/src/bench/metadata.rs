@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use causeway_core_region::store::Store;
 use clap::Args;
 use futures::future::try_join_all;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -27,6 +28,9 @@ const IDLE: Duration = Duration::from_secs(5);
 const RESYNC_OPS: u64 = 100_000;
 /// Operations that it misses.
 const MISSING_OPS: u64 = 100;
+
+/// Later than any that a folder has seen.
+const LATER_LIFE: u64 = 1 << 32;
 
 /// Flags of `causeway bench metadata`.
 #[derive(Debug, Args)]
@@ -134,7 +138,7 @@ fn progress() -> ProgressBar {
 }
 
 async fn tell_memory(folder: &std::path::Path) -> anyhow::Result<()> {
-    let node = World::new(&[1])?.start(1, folder)?;
+    let node = World::new(&[1])?.start_again(1, LATER_LIFE, Store::open(folder)?)?;
     node.size()?;
     say(&resident_bytes()?.to_string());
     node.stop().await;

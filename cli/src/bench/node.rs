@@ -69,6 +69,10 @@ pub struct Size {
     pub log_ops: u64,
     /// Rows that are no more, and are remembered.
     pub gone: u64,
+    /// Lives that the shard's version names.
+    pub actors: usize,
+    /// Operations that wait for those they follow.
+    pub waiting: u64,
 }
 
 impl World {
@@ -197,13 +201,20 @@ impl Node {
         self.backbone.traffic(other.me).unwrap_or_default()
     }
 
-    /// Writes one change, and waits until it is on the disk.
+    /// Its number.
+    pub fn number(&self) -> u64 {
+        self.me.0
+    }
+
+    /// Writes one change, and waits until it is on the disk. Returns whether there was
+    /// something to change.
     ///
     /// # Errors
     /// The disk's.
-    pub async fn write(&self, item: Item, intent: Intent) -> anyhow::Result<()> {
-        let (_, durable) = self.cell.write(WORKSPACE, vec![(item, intent)])?;
-        Ok(durable.wait().await?)
+    pub async fn write(&self, item: Item, intent: Intent) -> anyhow::Result<bool> {
+        let (dot, durable) = self.cell.write(WORKSPACE, vec![(item, intent)])?;
+        durable.wait().await?;
+        Ok(dot.is_some())
     }
 
     /// Waits until this node has all that `other` has.
@@ -243,13 +254,26 @@ impl Node {
         waited.with_context(|| format!("{what}: not within {PATIENCE:?}"))?
     }
 
-    /// What its rows take.
+    /// Operations that wait for those they follow.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn waiting(&self) -> anyhow::Result<u64> {
+        let (waiting, _) = self.cell.shard(WORKSPACE)?.lock().shard().early();
+        Ok(waiting as u64)
+    }
+
+    /// What its rows take, and what it holds in memory.
     ///
     /// # Errors
     /// The disk's.
     pub fn size(&self) -> anyhow::Result<Size> {
         let rows = self.cell.rows(WORKSPACE);
-        let mut size = Size::default();
+        let mut size = Size {
+            actors: self.cell.version(WORKSPACE)?.iter().count(),
+            waiting: self.waiting()?,
+            ..Size::default()
+        };
         for row in rows.scan(&[], &[u8::MAX]) {
             let (key, value) = row?;
             size.bytes += (key.len() + value.len()) as u64;

@@ -27,6 +27,10 @@ pub struct Info {
     pub before: Version,
     /// The latest time of all operations: later is whatever is written next.
     pub latest: HybridTime,
+    /// Rows that there are.
+    pub rows: u64,
+    /// Traces in the index: an actor's last operation on a row each.
+    pub traces: u64,
 }
 
 impl Info {
@@ -59,6 +63,8 @@ impl Info {
             resyncing: self.resyncing,
             before: (!self.before.is_empty()).then(|| self.before.to_wire()),
             latest: self.latest.0,
+            rows: self.rows,
+            traces: self.traces,
         }
     }
 
@@ -73,6 +79,8 @@ impl Info {
             resyncing: info.resyncing,
             before: Version::from_wire(info.before.as_ref()),
             latest: HybridTime(info.latest),
+            rows: info.rows,
+            traces: info.traces,
         }
     }
 }

@@ -96,6 +96,7 @@ impl Shard {
         rows.clear(tables::all_gone(), tables::all_gone().end());
         let (from, to) = derived::bounds();
         rows.clear(from, to);
+        rows.delete(tables::aged());
         self.early.clear();
         // It may have begun before, and not come to an end.
         let mut before = std::mem::take(&mut self.info.before);
@@ -123,8 +124,10 @@ impl Shard {
             if let Some(item) = key.strip_prefix(&tables::rows()[..]) {
                 let item = Item::from_key(item).ok_or_else(damaged)?;
                 let row = Row::decode(item.kind(), &value)?;
+                self.info.rows += 1;
                 for dot in row.touched() {
                     rows.put(tables::indexed(&dot), item.key().to_vec());
+                    self.info.traces += 1;
                 }
                 let before = Value::new(item.kind());
                 derived::follow(rows, &item, &before, &row.value)?;
@@ -132,6 +135,7 @@ impl Shard {
                 let gone: wire::Gone = record::decode(&value)?;
                 for dot in gone.dots.iter().filter_map(dot_from_wire) {
                     rows.put(tables::indexed(&dot), gone.item.to_vec());
+                    self.info.traces += 1;
                 }
             } else if !key.starts_with(&tables::logs()) {
                 return Err(damaged());
@@ -158,6 +162,8 @@ impl Shard {
         self.info = Info {
             resyncing: false,
             before: Version::default(),
+            rows: self.info.rows,
+            traces: self.info.traces,
             ..Info::from_wire(theirs)
         };
         let mut orphans = self.take_orphans(rows, &before)?;

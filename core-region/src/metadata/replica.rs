@@ -363,7 +363,7 @@ impl Replica {
                     self.has_traces = true;
                 }
             }
-            if self.has_traces {
+            if self.has_traces || self.shard.has_too_many_traces() {
                 self.has_traces = self.shard.forget_traces(rows, budget)?;
                 collected.more = self.has_traces;
             }

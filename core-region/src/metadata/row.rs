@@ -27,6 +27,11 @@ impl Row {
         }
     }
 
+    /// Whether nothing is stored of it.
+    pub fn is_new(&self) -> bool {
+        self.touched.is_empty() && self.value == Value::new(self.value.kind())
+    }
+
     /// Applies an operation; returns the one of the same actor that was the last
     /// before: whoever lacks that lacks this one, too.
     pub fn apply(&mut self, dot: Dot, time: HybridTime, change: &Change) -> Option<Dot> {
@@ -41,9 +46,11 @@ impl Row {
         touched.map(|(actor, counter)| Dot::new(*actor, *counter))
     }
 
-    /// Forgets that an actor has touched it.
-    pub fn untrace(&mut self, actor: Actor) {
-        self.touched.remove(&actor);
+    /// Forgets that this was the last operation of its actor, if it was.
+    pub fn untrace(&mut self, dot: &Dot) {
+        if self.touched.get(&dot.actor) == Some(&dot.counter) {
+            self.touched.remove(&dot.actor);
+        }
     }
 
     /// Whether all operations on it are among those.

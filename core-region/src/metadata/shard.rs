@@ -258,8 +258,10 @@ impl Shard {
         op: &Op,
     ) -> Result<(), StoreError> {
         let before = row.value.clone();
-        if let Some(replaced) = row.apply(op.dot, op.time, &op.change) {
-            rows.delete(tables::indexed(&replaced));
+        self.info.rows += u64::from(row.is_new());
+        match row.apply(op.dot, op.time, &op.change) {
+            Some(replaced) => rows.delete(tables::indexed(&replaced)),
+            None => self.info.traces += 1,
         }
         derived::follow(rows, &op.item, &before, &row.value)?;
         rows.put(tables::row(&op.item), row.encode());

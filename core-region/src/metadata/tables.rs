@@ -128,6 +128,11 @@ pub fn former_name(channel: u32) -> Key {
     table(10).u32(channel)
 }
 
+/// What had been collected when traces were forgotten last.
+pub fn aged() -> Key {
+    table(12)
+}
+
 /// The tables that a replica takes from another when it begins anew.
 pub fn resynced() -> [Key; 3] {
     [rows(), all_gone(), logs()]

@@ -85,7 +85,7 @@ const PINNED: &[(&str, &str)] = &[
     (
         "01",
         "01 0a18 0a16 0a12 09010000000000edfe 10e480f9c0c1c48203 100a 1218 0a16 0a12 \
-            09010000000000edfe 10e480f9c0c1c48203 1002 1a00 2801 4909000068e5cf8b01",
+            09010000000000edfe 10e480f9c0c1c48203 1002 1a00 2801 4909000068e5cf8b01 5005 5806",
     ),
     // The log: what was settled is not in it any more.
     (
