@@ -131,3 +131,107 @@ fn change(change: wire::op::Change) -> Change {
         Wire::Leave(leave) => Change::Leave(Observed::from_wire(leave.observed.as_ref())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metadata::hybrid::HybridClock;
+    use crate::metadata::rows::MemoryRows;
+    use crate::metadata::shard::{Refusal, Shard};
+    use crate::metadata_wire::op::Change as Wire;
+
+    const ACTOR: Actor = Actor {
+        node: causeway_protocol::NodeId(7),
+        life: 1,
+    };
+    const NOW_US: u64 = 1_700_000_000_000_000;
+
+    fn set(counter: u64, value: &str) -> wire::Op {
+        wire::Op {
+            counter,
+            time: HybridTime::at_ms(NOW_US / 1_000).0,
+            item: Item::ChannelTopic { channel: 1 }.key().to_vec().into(),
+            change: Some(Wire::Set(wire::Set {
+                value: value.to_owned().into(),
+            })),
+        }
+    }
+
+    fn invalid(op: wire::Op) -> Invalid {
+        Op::from_wire(ACTOR, op).unwrap_err()
+    }
+
+    #[test]
+    fn what_no_replica_writes_is_told_apart() {
+        assert!(Op::from_wire(ACTOR, set(1, "tea")).is_ok());
+        assert_eq!(invalid(set(0, "tea")), Invalid::Missing);
+        let unchanged = wire::Op {
+            change: None,
+            ..set(1, "tea")
+        };
+        assert_eq!(invalid(unchanged), Invalid::Missing);
+        let of_nothing = wire::Op {
+            item: vec![99, 1].into(),
+            ..set(1, "tea")
+        };
+        assert_eq!(invalid(of_nothing), Invalid::Item);
+        let raised = wire::Op {
+            change: Some(Wire::Raise(wire::Raise::default())),
+            ..set(1, "tea")
+        };
+        assert_eq!(invalid(raised), Invalid::Type);
+        let large = "x".repeat(VALUE_BYTES_MAX + 1);
+        assert_eq!(invalid(set(1, &large)), Invalid::TooLarge);
+    }
+
+    #[test]
+    fn nothing_comes_after_itself() {
+        let observed = |counter| {
+            let mut observed = Version::default();
+            observed.add(&Dot::new(ACTOR, counter));
+            wire::Op {
+                item: Item::Pin { channel: 1, ts: 1 }.key().to_vec().into(),
+                change: Some(Wire::Remove(wire::Remove {
+                    observed: Some(observed.to_wire()),
+                })),
+                ..set(5, "")
+            }
+        };
+        assert!(Op::from_wire(ACTOR, observed(4)).is_ok());
+        assert_eq!(invalid(observed(5)), Invalid::Future);
+        assert_eq!(invalid(observed(6)), Invalid::Future);
+    }
+
+    #[test]
+    fn what_comes_before_an_invalid_one_is_taken_and_nothing_after_it() {
+        let (mut rows, mut shard) = (MemoryRows::default(), Shard::default());
+        let mut clock = HybridClock::after(HybridTime::default());
+        let ops = vec![
+            set(1, "tea"),
+            set(2, &"x".repeat(VALUE_BYTES_MAX + 1)),
+            set(3, "no"),
+        ];
+        let received = shard.receive(&mut rows, ACTOR, ops, &mut clock, NOW_US);
+        let received = received.unwrap();
+        assert_eq!(received.refused, Some(Refusal::Invalid(Invalid::TooLarge)));
+        assert_eq!(received.items, [Item::ChannelTopic { channel: 1 }]);
+        assert_eq!(shard.version().get(ACTOR), 1);
+        assert_eq!(shard.early(), (0, 0));
+        // Its writer's next is taken once the right one comes.
+        let ops = vec![set(2, "milk")];
+        let received = shard.receive(&mut rows, ACTOR, ops, &mut clock, NOW_US);
+        assert_eq!(received.unwrap().refused, None);
+        assert_eq!(shard.version().get(ACTOR), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn operations_read_back(counter in 1..u64::MAX, time: u64, value in ".{0,40}") {
+            let op = wire::Op { time, ..set(counter, &value) };
+            let read = Op::from_wire(ACTOR, op.clone()).unwrap();
+            prop_assert_eq!(read.to_wire(), op);
+        }
+    }
+}
