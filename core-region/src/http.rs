@@ -214,10 +214,11 @@ fn registry(health: &Health) -> Registry {
 /// Name, help and value.
 type Number = (&'static str, &'static str, u64);
 
-fn of_metadata(health: &Health) -> [Number; 10] {
+fn of_metadata(health: &Health) -> [Number; 12] {
     let counters = health.metadata.counters();
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (subscriptions, dropped) = health.feeds.counts();
+    let (waiting, no_room) = health.metadata.early();
     [
         (
             "metadata_written",
@@ -243,6 +244,16 @@ fn of_metadata(health: &Health) -> [Number; 10] {
             "metadata_refused_not_counted",
             "Calls refused of replicas whose metadata is not counted",
             count(&counters.refused_not_counted),
+        ),
+        (
+            "metadata_waiting",
+            "Operations of metadata that wait for those they follow",
+            waiting,
+        ),
+        (
+            "metadata_waiting_dropped",
+            "Operations of metadata that could not wait for want of room",
+            no_room,
         ),
         (
             "metadata_resyncs",

@@ -183,6 +183,16 @@ impl Metadata {
         lately.collect()
     }
 
+    /// Operations that wait for those they follow, in all shards, and those there was no
+    /// room for.
+    pub fn early(&self) -> (u64, u64) {
+        let cells = self.0.hosted.all();
+        let counts = cells.iter().map(|cell| cell.early());
+        counts.fold((0, 0), |(waiting, dropped), (more, lost)| {
+            (waiting + more, dropped + lost)
+        })
+    }
+
     /// What they have done so far.
     pub fn counters(&self) -> &Counters {
         &self.0.shared.counters

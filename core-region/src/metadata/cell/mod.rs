@@ -288,6 +288,15 @@ impl CellMetadata {
         Ok(())
     }
 
+    /// Operations that wait for those they follow, and those there was no room for.
+    pub fn early(&self) -> (u64, u64) {
+        let shards: Vec<_> = self.shards.read().values().cloned().collect();
+        let counts = shards.iter().map(|shard| shard.lock().shard().early());
+        counts.fold((0, 0), |(waiting, dropped), (more, lost)| {
+            (waiting + more as u64, dropped + lost)
+        })
+    }
+
     /// Counts operations of a peer that were not taken.
     pub fn count_refusal(&self, peer: NodeId, refusal: &Refusal) {
         let counters = &self.shared.counters;
