@@ -7,7 +7,7 @@ use causeway_transport::wan::WanModel;
 
 use super::cast::Cast;
 use super::item::{Item, State};
-use super::judge::{self, Excuse, Judge};
+use super::judge::{self, Excuse, Judge, Outage, Why};
 use super::measure::{self, Ways, signed_ms};
 use super::model::{Model, Violation, Written};
 use super::replicas::{Readback, Settled};
@@ -32,7 +32,7 @@ pub fn account(
 ) -> MetadataReport {
     let cast = played.cast;
     let ways = Ways { model, cast };
-    let excuses = excuses(played.plan);
+    let excuses = excuses(played.plan, &played.outages);
     let judge = Judge {
         outages: &played.outages,
         excuses: &excuses,
@@ -62,6 +62,8 @@ pub fn account(
         acknowledged: counts.acknowledged,
         deliveries: played.views.iter().map(|v| v.look(View::told)).sum(),
         lost: report::lost(&broken),
+        duplicated: played.views.iter().map(|v| v.look(View::told_again)).sum(),
+        out_of_order: played.views.iter().map(|v| v.look(View::went_back)).sum(),
         refused: counts.refused,
         errors: counts.errors,
         disconnects: played.views.iter().map(|v| v.look(View::breaks)).sum(),
@@ -101,12 +103,20 @@ fn seen(run: &Run, played: &Played<'_>) -> Option<Vec<measure::Seen>> {
 }
 
 /// What the plan excuses.
-fn excuses(plan: &Plan) -> Vec<Excuse> {
+fn excuses(plan: &Plan, outages: &[Outage]) -> Vec<Excuse> {
     let struck = plan.struck.as_ref().zip(plan.excuse);
-    let excuse = struck.map(|((_, region), why)| Excuse {
-        region: *region,
-        phase: MAIN_PHASE,
-        why,
+    let excuse = struck.map(|((_, region), why)| {
+        let dead = outages.iter().filter(|outage| outage.region == *region);
+        Excuse {
+            region: *region,
+            phase: MAIN_PHASE,
+            // Of what is acknowledged after that, no disk is emptied.
+            until: match why {
+                Why::DiskWiped => dead.map(|outage| outage.from).min(),
+                Why::NotCounted | Why::WrongClock => None,
+            },
+            why,
+        }
     });
     excuse.into_iter().collect()
 }

@@ -26,6 +26,8 @@ pub struct Excuse {
     pub region: RegionNumber,
     /// The phase.
     pub phase: PhaseNumber,
+    /// Those that began before this; `None` = all of them.
+    pub until: Option<At>,
     /// Why.
     pub why: Why,
 }
@@ -102,10 +104,10 @@ impl Judge<'_> {
     }
 
     fn has_excuse(&self, write: &Write, why: Why) -> bool {
-        self.excuses.contains(&Excuse {
-            region: write.region,
-            phase: write.phase,
-            why,
+        self.excuses.iter().any(|excuse| {
+            let is_then = excuse.until.is_none_or(|until| write.began < until);
+            let is_there = (excuse.region, excuse.phase) == (write.region, write.phase);
+            excuse.why == why && is_there && is_then
         })
     }
 

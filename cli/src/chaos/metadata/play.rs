@@ -57,6 +57,11 @@ impl<'a> Play<'a> {
         }
     }
 
+    /// Who takes part.
+    pub fn cast(&self) -> &'a Cast {
+        self.cast
+    }
+
     /// Has clients write for so long, and waits until all is answered and done.
     ///
     /// # Errors

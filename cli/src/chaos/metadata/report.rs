@@ -31,6 +31,11 @@ pub struct MetadataReport {
     pub deliveries: u64,
     /// Of what was acknowledged: what is not there, and should be.
     pub lost: u64,
+    /// Facts that told a client what it had been told already: harmless, as facts say how
+    /// things are.
+    pub duplicated: u64,
+    /// Facts that moved a read cursor back.
+    pub out_of_order: u64,
     /// Refused because of how things were.
     pub refused: u64,
     /// Without an answer, or refused for another reason.
@@ -153,11 +158,15 @@ pub fn lost(violations: &[Violation]) -> u64 {
 impl MetadataReport {
     /// Whether the promise was kept.
     pub fn is_clean(&self) -> bool {
+        self.keeps_promise() && self.expectations.iter().all(|e| e.met)
+    }
+
+    fn keeps_promise(&self) -> bool {
         self.errors == 0
             && self.diverged == 0
+            && self.out_of_order == 0
             && self.converge_ms.is_some()
             && self.violations.is_empty()
-            && self.expectations.iter().all(|e| e.met)
     }
 
     /// For people.
@@ -180,6 +189,8 @@ impl MetadataReport {
             ("at risk", self.at_risk),
             ("lost", self.lost),
             ("facts told", self.deliveries),
+            ("told again", self.duplicated),
+            ("cursors back", self.out_of_order),
             ("disconnects", self.disconnects),
             ("diverged", diverged),
         ] {
@@ -187,7 +198,7 @@ impl MetadataReport {
         }
         text += &self.times();
         let kept = "all that was acknowledged is there, and is the same everywhere";
-        let kept = self.is_clean().then_some(kept);
+        let kept = self.keeps_promise().then_some(kept);
         text += &verdict(&self.expectations, &self.violations, kept);
         text + "\n\nrun again with: " + &self.terms.command()
     }

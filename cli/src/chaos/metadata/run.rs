@@ -86,6 +86,16 @@ pub struct Played<'a> {
     pub refused: BTreeSet<u64>,
 }
 
+/// What comes of doing things to the world.
+struct Disturbed {
+    /// When the last fault was over.
+    healed: Instant,
+    /// What replicas show.
+    settled: Settled,
+    /// Nodes of which others refused metadata for their clock.
+    refused: BTreeSet<u64>,
+}
+
 impl Run {
     /// Runs in a world.
     ///
@@ -168,13 +178,55 @@ impl Run {
         progress.set_length((CALM + plan.length).as_secs());
         progress.reset();
 
-        let start = equal_state(hand.world(), operator, cast).await?;
+        let start = reader(hand, operator, cast).settle(SETTLE_TIMEOUT).await?;
+        let start = equal_state(start)?;
         progress.set_message("calm");
         play.phase(CALM_PHASE, CALM, Vec::new(), hand, progress)
             .await?;
-        equal_state(hand.world(), operator, cast).await?;
         let folder = hand.world().data_dir.clone();
         let sync = spawn_blocking(move || measure::sync_time(&folder)).await??;
+        let calm = reader(hand, operator, cast).settle(SETTLE_TIMEOUT).await?;
+        let disturbed = match calm.equal_at {
+            Some(_) => {
+                let disturbing = self.disturb(&mut play, hand, operator, plan, progress);
+                disturbing.await?
+            }
+            // That they differ although nothing was done to them is what there is to tell.
+            None => Disturbed {
+                healed: Instant::now(),
+                settled: calm,
+                refused: BTreeSet::new(),
+            },
+        };
+        progress.set_message("waiting for clients to know everything");
+        let known_at = wait_for_views(cast, &disturbed.settled, &views).await;
+        hand.give_up_returning();
+        Ok(Played {
+            cast,
+            plan,
+            began,
+            start,
+            writes: play.writes,
+            sync,
+            healed: disturbed.healed,
+            settled: disturbed.settled,
+            known_at,
+            views,
+            outages: hand.outages.clone(),
+            refused: disturbed.refused,
+        })
+    }
+
+    /// Does what the plan says while clients write, and waits until replicas are equal.
+    async fn disturb(
+        &self,
+        play: &mut Play<'_>,
+        hand: &mut Stagehand,
+        operator: &Operator,
+        plan: &Plan,
+        progress: &Progress,
+    ) -> anyhow::Result<Disturbed> {
+        let cast = play.cast();
         for (n, part) in plan.parts.iter().enumerate() {
             progress.set_message(self.scenario.name());
             for deed in &part.first {
@@ -192,30 +244,14 @@ impl Run {
         }
         let healed = Instant::now();
         progress.set_message("waiting for replicas to be equal");
-        let reader = Reader {
-            world: hand.world(),
-            operator,
-            cast,
-        };
         let stop = CancellationToken::new();
         let refused = tokio::spawn(watch_clocks(operator.clone(), stop.clone()));
+        let reader = reader(hand, operator, cast);
         let settled = reader.settle(self.converge_timeout()).await?;
         stop.cancel();
-        progress.set_message("waiting for clients to know everything");
-        let known_at = wait_for_views(cast, &settled, &views).await;
-        hand.give_up_returning();
-        Ok(Played {
-            cast,
-            plan,
-            began,
-            start,
-            writes: play.writes,
-            sync,
+        Ok(Disturbed {
             healed,
             settled,
-            known_at,
-            views,
-            outages: hand.outages.clone(),
             refused: refused.await?,
         })
     }
@@ -237,21 +273,23 @@ async fn begin_views(cast: &Cast, events: Vec<Events>) -> Vec<Shared> {
     join_all(views).await
 }
 
-/// What all replicas show.
-async fn equal_state(world: &World, operator: &Operator, cast: &Cast) -> anyhow::Result<State> {
-    let reader = Reader {
-        world,
+fn reader<'a>(hand: &'a Stagehand, operator: &'a Operator, cast: &'a Cast) -> Reader<'a> {
+    Reader {
+        world: hand.world(),
         operator,
         cast,
-    };
-    let settled = reader.settle(SETTLE_TIMEOUT).await?;
+    }
+}
+
+/// What all replicas show.
+fn equal_state(settled: Settled) -> anyhow::Result<State> {
     let different = settled
         .different
         .iter()
         .map(|text| account::shortened(text));
     ensure!(
         settled.equal_at.is_some(),
-        "replicas are not equal, although nothing is wrong yet: {:?}",
+        "replicas are not equal, although nothing was done yet: {:?}",
         different.collect::<Vec<_>>()
     );
     let states = settled.readbacks.into_iter().map(|readback| readback.state);

@@ -42,6 +42,8 @@ pub struct View {
     /// Reactions that were told to be there.
     sights: Vec<Sight>,
     told: u64,
+    told_again: u64,
+    went_back: u64,
     breaks: u64,
     stopped: Option<String>,
 }
@@ -62,6 +64,8 @@ impl View {
             readings: 0,
             sights: Vec::new(),
             told: 0,
+            told_again: 0,
+            went_back: 0,
             breaks: 0,
             stopped: None,
         }
@@ -97,6 +101,16 @@ impl View {
     /// Facts that it was told.
     pub fn told(&self) -> u64 {
         self.told
+    }
+
+    /// Of these: what it had been told already.
+    pub fn told_again(&self) -> u64 {
+        self.told_again
+    }
+
+    /// Of these: read cursors before where they had been.
+    pub fn went_back(&self) -> u64 {
+        self.went_back
     }
 
     /// How often its connection broke.
@@ -173,50 +187,76 @@ impl View {
                 let item = reaction_item(reaction);
                 self.sights.push(Sight { item, at });
             }
-            if let Some(meanwhile) = &mut self.meanwhile {
-                meanwhile.push(fact.clone());
+            match &mut self.meanwhile {
+                Some(meanwhile) => meanwhile.push(fact.clone()),
+                None => self.compare(&fact),
             }
             self.take(fact);
         }
     }
 
+    /// Counts facts that come again, or late.
+    fn compare(&mut self, fact: &client::Fact) {
+        let Some((item, shown)) = self.one(fact) else {
+            return;
+        };
+        let known = self.state.get(&item).cloned().unwrap_or_default();
+        self.told_again += u64::from(shown == known);
+        let seq = |shown: &[String]| shown.first().and_then(|seq| seq.parse::<u64>().ok());
+        let is_cursor = matches!(item, Item::ReadCursor { .. });
+        self.went_back += u64::from(is_cursor && seq(&shown) < seq(&known));
+    }
+
     fn take(&mut self, fact: client::Fact) {
-        let user = self.user;
-        let state = &mut self.state;
+        if let Some((item, shown)) = self.one(&fact) {
+            show(&mut self.state, item, shown);
+            return;
+        }
         match fact.kind {
-            Some(Kind::Reaction(it)) => show_if(state, reaction_item(&it), !it.removed),
-            Some(Kind::Pin(it)) => {
-                let (channel, ts) = (ChannelId(it.channel), it.ts);
-                let by = (!it.removed).then(|| UserId(it.user).to_string());
-                show(state, Item::Pin { channel, ts }, by.into_iter().collect());
-            }
-            Some(Kind::Channel(it)) => questions::channel(state, &it),
-            Some(Kind::Member(it)) => {
-                let (channel, user) = (ChannelId(it.channel), UserId(it.user));
-                show_if(state, Item::Member { channel, user }, !it.left);
-            }
+            Some(Kind::Channel(it)) => questions::channel(&mut self.state, &it),
             Some(Kind::Joined(it)) => self.join(&it),
             Some(Kind::Left(channel)) => self.leave(ChannelId(channel)),
-            Some(Kind::ReadCursor(it)) => {
-                let channel = ChannelId(it.channel);
-                let item = Item::ReadCursor { user, channel };
-                if self.stage.steady.contains(&channel) {
-                    show(state, item, vec![it.seq.to_string()]);
-                }
+            Some(Kind::Preference(it)) => {
+                questions::preference(&mut self.state, self.user, &it);
             }
-            Some(Kind::Star(it)) => {
-                let (channel, ts) = (ChannelId(it.channel), it.ts);
-                show_if(state, Item::Star { user, channel, ts }, !it.removed);
-            }
-            Some(Kind::Preference(it)) => questions::preference(state, user, &it),
-            Some(Kind::Profile(it)) => questions::profile(state, &it),
-            Some(Kind::Emoji(it)) => {
-                let item = questions::emoji_item(&self.stage, &it.name);
-                let url = (!it.removed).then_some(it.url);
-                show(state, item, url.into_iter().collect());
-            }
-            None => {}
+            Some(Kind::Profile(it)) => questions::profile(&mut self.state, &it),
+            _ => {}
         }
+    }
+
+    /// What a fact about one thing says of it.
+    fn one(&self, fact: &client::Fact) -> Option<(Item, Vec<String>)> {
+        let user = self.user;
+        let if_there = |is_there| if is_there { there() } else { Vec::new() };
+        Some(match fact.kind.as_ref()? {
+            Kind::Reaction(it) => (reaction_item(it), if_there(!it.removed)),
+            Kind::Pin(it) => {
+                let (channel, ts) = (ChannelId(it.channel), it.ts);
+                let by = (!it.removed).then(|| UserId(it.user).to_string());
+                (Item::Pin { channel, ts }, by.into_iter().collect())
+            }
+            Kind::Member(it) => {
+                let (channel, user) = (ChannelId(it.channel), UserId(it.user));
+                (Item::Member { channel, user }, if_there(!it.left))
+            }
+            Kind::ReadCursor(it) => {
+                let channel = ChannelId(it.channel);
+                if !self.stage.steady.contains(&channel) {
+                    return None;
+                }
+                (Item::ReadCursor { user, channel }, vec![it.seq.to_string()])
+            }
+            Kind::Star(it) => {
+                let (channel, ts) = (ChannelId(it.channel), it.ts);
+                (Item::Star { user, channel, ts }, if_there(!it.removed))
+            }
+            Kind::Emoji(it) => {
+                let item = questions::emoji_item(&self.stage, &it.name);
+                let url = (!it.removed).then(|| it.url.clone());
+                (item, url.into_iter().collect())
+            }
+            _ => return None,
+        })
     }
 
     fn join(&mut self, channel: &client::Channel) {
@@ -229,11 +269,6 @@ impl View {
         let is_of = |item: &Item| item.channel() == Some(channel);
         self.state.retain(|item, _| !is_of(item));
     }
-}
-
-fn show_if(state: &mut State, item: Item, is_there: bool) {
-    let shown = if is_there { there() } else { Vec::new() };
-    show(state, item, shown);
 }
 
 fn reaction_item(reaction: &client::ReactionFact) -> Item {
@@ -412,6 +447,23 @@ mod tests {
         told(&mut view, vec![reaction(1, true), reaction(1, true)]);
         assert_eq!(view.known().len(), 4);
         assert_eq!((view.told(), view.sights().len()), (3, 1));
+    }
+
+    #[test]
+    fn what_comes_again_is_counted_and_so_is_a_cursor_that_goes_back() {
+        let mut view = view();
+        let read = |seq| {
+            Kind::ReadCursor(client::ReadCursor {
+                channel: channel(1).0,
+                seq,
+            })
+        };
+        told(&mut view, vec![reaction(1, false), read(5), read(9)]);
+        assert_eq!((view.told_again(), view.went_back()), (0, 0));
+        told(&mut view, vec![reaction(1, false), read(9)]);
+        assert_eq!((view.told_again(), view.went_back()), (2, 0));
+        told(&mut view, vec![reaction(1, true), read(5)]);
+        assert_eq!((view.told_again(), view.went_back()), (2, 1));
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn excuse(why: Why) -> [Excuse; 1] {
     [Excuse {
         region: US,
         phase: SPLIT,
+        until: None,
         why,
     }]
 }
@@ -68,6 +69,18 @@ fn what_only_an_emptied_disk_had_may_be_missing_and_is_counted() {
             excuses: &excuses,
         };
         assert_eq!(judge.is_at_risk(write), at_risk);
+    }
+}
+
+#[test]
+fn what_was_written_after_the_disk_was_emptied_is_not_excused() {
+    let excuses = excuse(Why::DiskWiped).map(|excuse| Excuse {
+        until: Some(ms(200)),
+        ..excuse
+    });
+    for (began, missing) in [(199, vec![]), (200, vec![Rule::Lost])] {
+        let writes = [write(US, began, add(""), done(began + 10))];
+        assert_eq!(rules(&writes, &[], &excuses, &[]), missing);
     }
 }
 
