@@ -1,7 +1,7 @@
 //! The operator's side of the backbone: what `causeway admin` and the other
 //! tools ask of a world.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -249,12 +249,16 @@ impl Operator {
     async fn node_id(&self, node: &str) -> anyhow::Result<NodeId> {
         let statuses = self.statuses().await;
         let members = statuses.iter().flat_map(|status| &status.members);
-        let named = members.into_iter().find(|member| member.name == node);
+        let named = members.clone().find(|member| member.name == node);
         if let Some(member) = named {
             return Ok(NodeId(member.node_id));
         }
-        let id = u64::from_str_radix(node, 16).map(NodeId);
-        id.with_context(|| format!("no node is called `{node}`, and it is no id of one"))
+        let Ok(id) = u64::from_str_radix(node, 16) else {
+            let names: BTreeSet<&str> = members.map(|member| member.name.as_str()).collect();
+            let names: Vec<&str> = names.into_iter().collect();
+            bail!("no node is called `{node}`; there are {}", names.join(", "));
+        };
+        Ok(NodeId(id))
     }
 
     /// The directory: all cells and shards.

@@ -135,9 +135,16 @@ impl fmt::Display for ErrorCode {
     }
 }
 
+fn after_colon(message: &str) -> String {
+    match message.is_empty() {
+        true => String::new(),
+        false => format!(": {message}"),
+    }
+}
+
 /// A refusal with its code and a sentence that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{code}: {message}")]
+#[error("{code}{}", after_colon(message))]
 pub struct ApiError {
     /// The stable code.
     pub code: ErrorCode,

@@ -49,7 +49,8 @@ pub fn of(
 }
 
 /// What people read at the end of a page: what had to be so, what broke the promise, and
-/// the verdict; `kept` says what was kept of the promise, if it was.
+/// the verdict; `kept` says what was kept of the promise, if it was. A run may keep it,
+/// and not be what it was meant to be.
 pub fn verdict(
     expectations: &[Expectation],
     violations: impl IntoIterator<Item = impl Display>,
@@ -63,7 +64,13 @@ pub fn verdict(
     for violation in violations {
         text += &format!("\n  VIOLATION {violation}");
     }
-    text + "\n\n" + kept.unwrap_or("THE PROMISE IS BROKEN")
+    text += "\n\n";
+    text += kept.unwrap_or("THE PROMISE IS BROKEN");
+    if kept.is_some() && expectations.iter().any(|expectation| !expectation.met) {
+        text += "; BUT SOME OF WHAT THIS RUN IS TO SHOW WAS NOT SEEN (see NOT MET above).\n";
+        text += "If too little was done, let it run for longer (--duration), or do more (--rate).";
+    }
+    text
 }
 
 fn all_answered(operations: &[Operation]) -> Expectation {

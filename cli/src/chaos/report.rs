@@ -121,11 +121,14 @@ impl ChaosReport {
 
     /// Whether the promise was kept.
     pub fn is_clean(&self) -> bool {
+        self.keeps_promise() && self.expectations.iter().all(|e| e.met)
+    }
+
+    fn keeps_promise(&self) -> bool {
         self.lost == 0
             && self.duplicated == 0
             && self.out_of_order == 0
             && self.violations.is_empty()
-            && self.expectations.iter().all(|e| e.met)
     }
 
     /// What the ledger counts, by name.
@@ -158,7 +161,7 @@ impl ChaosReport {
         }
         text += &self.times();
         let kept = "nothing acknowledged is lost, doubled or out of order; all replicas are equal";
-        let kept = self.is_clean().then_some(kept);
+        let kept = self.keeps_promise().then_some(kept);
         text += &verdict(&self.expectations, &self.violations, kept);
         text + "\n\nrun again with: " + &terms.command()
     }

@@ -38,7 +38,7 @@ pub struct WanArgs {
     #[arg(long, value_name = "SHARE")]
     reorder: Option<f64>,
     /// Nothing arrives
-    #[arg(long)]
+    #[arg(long, conflicts_with = "heal")]
     cut: bool,
     /// Undo all changes to these links
     #[arg(long)]
@@ -56,6 +56,10 @@ pub fn change_wan(args: &WanArgs) -> anyhow::Result<()> {
         .context("this world's network is not emulated: it was started with --no-wan")?;
     let model = wan::read(&file)?;
     if !args.changes_something() {
+        anyhow::ensure!(
+            args.from.is_none() && args.to.is_none(),
+            "what is to become of these links? See --cut, --heal, --delay, --jitter, --loss, --reorder"
+        );
         say(&render(&model));
         return Ok(());
     }
@@ -84,7 +88,9 @@ impl WanArgs {
     fn apply(&self, config: &mut WanConfig) -> anyhow::Result<()> {
         for name in self.from.iter().chain(&self.to) {
             let known = config.places.iter().any(|p| p.name == *name);
-            anyhow::ensure!(known, "the world has no place `{name}`");
+            let places: Vec<&str> = config.places.iter().map(|p| p.name.as_str()).collect();
+            let places = places.join(", ");
+            anyhow::ensure!(known, "the world has no place `{name}`; there are {places}");
         }
         if self.from.is_none() && self.to.is_none() {
             if self.heal {

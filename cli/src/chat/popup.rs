@@ -77,6 +77,11 @@ impl App {
                 KeyCode::Down => *offset = offset.saturating_add(1),
                 KeyCode::PageUp => *offset = offset.saturating_sub(PAGE_LINES),
                 KeyCode::PageDown => *offset = offset.saturating_add(PAGE_LINES),
+                // Whoever begins to write has read enough.
+                KeyCode::Char(_) => {
+                    self.popup = None;
+                    return false;
+                }
                 _ => self.popup = None,
             },
         }

@@ -14,7 +14,7 @@ const TOLD: usize = 5;
 #[derive(Debug, Error)]
 pub enum ExportError {
     /// A file or folder cannot be read.
-    #[error("{path}: {source} (is this a Slack export?)")]
+    #[error("{path} cannot be read (is this a Slack export?)")]
     Read {
         /// Which.
         path: PathBuf,

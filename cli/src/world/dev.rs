@@ -259,15 +259,20 @@ fn announce(world: &World, file: &Path, took: Duration, temporary: bool) {
             .map(|a| format!("clients {a}  "))
             .unwrap_or_default();
         text += &format!(
-            "  {:16} pid {:<8} {client}http {}\n",
+            "  {:16} pid {:<8} {client}{} {}\n",
             node.name.as_str(),
             node.pid,
+            if node.client.is_some() {
+                "https"
+            } else {
+                "http"
+            },
             node.http
         );
     }
     if world.wan.is_some() {
         text += "\nDistances are emulated. ";
-        text += "Change them: causeway chaos wan --from us-east --to eu-west --cut\n";
+        text += "Change them: ./x causeway chaos wan --from us-east --to eu-west --cut\n";
     }
     text += &format!("\nThe world is described in {}", file.display());
     text += if temporary {
@@ -299,7 +304,8 @@ fn web_call(world: &World) -> Option<String> {
 fn tell_end(world: &World, name: &causeway_protocol::Name, status: &str) {
     let again = world.node(name.as_str()).map(|node| node.command.join(" "));
     say(&format!(
-        "{name} has ended ({status}). It is not restarted; to start it again:\n  {}",
+        "{name} has ended ({status}). It is not restarted; to start it again:\n  \
+         ./x causeway chaos start {name}\n  (or {})",
         again.unwrap_or_default()
     ));
 }

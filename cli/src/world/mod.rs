@@ -202,7 +202,7 @@ impl World {
     /// When there is none.
     pub fn node(&self, name: &str) -> anyhow::Result<&WorldNode> {
         let found = self.nodes.iter().find(|n| n.name.as_str() == name);
-        found.with_context(|| format!("the world has no node `{name}`"))
+        found.with_context(|| self.has_no_node(name))
     }
 
     /// A node by its name, to be changed.
@@ -210,8 +210,18 @@ impl World {
     /// # Errors
     /// When there is none.
     pub fn node_mut(&mut self, name: &str) -> anyhow::Result<&mut WorldNode> {
-        let found = self.nodes.iter_mut().find(|n| n.name.as_str() == name);
-        found.with_context(|| format!("the world has no node `{name}`"))
+        let nodes = &self.nodes;
+        let at = nodes.iter().position(|n| n.name.as_str() == name);
+        let at = at.with_context(|| self.has_no_node(name))?;
+        Ok(&mut self.nodes[at])
+    }
+
+    fn has_no_node(&self, name: &str) -> String {
+        let names: Vec<&str> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        format!(
+            "the world has no node `{name}`; there are {}",
+            names.join(", ")
+        )
     }
 
     /// An address for a client that stands at `place`: on the emulated network

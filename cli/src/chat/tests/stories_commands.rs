@@ -134,6 +134,19 @@ fn help_lists_the_commands_and_scrolls() {
 }
 
 #[test]
+fn whoever_writes_while_help_is_open_closes_it_and_loses_no_key() {
+    let mut stage = Stage::empty();
+    stage.enter("/help");
+    stage.enter("/nosuch");
+    assert!(stage.app.popup.is_none());
+    assert!(
+        stage.notice().contains("no command /nosuch"),
+        "{}",
+        stage.notice()
+    );
+}
+
+#[test]
 fn what_is_not_a_command_is_explained_and_stays_in_the_line() {
     let mut stage = Stage::empty();
     stage.enter("/frobnicate now");
