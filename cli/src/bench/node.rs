@@ -179,12 +179,14 @@ impl Node {
     /// # Errors
     /// A connection that does not come about.
     pub async fn meet(&self, other: &Self) -> anyhow::Result<()> {
+        // Before any of them can dial by itself: of two connections one is given up, and
+        // what went over it is not counted.
+        self.backbone.connect(other.backbone.address()?).await?;
         other
             .backbone
             .set_address(self.me, self.backbone.address()?);
         self.backbone
             .set_address(other.me, other.backbone.address()?);
-        self.backbone.connect(other.backbone.address()?).await?;
         Ok(())
     }
 
