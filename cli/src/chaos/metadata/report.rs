@@ -34,7 +34,9 @@ pub struct MetadataReport {
     /// Facts that told a client what it had been told already: harmless, as facts say how
     /// things are.
     pub duplicated: u64,
-    /// Facts that moved a read cursor back.
+    /// Facts that told a read cursor from before one that was told: by a replica that had
+    /// yet to hear of it, as when the region that has it is cut off or dead. Clients ignore
+    /// them.
     pub out_of_order: u64,
     /// Refused because of how things were.
     pub refused: u64,
@@ -164,7 +166,6 @@ impl MetadataReport {
     fn keeps_promise(&self) -> bool {
         self.errors == 0
             && self.diverged == 0
-            && self.out_of_order == 0
             && self.converge_ms.is_some()
             && self.violations.is_empty()
     }
@@ -190,7 +191,7 @@ impl MetadataReport {
             ("lost", self.lost),
             ("facts told", self.deliveries),
             ("told again", self.duplicated),
-            ("cursors back", self.out_of_order),
+            ("told late", self.out_of_order),
             ("disconnects", self.disconnects),
             ("diverged", diverged),
         ] {

@@ -9,6 +9,7 @@ use std::time::Instant;
 use causeway_client::{Client, Event};
 use causeway_protocol::client::{self, fact::Kind, request::Body};
 use causeway_protocol::{ChannelId, UserId};
+use futures::future::try_join_all;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -202,14 +203,21 @@ impl View {
         };
         let known = self.state.get(&item).cloned().unwrap_or_default();
         self.told_again += u64::from(shown == known);
+        self.went_back += u64::from(self.is_before(&item, &shown));
+    }
+
+    /// Whether it is a read cursor before where that is known to be.
+    fn is_before(&self, item: &Item, shown: &[String]) -> bool {
         let seq = |shown: &[String]| shown.first().and_then(|seq| seq.parse::<u64>().ok());
-        let is_cursor = matches!(item, Item::ReadCursor { .. });
-        self.went_back += u64::from(is_cursor && seq(&shown) < seq(&known));
+        let known = self.state.get(item).and_then(|known| seq(known));
+        matches!(item, Item::ReadCursor { .. }) && seq(shown) < known
     }
 
     fn take(&mut self, fact: client::Fact) {
         if let Some((item, shown)) = self.one(&fact) {
-            show(&mut self.state, item, shown);
+            if !self.is_before(&item, &shown) {
+                show(&mut self.state, item, shown);
+            }
             return;
         }
         match fact.kind {
@@ -338,29 +346,32 @@ async fn read_all(client: &Client, stage: &Stage, user: UserId) -> anyhow::Resul
     let of_workspace = questions::of_workspace(stage).into_iter();
     let of_all =
         of_workspace.filter(|body| matches!(body, Body::ListUsers(_) | Body::ListEmoji(_)));
-    for body in of_all.chain(questions::of_user()) {
-        ask(client, &mut state, stage, user, body).await?;
-    }
+    let first: Vec<Body> = of_all.chain(questions::of_user()).collect();
+    ask_all(client, &mut state, stage, user, first).await?;
     let own = |channel: &ChannelId| {
         let channel = *channel;
         state.contains_key(&Item::Member { channel, user })
     };
     let own: Vec<ChannelId> = stage.channels().filter(own).collect();
-    for body in own.into_iter().flat_map(questions::of_channel) {
-        ask(client, &mut state, stage, user, body).await?;
-    }
+    let later = own.into_iter().flat_map(questions::of_channel).collect();
+    ask_all(client, &mut state, stage, user, later).await?;
     Ok(state)
 }
 
-async fn ask(
+/// All at once: it may be an ocean away.
+async fn ask_all(
     client: &Client,
     state: &mut State,
     stage: &Stage,
     user: UserId,
-    body: Body,
+    bodies: Vec<Body>,
 ) -> anyhow::Result<()> {
-    let answer = client.request(body.clone()).await?;
-    questions::take(state, stage, user, &body, &answer)
+    let answers = bodies.iter().map(|body| client.request(body.clone()));
+    let answers = try_join_all(answers).await?;
+    for (body, answer) in bodies.iter().zip(answers) {
+        questions::take(state, stage, user, body, &answer)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
