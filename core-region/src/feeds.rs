@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_protocol::backbone::{
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::runtime::Handle;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::cell::Cell;
@@ -32,6 +34,8 @@ use crate::metadata::version::Version;
 const DIFFERENCE_MAX: usize = 2_000;
 /// Bytes of them.
 const DIFFERENCE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Between looks whether what clients were told is lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Workspaces of one edge node.
 const WORKSPACES_PER_EDGE_MAX: usize = 100_000;
 
@@ -57,6 +61,7 @@ struct Subscribers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Subscription {
     id: u64,
+    cell: CellId,
     last_seq: u64,
     /// What clients there were told of and the replica has not: it may be lost, which
     /// comes to light only if it is remembered.
@@ -74,18 +79,25 @@ impl Subscription {
         told.merge(&self.ahead);
         Some(told)
     }
+
+    /// What is to be sent where something is left out: what comes after it, so that the
+    /// edge sees at once that there is a hole.
+    fn skip(&mut self, workspace: WorkspaceId) -> Bytes {
+        self.last_seq += 2;
+        frame::encode(&MetadataPublish {
+            workspace: workspace.0,
+            subscription: self.id,
+            seq: self.last_seq,
+            ..MetadataPublish::default()
+        })
+    }
 }
 
 impl Subscribers {
     /// Returns false when the edge has too many.
-    fn add(&mut self, edge: NodeId, workspace: WorkspaceId, id: u64, ahead: Version) -> bool {
+    fn add(&mut self, edge: NodeId, workspace: WorkspaceId, subscription: Subscription) -> bool {
         let of_edge = self.edges.entry(edge).or_default();
         let edges = self.workspaces.entry(workspace).or_default();
-        let subscription = Subscription {
-            id,
-            last_seq: 0,
-            ahead,
-        };
         if !edges.contains_key(&edge) {
             if *of_edge >= WORKSPACES_PER_EDGE_MAX {
                 return false;
@@ -94,6 +106,31 @@ impl Subscribers {
         }
         edges.insert(edge, subscription);
         true
+    }
+
+    /// Subscriptions of edges whose clients were told of more than the replica has.
+    fn ahead(&self) -> Vec<(WorkspaceId, NodeId, Subscription)> {
+        let workspaces = self.workspaces.iter().flat_map(|(workspace, edges)| {
+            let ahead = edges.iter().filter(|(_, it)| !it.ahead.is_empty());
+            ahead.map(|(edge, subscription)| (*workspace, *edge, subscription.clone()))
+        });
+        workspaces.collect()
+    }
+
+    /// What clients were told of beyond the replica is lost; returns what tells the edge,
+    /// unless it has subscribed anew.
+    fn give_up(
+        &mut self,
+        edge: NodeId,
+        workspace: WorkspaceId,
+        seen: &Subscription,
+    ) -> Option<Bytes> {
+        let present = self.workspaces.get_mut(&workspace)?.get_mut(&edge)?;
+        if (present.id, &present.ahead) != (seen.id, &seen.ahead) {
+            return None;
+        }
+        present.ahead = Version::default();
+        Some(present.skip(workspace))
     }
 
     fn remove(&mut self, edge: NodeId, workspace: WorkspaceId) {
@@ -187,7 +224,17 @@ impl Feeds {
     /// Follows the coming and going of edges.
     pub async fn run(self, backbone: Backbone, stop: CancellationToken) {
         let mut events = backbone.events();
-        while let Some(event) = stop.run_until_cancelled(events.recv()).await {
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let event = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = looks.tick() => {
+                    self.look_for_lost();
+                    continue;
+                }
+                event = events.recv() => event,
+            };
             let mut subscribers = self.0.subscribers.lock();
             match event {
                 Ok(PeerEvent::Down { peer, .. }) => subscribers.remove_edge(peer.node),
@@ -226,7 +273,13 @@ impl Feeds {
         // Before anything is read: what changes meanwhile is published.
         let ahead = cell.metadata_ahead(workspace, &have)?;
         let mut subscribers = self.0.subscribers.lock();
-        let added = subscribers.add(edge, workspace, ask.subscription, ahead);
+        let subscription = Subscription {
+            id: ask.subscription,
+            cell: cell.id(),
+            last_seq: 0,
+            ahead,
+        };
+        let added = subscribers.add(edge, workspace, subscription);
         drop(subscribers);
         if !added {
             let text = "this edge node has too many workspaces here";
@@ -292,13 +345,27 @@ impl Feeds {
     /// A hole, so that subscribers ask what has changed.
     fn skip_one(&self, workspace: WorkspaceId) {
         let mut subscribers = self.0.subscribers.lock();
-        for subscription in subscribers
-            .workspaces
-            .get_mut(&workspace)
-            .into_iter()
-            .flat_map(HashMap::values_mut)
-        {
-            subscription.last_seq += 1;
+        let edges = subscribers.workspaces.get_mut(&workspace);
+        let [.., low] = workspace.0.to_be_bytes();
+        for (edge, subscription) in edges.into_iter().flatten() {
+            let hole = subscription.skip(workspace);
+            self.0.lanes.send(*edge, low, hole);
+        }
+    }
+
+    /// Tells edges whose clients know what nobody has any more: it is undone.
+    fn look_for_lost(&self) {
+        let ahead = self.0.subscribers.lock().ahead();
+        for (workspace, edge, subscription) in ahead {
+            let cell = self.0.cells.get(subscription.cell);
+            let is_lost = cell.map(|cell| cell.metadata_is_lost(workspace, &subscription.ahead));
+            if matches!(is_lost, Some(Ok(true)))
+                && let Some(hole) =
+                    (self.0.subscribers.lock()).give_up(edge, workspace, &subscription)
+            {
+                let [.., low] = workspace.0.to_be_bytes();
+                self.0.lanes.send(edge, low, hole);
+            }
         }
     }
 
@@ -449,15 +516,53 @@ mod tests {
     use super::*;
     use crate::metadata::actor::{Actor, Dot};
 
+    fn subscription(id: u64) -> Subscription {
+        Subscription {
+            id,
+            cell: CellId(1),
+            last_seq: 0,
+            ahead: Version::default(),
+        }
+    }
+
+    fn version(n: u64) -> Version {
+        let actor = Actor {
+            node: NodeId(1),
+            life: 1,
+        };
+        [Dot::new(actor, n)].into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_lost_is_told_once_and_not_to_who_has_subscribed_anew() {
+        let mut subscribers = Subscribers::default();
+        let (edge, workspace) = (NodeId(1), WorkspaceId(7));
+        let ahead = |id| Subscription {
+            ahead: version(5),
+            ..subscription(id)
+        };
+        subscribers.add(edge, workspace, ahead(1));
+        subscribers.add(NodeId(2), workspace, subscription(1));
+        let found = subscribers.ahead();
+        assert_eq!(found, [(workspace, edge, ahead(1))]);
+        let hole = subscribers.give_up(edge, workspace, &ahead(1)).unwrap();
+        let body = hole.slice(frame::HEADER_BYTES..);
+        let hole: MetadataPublish = frame::decode(body).unwrap();
+        assert_eq!((hole.subscription, hole.seq), (1, 2), "1 is missing");
+        assert_eq!(subscribers.give_up(edge, workspace, &ahead(1)), None);
+        assert!(subscribers.ahead().is_empty());
+        subscribers.add(edge, workspace, ahead(2));
+        assert_eq!(subscribers.give_up(edge, workspace, &ahead(1)), None);
+    }
+
     #[test]
     fn who_listens_is_counted_once_and_forgotten_with_the_edge() {
         let mut subscribers = Subscribers::default();
         let (edge, other) = (NodeId(1), NodeId(2));
         let workspace = WorkspaceId(7);
-        let none = Version::default;
-        assert!(subscribers.add(edge, workspace, 1, none()));
-        assert!(subscribers.add(edge, workspace, 2, none()));
-        assert!(subscribers.add(other, workspace, 1, none()));
+        assert!(subscribers.add(edge, workspace, subscription(1)));
+        assert!(subscribers.add(edge, workspace, subscription(2)));
+        assert!(subscribers.add(other, workspace, subscription(1)));
         assert_eq!(subscribers.edges[&edge], 1);
         let of_edge = &subscribers.workspaces[&workspace][&edge];
         assert_eq!((of_edge.id, of_edge.last_seq), (2, 0));
@@ -492,17 +597,9 @@ mod tests {
 
     #[test]
     fn what_clients_were_told_of_is_remembered_until_the_replica_has_it() {
-        let version = |n: u64| -> Version {
-            let actor = Actor {
-                node: NodeId(1),
-                life: 1,
-            };
-            [Dot::new(actor, n)].into_iter().collect()
-        };
         let mut subscription = Subscription {
-            id: 1,
-            last_seq: 0,
             ahead: version(5),
+            ..subscription(1)
         };
         assert_eq!(subscription.told(&version(4)), Some(version(5)));
         assert_eq!(subscription.told(&version(5)), None);

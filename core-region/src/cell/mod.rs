@@ -304,6 +304,18 @@ impl Cell {
         self.metadata()?.may_get(workspace, told).map_err(internal)
     }
 
+    /// Whether somebody was told of what nobody has any more.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub fn metadata_is_lost(
+        &self,
+        workspace: WorkspaceId,
+        told: &Version,
+    ) -> Result<bool, ApiError> {
+        self.metadata()?.has_lost(workspace, told).map_err(internal)
+    }
+
     /// What has changed since a version: up to `limit` items.
     ///
     /// # Errors

@@ -176,6 +176,16 @@ impl CellMetadata {
         replica.shard().since(&self.rows(workspace), have, limit)
     }
 
+    /// Whether somebody was told of what nobody has any more; see [`Replica::has_lost`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn has_lost(&self, workspace: WorkspaceId, told: &Version) -> Result<bool, StoreError> {
+        let shard = self.shard(workspace)?;
+        let has_lost = shard.lock().has_lost(told, &self.counted());
+        Ok(has_lost)
+    }
+
     /// What somebody was told of, and a shard lacks, and may yet get.
     ///
     /// # Errors
