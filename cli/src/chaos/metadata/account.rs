@@ -51,8 +51,10 @@ pub fn account(
     violations.extend(odd);
     violations.extend(different.iter().take(DIFFERENCES_TOLD).cloned());
     violations.extend(report::errors(&played.writes, &judge));
+    let placed = placed(run, played);
     let after_first_round_trip = |at: Instant| {
-        let after = at.saturating_duration_since(played.healed);
+        let from = played.healed + placed.unwrap_or_default();
+        let after = at.saturating_duration_since(from);
         signed_ms(after, ways.longest_round_trip())
     };
     let seen = seen(run, played);
@@ -71,6 +73,7 @@ pub fn account(
         interrupted: counts.interrupted,
         at_risk: counts.at_risk,
         diverged: different.len(),
+        placed_ms: placed.map(|placed| signed_ms(placed, Duration::ZERO)),
         converge_ms: played.settled.equal_at.map(after_first_round_trip),
         views_ms: played.known_at.map(after_first_round_trip),
         fsync_ms: signed_ms(played.sync, Duration::ZERO),
@@ -87,6 +90,13 @@ pub fn account(
         violations,
         expectations,
     }
+}
+
+/// How long it took until the directory had given a node with an empty disk its replicas.
+fn placed(run: &Run, played: &Played<'_>) -> Option<Duration> {
+    let found_at = played.settled.found_at;
+    let is_given = run.scenario == Scenario::Wipe;
+    is_given.then(|| found_at.saturating_duration_since(played.healed))
 }
 
 /// When reactions were seen, where nothing kept them from it.

@@ -56,6 +56,8 @@ pub struct Readback {
 
 /// How the replicas are after some time.
 pub struct Settled {
+    /// When each workspace had a replica in each region, by the directory.
+    pub found_at: Instant,
     /// When all were equal; `None` = never.
     pub equal_at: Option<Instant>,
     /// What they show.
@@ -82,8 +84,10 @@ impl Reader<'_> {
     /// Replicas that are not there after `limit`, or do not answer.
     pub async fn settle(&self, limit: Duration) -> anyhow::Result<Settled> {
         let deadline = Instant::now() + limit;
+        let mut found_at = None;
         loop {
             let replicas = self.find(deadline).await?;
+            let found_at = *found_at.get_or_insert_with(Instant::now);
             let equal_at = self.wait_until_equal(&replicas, deadline).await;
             let readbacks = match self.read(&replicas).await {
                 // A replica that is new may lack the log that all this is about.
@@ -97,6 +101,7 @@ impl Reader<'_> {
             let equal_at = equal_at.filter(|_| different.is_empty());
             if equal_at.is_some() || Instant::now() > deadline {
                 return Ok(Settled {
+                    found_at,
                     equal_at,
                     readbacks,
                     different,

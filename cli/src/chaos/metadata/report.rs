@@ -52,8 +52,12 @@ pub struct MetadataReport {
     pub at_risk: u64,
     /// Things on which replicas, or what clients know, disagree at the end.
     pub diverged: usize,
-    /// From the healing to the last replica's being equal, less the longest round trip
-    /// between regions; absent = they never were.
+    /// From the healing to a node with an empty disk being given its replicas: another
+    /// node is replaced for that, which takes as long as the world has set; absent where
+    /// no disk was emptied.
+    pub placed_ms: Option<f64>,
+    /// From the healing, or that, to the last replica's being equal, less the longest round
+    /// trip between regions; absent = they never were.
     pub converge_ms: Option<f64>,
     /// The same, to the last client's knowing all that it is told of.
     pub views_ms: Option<f64>,
@@ -206,6 +210,9 @@ impl MetadataReport {
 
     fn times(&self) -> String {
         let mut text = format!("\none sync takes {:.2} ms", self.fsync_ms);
+        if let Some(ms) = self.placed_ms {
+            text += &format!("\nthe empty disk was given replicas {ms:.0} ms after the healing");
+        }
         for (name, time) in [
             ("replicas were equal", self.converge_ms),
             ("clients knew everything", self.views_ms),
