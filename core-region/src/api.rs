@@ -27,6 +27,7 @@ use crate::directory::{
     SharedBook, change_cells, check_drain, place_workspace, recount, returning, set_drain,
 };
 use crate::metadata::Metadata;
+use crate::metadata::version::dot_from_bytes;
 use crate::routed;
 use crate::state_records::command::Body;
 
@@ -113,7 +114,7 @@ impl Api {
         let terms = Terms {
             latest: call.latest,
             metadata_versions: call.metadata_versions,
-            joined: (call.joined != 0).then_some(ChannelId(call.joined)),
+            joined: dot_from_bytes(&call.joined_wrote).map(|dot| (ChannelId(call.joined), dot)),
         };
         let executed = cell.execute(UserId(call.user), request, terms).await;
         Ok(self.routed(cell.id(), executed.map(|response| response.encode_to_vec())))

@@ -13,28 +13,36 @@ use causeway_protocol::client::{self, request::Body, response};
 const USERS_MAX: usize = 100_000;
 /// Replicas are this far behind at the most, or they are not asked.
 const KEPT: Duration = Duration::from_secs(30);
+/// Between looks for users who have asked for nothing lately.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What each of them was answered.
 #[derive(Debug, Default)]
-pub struct Recent(HashMap<UserId, Seen>);
+pub struct Recent {
+    users: HashMap<UserId, Seen>,
+    swept_at: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Seen {
     position: u64,
     /// Their last write of metadata; empty = none.
     wrote: Bytes,
-    /// The public channel that they have joined last; 0 = none.
-    joined: u64,
+    /// The public channel that they have joined last, and by which write.
+    joined: Option<(u64, Bytes)>,
     at: Instant,
 }
 
 impl Recent {
     /// Adds to a call what its user was answered.
     pub fn remind(&self, user: UserId, call: &mut ApiCall) {
-        let Some(seen) = self.0.get(&user) else {
+        let Some(seen) = self.users.get(&user) else {
             return;
         };
-        call.joined = seen.joined;
+        if let Some((channel, wrote)) = &seen.joined {
+            call.joined = *channel;
+            call.joined_wrote = wrote.clone();
+        }
         if let Some(request) = &mut call.request {
             request.min_position = request.min_position.max(seen.position);
             if request.wrote.is_empty() {
@@ -54,16 +62,13 @@ impl Recent {
         if user.is_platform() {
             return;
         }
-        if self.0.len() >= USERS_MAX {
-            self.0.retain(|_, seen| now.duration_since(seen.at) < KEPT);
-        }
-        if self.0.len() >= USERS_MAX {
+        if !self.users.contains_key(&user) && !self.has_room(now) {
             return;
         }
-        let seen = self.0.entry(user).or_insert_with(|| Seen {
+        let seen = self.users.entry(user).or_insert_with(|| Seen {
             position: 0,
             wrote: Bytes::new(),
-            joined: 0,
+            joined: None,
             at: now,
         });
         seen.position = seen.position.max(response.position);
@@ -72,10 +77,26 @@ impl Recent {
             seen.wrote = response.wrote.clone();
         }
         match (asked, &response.result) {
-            (Asked::ToJoin, Some(response::Result::Channel(channel))) => seen.joined = channel.id,
-            (Asked::ToLeave(channel), _) if channel == seen.joined => seen.joined = 0,
+            (Asked::ToJoin, Some(response::Result::Channel(channel)))
+                if !response.wrote.is_empty() =>
+            {
+                seen.joined = Some((channel.id, response.wrote.clone()));
+            }
+            (Asked::ToLeave(channel), _) => {
+                seen.joined.take_if(|(joined, _)| *joined == channel);
+            }
             _ => {}
         }
+    }
+
+    /// Whether there is room for another user. Who has asked for nothing lately goes.
+    fn has_room(&mut self, now: Instant) -> bool {
+        let is_full = self.users.len() >= USERS_MAX;
+        if is_full && self.swept_at.is_none_or(|at| now >= at + SWEEP_EVERY) {
+            self.swept_at = Some(now);
+            (self.users).retain(|_, seen| now.duration_since(seen.at) < KEPT);
+        }
+        self.users.len() < USERS_MAX
     }
 }
 
@@ -114,6 +135,7 @@ mod tests {
             ..client::Channel::default()
         };
         client::Response {
+            wrote: WROTE,
             result: Some(response::Result::Channel(channel)),
             ..client::Response::default()
         }
@@ -162,13 +184,19 @@ mod tests {
     #[test]
     fn a_channel_is_joined_until_it_is_left() {
         let (mut recent, now) = (Recent::default(), Instant::now());
-        let joined = |recent: &Recent| reminded(recent, ANN, client::Request::default()).joined;
+        let joined = |recent: &Recent| {
+            let call = reminded(recent, ANN, client::Request::default());
+            (call.joined, call.joined_wrote)
+        };
         recent.answered(ANN, Asked::ToJoin, &channel(3), now);
-        assert_eq!(joined(&recent), 3);
-        recent.answered(ANN, Asked::ToLeave(4), &at(1, WROTE), now);
-        assert_eq!(joined(&recent), 3);
-        recent.answered(ANN, Asked::ToLeave(3), &at(2, WROTE), now);
-        assert_eq!(joined(&recent), 0);
+        assert_eq!(joined(&recent), (3, WROTE));
+        // It is the join that is remembered, whatever is written later.
+        let later = at(1, Bytes::from_static(b"later"));
+        recent.answered(ANN, Asked::ForMore, &later, now);
+        recent.answered(ANN, Asked::ToLeave(4), &later, now);
+        assert_eq!(joined(&recent), (3, WROTE));
+        recent.answered(ANN, Asked::ToLeave(3), &later, now);
+        assert_eq!(joined(&recent), (0, Bytes::new()));
     }
 
     #[test]

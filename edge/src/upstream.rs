@@ -130,7 +130,7 @@ impl Upstream {
             request: Some(request),
             latest: false,
             metadata_versions: versions.filter(|version| !version.is_empty()).collect(),
-            joined: 0,
+            ..ApiCall::default()
         };
         self.recent.lock().remind(user, &mut call);
         let response = match way {

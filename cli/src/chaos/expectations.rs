@@ -67,8 +67,8 @@ pub fn verdict(
     text += "\n\n";
     text += kept.unwrap_or("THE PROMISE IS BROKEN");
     if kept.is_some() && expectations.iter().any(|expectation| !expectation.met) {
-        text += "; BUT SOME OF WHAT THIS RUN IS TO SHOW WAS NOT SEEN (see NOT MET above).\n";
-        text += "If too little was done, let it run for longer (--duration), or do more (--rate).";
+        text += "; BUT NOT ALL THAT THIS RUN IS TO SHOW WAS SEEN: see NOT MET above.\n";
+        text += "(Where too little was done: a longer --duration, or a higher --rate.)";
     }
     text
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, UserId};
 
 use super::{Cell, KNOWN_WITHIN, internal, metadata, renewed};
+use crate::metadata::actor::Dot;
 use crate::metadata::cell::Known;
 use crate::state_records::command;
 
@@ -15,8 +16,9 @@ const HEARSAY_WITHIN: Duration = Duration::from_millis(100);
 impl Cell {
     /// Refuses commands that metadata forbids, on the leader, if it knows all that the
     /// user knows. Cut off from whoever does, it lets them pass, and so it does where the
-    /// edge node has seen the user join the channel, `joined`; else it should know soon:
-    /// anybody can claim to have written what nobody has.
+    /// edge node has seen the user join the channel, and the leader has yet to hear of that
+    /// (`joined`); else it should know soon: anybody can claim to have written what nobody
+    /// has.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -25,7 +27,7 @@ impl Cell {
         user: UserId,
         command: &command::Body,
         known: &Known,
-        joined: Option<ChannelId>,
+        joined: Option<(ChannelId, Dot)>,
     ) -> Result<(), ApiError> {
         if !self.consensus.leadership().borrow().leads {
             return Ok(());
@@ -53,20 +55,36 @@ impl Cell {
             let in_touch = awaited
                 .iter()
                 .filter(|node| self.vitals.is_in_touch(**node));
+            // Who knows of a removal knows of the join.
+            let has_joined = match joined {
+                Some((channel, dot)) if refused.code == ErrorCode::NotInChannel => {
+                    let version = metadata.version(workspace).map_err(internal)?;
+                    metadata::concerns(command) == Some(channel) && !version.has(&dot)
+                }
+                _ => false,
+            };
             Ok::<_, ApiError>(Doubt {
-                has_joined: refused.code == ErrorCode::NotInChannel
-                    && joined.is_some()
-                    && joined == metadata::concerns(command),
+                has_joined,
                 awaited: awaited.len(),
                 in_touch: in_touch.count(),
             })
         };
-        let knowing = metadata.knows(workspace, known, doubt()?.patience());
+        let first = doubt()?;
+        let knowing = async {
+            match first.has_joined {
+                true => metadata.knows_soon(workspace, known, HEARSAY_WITHIN).await,
+                false => metadata.knows(workspace, known, first.patience()).await,
+            }
+        };
         if knowing.await.map_err(internal)? {
             return admit();
         }
-        match doubt()?.verdict() {
+        let doubt = doubt()?;
+        match doubt.verdict() {
             Verdict::Decide => admit(),
+            Verdict::Pass if doubt.has_joined && self.is_archived(user, command)? => {
+                Err(ErrorCode::IsArchived.into())
+            }
             Verdict::Pass => {
                 tracing::debug!(%user, %refused, "not known for certain");
                 Ok(())
@@ -79,10 +97,24 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// Whether a message would go to an archived channel.
+    fn is_archived(&self, user: UserId, command: &command::Body) -> Result<bool, ApiError> {
+        let command::Body::SendMessage(send) = command else {
+            return Ok(false);
+        };
+        let channel = ChannelId(send.channel);
+        self.look(user, |sources| {
+            Ok(sources.metadata.channel(channel)?.archived)
+        })
+    }
+}
+
 /// What speaks against a refusal.
 #[derive(Debug, Clone, Copy)]
 struct Doubt {
-    /// The edge node has seen the user join the channel that is said not to be theirs.
+    /// The edge node has seen the user join the channel that is said not to be theirs, by an
+    /// operation that this replica lacks.
     has_joined: bool,
     /// Replicas that wrote what the user knows, and this one lacks.
     awaited: usize,

@@ -64,8 +64,9 @@ pub struct Terms {
     pub latest: bool,
     /// The version of metadata that the user's edge node has told its clients of.
     pub metadata_versions: Vec<Bytes>,
-    /// The public channel that the edge node has last seen the user join.
-    pub joined: Option<ChannelId>,
+    /// The public channel that the edge node has last seen the user join, and by which
+    /// operation.
+    pub joined: Option<(ChannelId, Dot)>,
 }
 
 /// One replica of a cell, with all that can be asked of it.

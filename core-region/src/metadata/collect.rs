@@ -26,8 +26,9 @@ pub const GONE_MAX: u64 = 1_000;
 const LIVES_TRACED: usize = 16;
 
 /// Traces that are kept where there are fewer rows. When there are more than that, and
-/// than rows, the older ones are forgotten, and who lacks any of them begins anew:
-/// otherwise a row would grow with every replica that changes it.
+/// than rows, those are forgotten that are not among the last operations, of which a third as
+/// many are kept at least, and who lacks any of them begins anew: otherwise a row would
+/// grow with every replica that changes it.
 const TRACES_MIN: u64 = 1_000;
 
 /// What has been collected.
@@ -37,6 +38,8 @@ pub struct Collected {
     pub ops: usize,
     /// Rows.
     pub rows: usize,
+    /// There may be traces to forget.
+    pub aged: bool,
     /// There was more than the budget allowed.
     pub more: bool,
 }
@@ -83,6 +86,7 @@ impl Shard {
         }
         if collected.ops > 0 {
             self.trim_gone(rows)?;
+            collected.aged = self.mark(rows, collected.ops as u64)?;
             self.info.write(rows);
         }
         Ok(collected)
@@ -191,9 +195,25 @@ impl Shard {
         }
     }
 
-    /// Whether there are more traces than are worth keeping.
-    pub fn has_too_many_traces(&self) -> bool {
-        self.info.traces > self.info.rows.max(TRACES_MIN)
+    /// Traces that are worth keeping.
+    fn traces_max(&self) -> u64 {
+        self.info.rows.max(TRACES_MIN)
+    }
+
+    /// Remembers now and then how far the log has been collected; so many operations were
+    /// just now. Returns whether it has.
+    fn mark(&mut self, rows: &mut impl RowsMut, ops: u64) -> Result<bool, StoreError> {
+        self.since_mark += ops;
+        if self.since_mark < self.traces_max() / 3 {
+            return Ok(false);
+        }
+        self.since_mark = 0;
+        let [last, before] = tables::marks();
+        if let Some(mark) = rows.get(&last)? {
+            rows.put(before, mark);
+        }
+        rows.put(last, record::encode(&self.info.truncated.to_wire()));
+        Ok(true)
     }
 
     /// Forgets which rows operations have touched, where nobody can ask for that: up to
@@ -230,13 +250,12 @@ impl Shard {
                 self.info.floor.merge(&complete);
             }
         }
-        if self.has_too_many_traces() {
-            // What has been collected since the last time is kept once more: whoever was
-            // away for a moment is told the difference.
-            let aged = rows.get(&tables::aged())?;
-            let aged = aged.and_then(|bytes| Version::from_bytes(&bytes));
-            self.info.floor.merge(&aged.unwrap_or_default());
-            rows.put(tables::aged(), self.info.truncated.to_bytes().to_vec());
+        let [_, mark] = tables::marks();
+        if self.info.traces > self.traces_max()
+            && let Some(mark) = rows.get(&mark)?
+        {
+            let mark: wire::Version = record::decode(&mark)?;
+            self.info.floor.merge(&Version::from_wire(Some(&mark)));
         }
         if self.info.floor != before {
             self.info.write(rows);
@@ -443,8 +462,13 @@ mod tests {
                 let others = (0..3).filter(|other| *other != at);
                 let told = others.map(|other| &self.told[at][other]);
                 let stable = told.fold(replica.version().clone(), |s, told| s.common(told));
-                while replica.collect(rows, &stable, 50).unwrap().more {}
-                while replica.has_too_many_traces() && replica.forget_traces(rows, 50).unwrap() {}
+                loop {
+                    let collected = replica.collect(rows, &stable, 50).unwrap();
+                    if !collected.more {
+                        break;
+                    }
+                }
+                while replica.forget_traces(rows, 50).unwrap() {}
             }
         }
 
@@ -524,7 +548,7 @@ mod tests {
                 if step % 20 == 0 {
                     let at = three.rng.random_range(0..3);
                     // One of them is away most of the time.
-                    let who = match step % 400 == 0 {
+                    let who = match step % 2_000 == 0 {
                         true => 0,
                         false => three.rng.random_range(1..3),
                     };
@@ -568,27 +592,35 @@ mod tests {
                 info.traces
             );
         }
-        assert!(told > 1_000 && too_long > 10, "{told}, {too_long}");
+        assert!(told > 1_000 && too_long > 5, "{told}, {too_long}");
     }
 
     #[test]
     fn whoever_was_away_for_a_moment_is_told_the_difference() {
         let mut three = Three::new(1);
-        let mut client = Client::booted(&three, 0);
-        for step in 0..4_000 {
+        let mut clients: Vec<Client> = (0..2).map(|_| Client::booted(&three, 0)).collect();
+        let mut begun_anew = 0;
+        for step in 0..8_000 {
             three.write();
-            if step % 100 == 0 {
+            if step % 50 == 0 {
                 for (from, to) in [(1, 0), (2, 0), (0, 1), (0, 2)] {
                     three.tell(from, to);
                 }
-                let changed = client.sync(&three, 0);
-                assert!(
-                    changed.is_some_and(|count| count <= 110),
-                    "{step}: {changed:?}"
-                );
                 three.collect();
             }
+            // Away for so long that much is collected, and marked, meanwhile.
+            if step % 250 == 249 {
+                let changed = clients[0].sync(&three, 0);
+                assert!(
+                    changed.is_some_and(|count| count <= 260),
+                    "{step}: {changed:?}"
+                );
+            }
+            if step % 2_000 == 1_999 && clients[1].sync(&three, 0).is_none() {
+                begun_anew += 1;
+                clients[1] = Client::booted(&three, 0);
+            }
         }
-        assert!(three.replicas[0].info().floor != Version::default());
+        assert!(begun_anew > 0, "who lacks more than there is begins anew");
     }
 }

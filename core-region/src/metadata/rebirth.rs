@@ -96,7 +96,9 @@ impl Shard {
         rows.clear(tables::all_gone(), tables::all_gone().end());
         let (from, to) = derived::bounds();
         rows.clear(from, to);
-        rows.delete(tables::aged());
+        for mark in tables::marks() {
+            rows.delete(mark);
+        }
         self.early.clear();
         // It may have begun before, and not come to an end.
         let mut before = std::mem::take(&mut self.info.before);

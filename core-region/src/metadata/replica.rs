@@ -354,6 +354,7 @@ impl Replica {
             return Ok(Collected::default());
         };
         let mut collected = self.shard.collect(rows, &stable, budget)?;
+        self.has_traces |= collected.aged;
         if !collected.more {
             let over = self.peers.settled_lives(&us, &stable, counted);
             self.shard.forget_lives(rows, &over);
@@ -363,7 +364,7 @@ impl Replica {
                     self.has_traces = true;
                 }
             }
-            if self.has_traces || self.shard.has_too_many_traces() {
+            if self.has_traces {
                 self.has_traces = self.shard.forget_traces(rows, budget)?;
                 collected.more = self.has_traces;
             }

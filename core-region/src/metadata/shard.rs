@@ -80,6 +80,8 @@ pub enum Since {
 pub struct Shard {
     pub(super) info: Info,
     pub(super) early: Early,
+    /// Operations collected since it was last marked how far.
+    pub(super) since_mark: u64,
 }
 
 impl Shard {
@@ -88,9 +90,16 @@ impl Shard {
     /// # Errors
     /// [`StoreError`].
     pub fn open(rows: &impl Rows) -> Result<Self, StoreError> {
+        let mut info = Info::read(rows)?;
+        if info.rows == 0 && info.traces == 0 && !info.version.is_empty() {
+            // Nothing is there any more, or they have yet to be counted.
+            info.rows = count(rows, &tables::rows())?;
+            info.traces = count(rows, &tables::indexes())?;
+        }
         Ok(Self {
-            info: Info::read(rows)?,
+            info,
             early: Early::default(),
+            since_mark: 0,
         })
     }
 
@@ -312,6 +321,20 @@ impl Shard {
             upto,
             more: false,
         })
+    }
+}
+
+fn count(rows: &impl Rows, table: &Key) -> Result<u64, StoreError> {
+    const AT_ONCE: usize = 1_000;
+    let (mut from, end) = (table.clone(), table.end());
+    let mut count = 0;
+    loop {
+        let page = rows.first(&from, &end, AT_ONCE)?;
+        count += page.len() as u64;
+        match page.last() {
+            Some((key, _)) if page.len() == AT_ONCE => from = Key::default().bytes(key).u8(0),
+            _ => return Ok(count),
+        }
     }
 }
 

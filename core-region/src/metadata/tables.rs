@@ -128,9 +128,9 @@ pub fn former_name(channel: u32) -> Key {
     table(10).u32(channel)
 }
 
-/// What had been collected when traces were forgotten last.
-pub fn aged() -> Key {
-    table(12)
+/// What had been collected some time ago, and before that.
+pub fn marks() -> [Key; 2] {
+    [table(12).u8(0), table(12).u8(1)]
 }
 
 /// The tables that a replica takes from another when it begins anew.

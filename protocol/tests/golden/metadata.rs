@@ -596,11 +596,12 @@ pub fn feeds() -> Vec<Example> {
         ),
         Example::new(
             "api_call_of_somebody_who_has_joined",
-            "0801 108180808010 30 8580808010",
+            "0801 108180808010 308580808010 3a0577726f7465",
             ApiCall {
                 cell: 1,
                 user: ANN,
                 joined: GENERAL,
+                joined_wrote: wrote(),
                 ..ApiCall::default()
             },
         ),

@@ -8,6 +8,7 @@ use super::judge::Outage;
 use super::report;
 use super::run::Played;
 use super::scenario::Scenario;
+use super::view::View;
 use crate::chaos::expectations::Expectation;
 
 /// Core nodes by name.
@@ -21,6 +22,13 @@ pub fn of(
 ) -> Vec<Expectation> {
     let regions = &played.cast.regions;
     let mut expectations = vec![report::all_was_written(&played.writes, regions)];
+    if scenario == Scenario::None {
+        let back: u64 = played.views.iter().map(|v| v.look(View::went_back)).sum();
+        expectations.push(Expectation {
+            what: "no client was told a read cursor from before the last".into(),
+            met: back == 0,
+        });
+    }
     if matches!(scenario, Scenario::Kill | Scenario::Clock) {
         expectations.push(came_back(&played.outages, regions));
     }

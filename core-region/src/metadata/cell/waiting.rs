@@ -27,9 +27,17 @@ impl Known {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Has,
+    /// Somebody else has just waited in vain.
+    NotAgain,
+    NotCome,
+}
+
 impl CellMetadata {
     /// Waits until this replica has what somebody knows, as long as `patience` lasts.
-    /// Returns whether it has.
+    /// Returns whether it has. Others do not wait for the same again soon.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -39,21 +47,49 @@ impl CellMetadata {
         known: &Known,
         patience: Duration,
     ) -> Result<bool, StoreError> {
+        let waited = self.wait_for(workspace, known, patience).await?;
+        if waited == Waited::NotCome {
+            let shard = self.shard(workspace)?;
+            let lacks = known.lacking(shard.lock().version());
+            (self.in_vain.lock()).add(workspace, lacks, Instant::now());
+        }
+        Ok(waited == Waited::Has)
+    }
+
+    /// The same with so little patience that others may well wait for longer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn knows_soon(
+        &self,
+        workspace: WorkspaceId,
+        known: &Known,
+        patience: Duration,
+    ) -> Result<bool, StoreError> {
+        let waited = self.wait_for(workspace, known, patience).await?;
+        Ok(waited == Waited::Has)
+    }
+
+    async fn wait_for(
+        &self,
+        workspace: WorkspaceId,
+        known: &Known,
+        patience: Duration,
+    ) -> Result<Waited, StoreError> {
         let shard = self.shard(workspace)?;
         let lacking = || known.lacking(shard.lock().version());
         let lacks = lacking();
         if lacks.is_empty() {
-            return Ok(true);
+            return Ok(Waited::Has);
         }
         if (self.in_vain.lock()).all(workspace, &lacks, Instant::now()) {
-            return Ok(false);
+            return Ok(Waited::NotAgain);
         }
         let has_come = self.comes_about(|| lacking().is_empty(), patience).await;
-        if !has_come {
-            let lacks = lacking();
-            (self.in_vain.lock()).add(workspace, lacks, Instant::now());
-        }
-        Ok(has_come)
+        Ok(match has_come {
+            true => Waited::Has,
+            false => Waited::NotCome,
+        })
     }
 
     /// Which other replicas have written what somebody knows, and a shard lacks and may
