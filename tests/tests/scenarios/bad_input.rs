@@ -156,6 +156,80 @@ async fn forbidden_requests(world: &Running) {
     let sent = ask(&connection, message(own, &longest)).await;
     assert!(matches!(sent.result, Some(response::Result::Sent(_))));
     claim_to_know_better(&connection).await;
+    post_after_a_kick(world).await;
+}
+
+/// Whoever was removed does not go on by making up a change, also at the edge node that
+/// has seen them join.
+async fn post_after_a_kick(world: &Running) {
+    // Far from home, where another replica takes changes of metadata than the leader.
+    let (ada, _) = let_in(world, "nrt-1", "harbor").await;
+    let ben = connect(world, "nrt-1").await;
+    let welcomed = hello(&ben, &world.workspace("harbor").users[1].token).await;
+    let Some(response::Result::Welcome(welcome)) = welcomed.result else {
+        panic!("not welcome: {welcomed:?}");
+    };
+    let user = welcome
+        .boot
+        .and_then(|boot| boot.self_)
+        .expect("boot data")
+        .id;
+    let create = request::Body::CreateChannel(client::CreateChannel {
+        name: "by-invitation".into(),
+        ..client::CreateChannel::default()
+    });
+    let created = ask(&ada, create).await;
+    let Some(response::Result::Channel(channel)) = created.result else {
+        panic!("not created: {created:?}");
+    };
+    let channel = channel.id;
+    let joined = ask(
+        &ben,
+        request::Body::JoinChannel(client::JoinChannel { channel }),
+    )
+    .await;
+    assert_eq!(code(&joined), "no error");
+    let kick = request::Body::KickMember(client::KickMember { channel, user });
+    let kicked = knowing(&ada, joined.wrote, kick).await;
+    assert_eq!(code(&kicked), "no error");
+    let send = |id: &'static [u8]| {
+        request::Body::SendMessage(client::SendMessage {
+            channel,
+            client_msg_id: Bytes::from_static(id),
+            text: "still here".into(),
+            thread_ts: 0,
+        })
+    };
+    // The leader waits until it knows, and says so if that takes long.
+    let mut honest = "unavailable".to_owned();
+    for _ in 0..20 {
+        let sent = knowing(&ben, kicked.wrote.clone(), send(b"1")).await;
+        honest = code(&sent).to_owned();
+        if honest != "unavailable" {
+            break;
+        }
+    }
+    assert_eq!(honest, "not_in_channel");
+    let forged = knowing(&ben, of_later(&kicked.wrote), send(b"2")).await;
+    let forged = code(&forged);
+    assert!(
+        ["not_in_channel", "unavailable"].contains(&forged),
+        "{forged}"
+    );
+}
+
+async fn knowing(connection: &Connection, wrote: Bytes, body: request::Body) -> client::Response {
+    let request = client::Request {
+        body: Some(body),
+        wrote,
+        ..client::Request::default()
+    };
+    send_raw(connection, &frame::encode(&request)).await
+}
+
+/// The same replica's, and a number that it has not come to.
+fn of_later(wrote: &[u8]) -> Bytes {
+    [wrote, &[0x10, 0xc0, 0x84, 0x3d]].concat().into()
 }
 
 /// Nobody writes in an archived channel by making up a change that the leader has yet
@@ -169,30 +243,19 @@ async fn claim_to_know_better(connection: &Connection) {
     let Some(response::Result::Channel(channel)) = created.result else {
         panic!("not created: {created:?}");
     };
-    let knowing = async |wrote: Bytes, body| {
-        let request = client::Request {
-            body: Some(body),
-            wrote,
-            ..client::Request::default()
-        };
-        send_raw(connection, &frame::encode(&request)).await
-    };
     let archive = request::Body::SetChannel(client::SetChannel {
         channel: channel.id,
         field: Some(Field::Archived(true)),
     });
-    let archived = knowing(created.wrote, archive).await;
+    let archived = knowing(connection, created.wrote, archive).await;
     assert_eq!(code(&archived), "no error");
-    // The same replica's, and a number that it has not come to.
-    let mut wrote = archived.wrote.to_vec();
-    wrote.extend([0x10, 0xc0, 0x84, 0x3d]);
     let send = request::Body::SendMessage(client::SendMessage {
         channel: channel.id,
         client_msg_id: Bytes::from_static(b"and yet"),
         text: "and yet".into(),
         thread_ts: 0,
     });
-    let refused = knowing(wrote.into(), send).await;
+    let refused = knowing(connection, of_later(&archived.wrote), send).await;
     let refused = code(&refused);
     assert!(
         ["is_archived", "unavailable"].contains(&refused),
