@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, UserId};
 
-use super::{Cell, KNOWN_WITHIN, internal, metadata, renewed};
+use super::{Cell, PATIENCE, internal, metadata, renewed};
 use crate::metadata::actor::Dot;
-use crate::metadata::cell::Known;
+use crate::metadata::cell::{Known, Patience};
 use crate::state_records::command;
 
 /// What should not hold a command up is waited for this long.
@@ -69,13 +69,7 @@ impl Cell {
                 in_touch: in_touch.count(),
             })
         };
-        let first = doubt()?;
-        let knowing = async {
-            match first.has_joined {
-                true => metadata.knows_soon(workspace, known, HEARSAY_WITHIN).await,
-                false => metadata.knows(workspace, known, first.patience()).await,
-            }
-        };
+        let knowing = metadata.knows(workspace, known, doubt()?.patience());
         if knowing.await.map_err(internal)? {
             return admit();
         }
@@ -95,9 +89,7 @@ impl Cell {
             }
         }
     }
-}
 
-impl Cell {
     /// Whether a message would go to an archived channel.
     fn is_archived(&self, user: UserId, command: &command::Body) -> Result<bool, ApiError> {
         let command::Body::SendMessage(send) = command else {
@@ -134,10 +126,15 @@ enum Verdict {
 }
 
 impl Doubt {
-    fn patience(self) -> Duration {
+    fn patience(self) -> Patience {
+        let soon = Patience {
+            within: HEARSAY_WITHIN,
+            // Whoever has not been seen to join may well wait for longer.
+            is_enough: !self.has_joined,
+        };
         match !self.has_joined && self.in_touch > 0 {
-            true => KNOWN_WITHIN,
-            false => HEARSAY_WITHIN,
+            true => PATIENCE,
+            false => soon,
         }
     }
 
@@ -163,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_somebody_in_touch_wrote_is_waited_for() {
-        assert_eq!(IN_TOUCH.patience(), KNOWN_WITHIN);
+        assert_eq!(IN_TOUCH.patience(), PATIENCE);
         assert_eq!(IN_TOUCH.verdict(), Verdict::Wait);
     }
 
@@ -173,13 +170,14 @@ mod tests {
             in_touch: 0,
             ..IN_TOUCH
         };
-        assert_eq!(cut_off.patience(), HEARSAY_WITHIN);
+        assert_eq!(cut_off.patience().within, HEARSAY_WITHIN);
+        assert!(cut_off.patience().is_enough);
         assert_eq!(cut_off.verdict(), Verdict::Pass);
         let in_part = Doubt {
             in_touch: 1,
             ..IN_TOUCH
         };
-        assert_eq!(in_part.patience(), KNOWN_WITHIN);
+        assert_eq!(in_part.patience(), PATIENCE);
         assert_eq!(in_part.verdict(), Verdict::Pass);
     }
 
@@ -189,7 +187,8 @@ mod tests {
             has_joined: true,
             ..IN_TOUCH
         };
-        assert_eq!(joined.patience(), HEARSAY_WITHIN);
+        assert_eq!(joined.patience().within, HEARSAY_WITHIN);
+        assert!(!joined.patience().is_enough, "others wait for longer");
         assert_eq!(joined.verdict(), Verdict::Pass);
     }
 

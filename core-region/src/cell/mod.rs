@@ -38,7 +38,7 @@ use self::metadata::{MetadataView, Wish};
 use crate::consensus::{Consensus, Outcome, ProposeError};
 use crate::metadata::CellMetadata;
 use crate::metadata::actor::Dot;
-use crate::metadata::cell::Known;
+use crate::metadata::cell::{Known, Patience};
 use crate::metadata::item::Item;
 use crate::metadata::shard::Since;
 use crate::metadata::version::{Version, dot_from_bytes, dot_to_bytes};
@@ -54,6 +54,10 @@ pub use machine::{CellMachine, Publish};
 const CATCH_UP: Duration = Duration::from_millis(500);
 /// A replica that lacks what a user knows of metadata waits this long for it.
 const KNOWN_WITHIN: Duration = Duration::from_millis(300);
+const PATIENCE: Patience = Patience {
+    within: KNOWN_WITHIN,
+    is_enough: true,
+};
 /// Replicas that can be reached know by then what one of them has written.
 const SPREAD_WITHIN: Duration = Duration::from_secs(2);
 
@@ -385,7 +389,7 @@ impl Cell {
         if !metadata.serves(workspace).map_err(internal)? {
             return Err(renewed());
         }
-        let knowing = metadata.knows(workspace, known, KNOWN_WITHIN);
+        let knowing = metadata.knows(workspace, known, PATIENCE);
         // Cut off from whoever knows, the change is made all the same.
         knowing.await.map_err(internal)?;
         if self.is_behind(user, body, least)? {
@@ -473,7 +477,7 @@ impl Cell {
         if !metadata.serves(workspace).map_err(internal)? {
             return Err(renewed());
         }
-        let knowing = metadata.knows(workspace, known, KNOWN_WITHIN);
+        let knowing = metadata.knows(workspace, known, PATIENCE);
         // An answer that lacks something is better than none.
         knowing.await.map_err(internal)?;
         // A replica that has applied nothing knows nothing, and says so.

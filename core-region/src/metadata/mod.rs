@@ -25,6 +25,7 @@ pub mod shard;
 #[cfg(test)]
 mod simulation;
 pub mod tables;
+mod traces;
 pub mod types;
 pub mod version;
 

@@ -14,7 +14,7 @@ use crate::store::{StoreError, record};
 pub struct Row {
     /// What it says.
     pub value: Value,
-    /// The last operation of each actor on it.
+    /// The last operation of each actor on it, but for those that nobody can ask for.
     touched: BTreeMap<Actor, u64>,
 }
 

@@ -30,7 +30,7 @@ use crate::store::{Family, StoreError, next_incarnation};
 use shared::read_u64;
 pub use shared::{Changed, Committed, Counters, Shared};
 pub use step::{Durable, Effects, Step};
-pub use waiting::Known;
+pub use waiting::{Known, Patience};
 
 /// The replica.
 pub struct CellMetadata {

@@ -27,17 +27,18 @@ impl Known {
     }
 }
 
+/// How long something is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waited {
-    Has,
-    /// Somebody else has just waited in vain.
-    NotAgain,
-    NotCome,
+pub struct Patience {
+    /// So long.
+    pub within: Duration,
+    /// What has not come by then, nobody else need wait for soon.
+    pub is_enough: bool,
 }
 
 impl CellMetadata {
     /// Waits until this replica has what somebody knows, as long as `patience` lasts.
-    /// Returns whether it has. Others do not wait for the same again soon.
+    /// Returns whether it has.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -45,51 +46,24 @@ impl CellMetadata {
         &self,
         workspace: WorkspaceId,
         known: &Known,
-        patience: Duration,
+        patience: Patience,
     ) -> Result<bool, StoreError> {
-        let waited = self.wait_for(workspace, known, patience).await?;
-        if waited == Waited::NotCome {
-            let shard = self.shard(workspace)?;
-            let lacks = known.lacking(shard.lock().version());
-            (self.in_vain.lock()).add(workspace, lacks, Instant::now());
-        }
-        Ok(waited == Waited::Has)
-    }
-
-    /// The same with so little patience that others may well wait for longer.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn knows_soon(
-        &self,
-        workspace: WorkspaceId,
-        known: &Known,
-        patience: Duration,
-    ) -> Result<bool, StoreError> {
-        let waited = self.wait_for(workspace, known, patience).await?;
-        Ok(waited == Waited::Has)
-    }
-
-    async fn wait_for(
-        &self,
-        workspace: WorkspaceId,
-        known: &Known,
-        patience: Duration,
-    ) -> Result<Waited, StoreError> {
         let shard = self.shard(workspace)?;
         let lacking = || known.lacking(shard.lock().version());
         let lacks = lacking();
         if lacks.is_empty() {
-            return Ok(Waited::Has);
+            return Ok(true);
         }
         if (self.in_vain.lock()).all(workspace, &lacks, Instant::now()) {
-            return Ok(Waited::NotAgain);
+            return Ok(false);
         }
-        let has_come = self.comes_about(|| lacking().is_empty(), patience).await;
-        Ok(match has_come {
-            true => Waited::Has,
-            false => Waited::NotCome,
-        })
+        let coming = self.comes_about(|| lacking().is_empty(), patience.within);
+        let has_come = coming.await;
+        if !has_come && patience.is_enough {
+            let lacks = lacking();
+            (self.in_vain.lock()).add(workspace, lacks, Instant::now());
+        }
+        Ok(has_come)
     }
 
     /// Which other replicas have written what somebody knows, and a shard lacks and may
