@@ -11,7 +11,7 @@ use crate::metadata::op::Op;
 use crate::metadata::rows::{MemoryRows, Rows};
 use crate::metadata::shard::read_row;
 use crate::metadata::tables;
-use crate::metadata::types::{Change, Kind, Value};
+use crate::metadata::types::{Change, Kind, tests};
 
 /// An operation as the model knows it.
 #[derive(Debug, Clone)]
@@ -108,21 +108,7 @@ pub fn shown(rows: &MemoryRows) -> BTreeMap<Item, BTreeSet<Vec<u8>>> {
         .map(|(key, _)| Item::from_key(&key[1..]).unwrap());
     let shown = items.map(|item| {
         let row = read_row(rows, &item).unwrap();
-        let shown: BTreeSet<Vec<u8>> = match &row.value {
-            Value::Register(it) => it
-                .get()
-                .map(|(value, _)| value.to_vec())
-                .into_iter()
-                .collect(),
-            Value::Element(it) | Value::MultiValue(it) => {
-                it.values().iter().map(|w| w.value.to_vec()).collect()
-            }
-            Value::Mark(it) => [it.seq.to_be_bytes().to_vec()].into(),
-            Value::Membership(it) => {
-                let member = it.is_member().then(|| b"member".to_vec());
-                member.into_iter().collect()
-            }
-        };
+        let shown = tests::shown(&row.value);
         (item, shown)
     });
     shown.filter(|(_, shown)| !shown.is_empty()).collect()

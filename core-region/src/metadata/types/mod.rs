@@ -14,7 +14,7 @@ mod register;
 mod stamp;
 mod stored;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use bytes::Bytes;
 

@@ -167,14 +167,11 @@ impl World {
             }
             Kind::Mark => {
                 let raised = had.iter().filter_map(|op| match op.change {
-                    Change::Raise(mark) => Some(vec![u8::try_from(mark.seq).unwrap()]),
+                    Change::Raise(mark) => Some(mark.seq),
                     _ => None,
                 });
-                raised
-                    .max()
-                    .into_iter()
-                    .filter(|mark| mark[0] > 0)
-                    .collect()
+                let highest = raised.max().into_iter().filter(|seq| *seq > 0);
+                highest.map(|seq| seq.to_be_bytes().to_vec()).collect()
             }
             // A member if every departure is known to some join, and some join to
             // no departure.
@@ -215,21 +212,26 @@ impl Replica {
     }
 
     fn shown(&self) -> BTreeSet<Vec<u8>> {
-        match &self.row.value {
-            Value::Register(it) => it
-                .get()
-                .map(|(value, _)| value.to_vec())
-                .into_iter()
-                .collect(),
-            Value::Element(it) | Value::MultiValue(it) => {
-                it.values().iter().map(|w| w.value.to_vec()).collect()
-            }
-            Value::Mark(Mark { seq: 0, .. }) => BTreeSet::new(),
-            Value::Mark(it) => [vec![u8::try_from(it.seq).unwrap()]].into(),
-            Value::Membership(it) => {
-                let member = it.is_member().then(|| b"member".to_vec());
-                member.into_iter().collect()
-            }
+        shown(&self.row.value)
+    }
+}
+
+/// What there is to see of a value.
+pub fn shown(value: &Value) -> BTreeSet<Vec<u8>> {
+    match value {
+        Value::Register(it) => it
+            .get()
+            .map(|(value, _)| value.to_vec())
+            .into_iter()
+            .collect(),
+        Value::Element(it) | Value::MultiValue(it) => {
+            it.values().iter().map(|w| w.value.to_vec()).collect()
+        }
+        Value::Mark(Mark { seq: 0, .. }) => BTreeSet::new(),
+        Value::Mark(it) => [it.seq.to_be_bytes().to_vec()].into(),
+        Value::Membership(it) => {
+            let member = it.is_member().then(|| b"member".to_vec());
+            member.into_iter().collect()
         }
     }
 }
