@@ -1,6 +1,7 @@
 //! `causeway bench`: what a core can do on this machine, by itself.
 
 mod churn;
+mod cpu;
 mod element;
 mod machine;
 mod metadata;

@@ -7,6 +7,7 @@ mod files;
 mod layout;
 mod probe;
 pub mod processes;
+pub mod stat;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

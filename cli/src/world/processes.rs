@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::WorldNode;
+use super::stat::Stat;
 
 /// A node that has not stopped by then is killed. It gives clients 4 s to leave and
 /// HTTP requests 3 s to end, and has the disk to close, on a busy machine too.
@@ -196,30 +197,6 @@ impl Process {
     }
 }
 
-/// What `/proc/PID/stat` tells.
-struct Stat {
-    is_zombie: bool,
-    started: String,
-}
-
-impl Stat {
-    fn read(pid: u32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        // The program's name stands in brackets and may have any in it.
-        let (_, fields) = text.rsplit_once(')')?;
-        let mut fields = fields.split_whitespace();
-        let state = fields.next()?;
-        Some(Self {
-            is_zombie: matches!(state, "Z" | "X"),
-            // The 22nd field, of which the state is the third.
-            started: fields.nth(18)?.to_owned(),
-        })
-    }
-}
-
 fn threads(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
@@ -386,14 +363,5 @@ mod tests {
         }
         assert_eq!(node.pid, 0);
         assert_eq!(std::fs::read_to_string(&node.log).unwrap(), "no lock\n");
-    }
-
-    #[test]
-    fn the_state_of_a_process_is_read_whatever_its_name_is() {
-        let text = "7 (a) R (b) Z 1 7 7 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0";
-        let stat = Stat::parse(text).unwrap();
-        assert!(stat.is_zombie);
-        assert_eq!(stat.started, "12345");
-        assert!(Stat::parse("7 (a) Z").is_none());
     }
 }
