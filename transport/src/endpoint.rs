@@ -8,7 +8,8 @@ use std::time::Duration;
 use causeway_protocol::limits::REQUESTS_IN_FLIGHT_MAX;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
-    Endpoint, EndpointConfig, IdleTimeout, Runtime, TokioRuntime, TransportConfig, VarInt,
+    AckFrequencyConfig, Endpoint, EndpointConfig, IdleTimeout, Runtime, TokioRuntime,
+    TransportConfig, VarInt,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -103,6 +104,16 @@ pub fn client_transport(liveness: Liveness, streams: Streams) -> TransportConfig
     config.send_window(1024 * 1024);
     config.datagram_receive_buffer_size(Some(64 * 1024));
     config.datagram_send_buffer_size(64 * 1024);
+    config.ack_frequency_config(Some(client_acks()));
+    config
+}
+
+/// How often the other side of a client connection is asked to acknowledge: with pushes to
+/// thousands of clients, acknowledgements cost as much as the pushes do.
+fn client_acks() -> AckFrequencyConfig {
+    let mut config = AckFrequencyConfig::default();
+    config.ack_eliciting_threshold(VarInt::from_u32(9));
+    config.max_ack_delay(Some(Duration::from_millis(25)));
     config
 }
 

@@ -29,10 +29,21 @@ pub fn cpu_time() -> anyhow::Result<Duration> {
 /// # Errors
 /// The system's.
 pub fn resident_bytes() -> anyhow::Result<u64> {
-    let status = fs::read_to_string("/proc/self/status")?;
+    resident_bytes_of(std::process::id())
+}
+
+/// The same, of another process.
+///
+/// # Errors
+/// There is no such process.
+pub fn resident_bytes_of(pid: u32) -> anyhow::Result<u64> {
+    let file = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().next());
-    let kib: u64 = kib.context("/proc/self/status has no VmRSS")?.parse()?;
+    let kib: u64 = kib
+        .context("a process that has ended has no VmRSS")?
+        .parse()?;
     Ok(kib * 1024)
 }
 

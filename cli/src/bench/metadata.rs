@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use causeway_core_region::store::Store;
 use clap::Args;
 use futures::future::try_join_all;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::churn::{self, ChurnReport};
 use super::machine::{cpu_time, fsync_ms, resident_bytes};
 use super::node::{Node, World, reaction};
+use super::progress;
 use crate::output::say;
 
 /// Users that write at the same time.
@@ -98,11 +98,10 @@ pub async fn run(args: MetadataArgs) -> anyhow::Result<()> {
     if let Some(folder) = &args.memory_of {
         return tell_memory(folder).await;
     }
-    let progress = progress();
+    let progress = progress::spinner("syncs");
     let folder = tempfile::Builder::new()
         .prefix("causeway-bench-")
         .tempdir()?;
-    progress.set_message("syncs");
     let fsync_ms = fsync_ms(folder.path())?;
     progress.set_message("operations a second");
     let throughput = throughput(&folder.path().join("alone")).await?;
@@ -128,13 +127,6 @@ pub async fn run(args: MetadataArgs) -> anyhow::Result<()> {
         false => say(&page(&report)),
     }
     Ok(())
-}
-
-fn progress() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} [{elapsed}] {msg}");
-    let bar = ProgressBar::new_spinner().with_style(style.expect("a template"));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }
 
 async fn tell_memory(folder: &std::path::Path) -> anyhow::Result<()> {

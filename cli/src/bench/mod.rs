@@ -1,11 +1,16 @@
-//! `causeway bench`: what a core can do on this machine, by itself.
+//! `causeway bench`: what a core can do on this machine, and what an edge node can.
 
 mod churn;
 mod cpu;
 mod element;
+mod fanout;
+mod idle;
 mod machine;
 mod metadata;
 mod node;
+mod progress;
+mod swarm;
+mod world;
 
 use clap::{Args, Subcommand};
 
@@ -20,6 +25,10 @@ pub struct BenchArgs {
 enum Bench {
     /// Metadata: operations a second, bytes between regions, and what churn leaves behind
     Metadata(metadata::MetadataArgs),
+    /// Fan-out: what one core of an edge node delivers
+    Fanout(fanout::FanoutArgs),
+    /// Connections at rest: what memory and time they cost an edge node
+    Idle(idle::IdleArgs),
 }
 
 /// Measures.
@@ -29,5 +38,7 @@ enum Bench {
 pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
     match args.what {
         Bench::Metadata(args) => metadata::run(args).await,
+        Bench::Fanout(args) => fanout::run(args).await,
+        Bench::Idle(args) => idle::run(args).await,
     }
 }

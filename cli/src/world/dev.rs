@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use super::files::{self, NewWorld};
 use super::layout::{Plan, free_world};
 use super::processes::{Processes, stop_strays};
-use super::{World, demo, probe};
+use super::{World, WorldNode, demo, probe};
 use crate::config::SurviveName;
 use crate::operator::Operator;
 use crate::output::say;
@@ -50,6 +50,15 @@ pub struct DevArgs {
 }
 
 impl DevArgs {
+    /// A world to measure in: nothing is emulated.
+    pub fn for_bench() -> Self {
+        Self {
+            no_wan: true,
+            cells: 3,
+            ..Self::default()
+        }
+    }
+
     /// A world for the chaos suite.
     pub fn for_chaos() -> Self {
         Self {
@@ -122,7 +131,20 @@ pub async fn run(args: DevArgs) -> anyhow::Result<()> {
 /// # Errors
 /// What kept the world from starting.
 pub async fn start_world(folder: &Path, args: &DevArgs) -> anyhow::Result<(World, Processes)> {
+    start_world_with(folder, args, |_| ()).await
+}
+
+/// The same, with its nodes changed before they start.
+///
+/// # Errors
+/// What kept the world from starting.
+pub async fn start_world_with(
+    folder: &Path,
+    args: &DevArgs,
+    change: impl FnOnce(&mut [WorldNode]),
+) -> anyhow::Result<(World, Processes)> {
     let mut world = open_or_create(folder, args)?;
+    change(&mut world.nodes);
     let mut processes = Processes::start(&mut world.nodes)?;
     let ended = tokio::select! {
         ready = bring_up(&mut world) => match ready {
@@ -182,7 +204,7 @@ fn open_or_create(folder: &Path, args: &DevArgs) -> anyhow::Result<World> {
     Ok(world)
 }
 
-fn is_free(node: &super::WorldNode) -> bool {
+fn is_free(node: &WorldNode) -> bool {
     std::net::UdpSocket::bind(node.backbone).is_ok()
 }
 

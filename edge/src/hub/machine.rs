@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_protocol::{CellId, NodeId, Seq, Topic};
 
+use super::backfill::{self, Backfill, Read};
+use super::recent::{Budget, Recent};
+
 /// A subscription that has no answer by then is asked for again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Between tries while the leader or the channel server is away.
@@ -141,6 +144,10 @@ struct TopicState {
     early: BTreeMap<Seq, Bytes>,
     /// What is known to exist beyond `head`.
     hole: Option<Hole>,
+    /// The last entries up to `head`.
+    recent: Recent,
+    /// Sessions that lack some of them, and more.
+    backfill: Backfill,
     unwanted_since: Option<Instant>,
 }
 
@@ -175,6 +182,8 @@ impl Subscription {
 #[derive(Default)]
 pub struct Hub {
     topics: BTreeMap<Topic, TopicState>,
+    /// Of the entries that are kept of all topics.
+    budget: Budget,
     actions: Vec<Action>,
 }
 
@@ -205,8 +214,9 @@ impl Hub {
             .or_insert_with(|| TopicState::new(cell, now));
         state.unwanted_since = None;
         state.sessions.remove(&session);
+        state.backfill.forget(session);
         match state.head {
-            Some(head) => self.actions.push(state.place(session, topic, cursor, head)),
+            Some(head) => state.place(session, topic, cursor, head, now, &mut self.actions),
             None => {
                 state.waiting.insert(session, cursor);
             }
@@ -219,6 +229,7 @@ impl Hub {
         if let Some(state) = self.topics.get_mut(&topic) {
             state.sessions.remove(&session);
             state.waiting.remove(&session);
+            state.backfill.forget(session);
             if state.sessions.is_empty() && state.waiting.is_empty() {
                 state.unwanted_since.get_or_insert(now);
             }
@@ -233,7 +244,7 @@ impl Hub {
         match state.head {
             Some(head) if seq <= head => {}
             Some(head) if seq == head.next() => {
-                self.actions.extend(state.deliver(topic, seq, frame));
+                self.deliver(topic, seq, frame);
                 self.advance(topic, now);
             }
             Some(_) => {
@@ -287,9 +298,11 @@ impl Hub {
         state.subscription = Subscription::Live(asked, now + RENEW_EVERY);
         if state.head.is_none() {
             state.head = Some(head);
-            for (session, cursor) in std::mem::take(&mut state.waiting) {
-                let action = state.place(session, topic, cursor, head);
-                self.actions.push(action);
+            let mut waiting: Vec<_> = std::mem::take(&mut state.waiting).into_iter().collect();
+            // Whoever lacks the most decides from where the log is read for all.
+            waiting.sort_by_key(|(_, cursor)| *cursor);
+            for (session, cursor) in waiting {
+                state.place(session, topic, cursor, head, now, &mut self.actions);
             }
         }
         let last_early = state.early.last_key_value().map(|(seq, _)| *seq);
@@ -314,6 +327,20 @@ impl Hub {
         let Some(state) = self.topics.get_mut(&topic) else {
             return;
         };
+        match state.backfill.fetched(&entries, now) {
+            Read::NotOurs => {}
+            Read::More(from, to) => {
+                let cell = state.cell;
+                self.actions.push(Action::Fetch {
+                    cell,
+                    topic,
+                    from,
+                    to,
+                });
+                return;
+            }
+            Read::Done(read) => return self.backfilled(topic, read),
+        }
         if let Some(hole) = &mut state.hole {
             // Whatever is still missing is asked for anew, after a while when
             // nothing came.
@@ -325,8 +352,9 @@ impl Hub {
             hole.ask_at = now + pause;
         }
         for (seq, frame) in entries {
-            if state.head.is_some_and(|head| seq == head.next()) {
-                self.actions.extend(state.deliver(topic, seq, frame));
+            let head = self.topics.get(&topic).and_then(|state| state.head);
+            if head.is_some_and(|head| seq == head.next()) {
+                self.deliver(topic, seq, frame);
             }
         }
         self.advance(topic, now);
@@ -380,6 +408,10 @@ impl Hub {
             }
             self.subscribe_due(topic, placement, now);
             self.advance(topic, now);
+            let overdue = |state: &TopicState| state.backfill.is_overdue(now);
+            if self.topics.get(&topic).is_some_and(overdue) {
+                self.backfilled(topic, Vec::new());
+            }
         }
     }
 
@@ -427,6 +459,57 @@ impl Hub {
         }
     }
 
+    /// The next entry, to those who do not have it yet, and to those who come later.
+    fn deliver(&mut self, topic: Topic, seq: Seq, frame: Bytes) {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return;
+        };
+        state.recent.add(seq, frame.clone());
+        let bytes = frame.len();
+        self.actions.extend(state.deliver(topic, seq, frame));
+        self.keep(topic, seq, bytes);
+    }
+
+    /// The log has been read for those who wait: they go on, or read by themselves.
+    fn backfilled(&mut self, topic: Topic, read: Vec<(Seq, Bytes)>) {
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return;
+        };
+        let sizes: Vec<_> = read
+            .iter()
+            .map(|(seq, frame)| (*seq, frame.len()))
+            .collect();
+        state.recent.put_before(read);
+        for (session, cursor) in state.backfill.take() {
+            let head = state.head.unwrap_or(cursor);
+            if !state.catch_up(session, topic, cursor, head, &mut self.actions) {
+                self.actions.push(Action::Behind {
+                    session,
+                    topic,
+                    head,
+                });
+            }
+        }
+        state.recent.trim();
+        for (seq, bytes) in sizes {
+            self.keep(topic, seq, bytes);
+        }
+    }
+
+    /// The entry that follows on the head, if it has come before its time.
+    fn early(&mut self, topic: Topic, seq: Seq) -> Option<Bytes> {
+        self.topics.get_mut(&topic)?.early.remove(&seq)
+    }
+
+    /// Counts an entry that is kept; the oldest of all go for it.
+    fn keep(&mut self, topic: Topic, seq: Seq, bytes: usize) {
+        for (topic, seq) in self.budget.keep(topic, seq, bytes) {
+            if let Some(state) = self.topics.get_mut(&topic) {
+                state.recent.drop_up_to(seq);
+            }
+        }
+    }
+
     /// Delivers what has become deliverable, and asks for what is missing.
     fn advance(&mut self, topic: Topic, now: Instant) {
         let Some(state) = self.topics.get_mut(&topic) else {
@@ -435,10 +518,13 @@ impl Hub {
         let Some(mut head) = state.head else {
             return;
         };
-        while let Some(frame) = state.early.remove(&head.next()) {
+        while let Some(frame) = self.early(topic, head.next()) {
             head = head.next();
-            self.actions.extend(state.deliver(topic, head, frame));
+            self.deliver(topic, head, frame);
         }
+        let Some(state) = self.topics.get_mut(&topic) else {
+            return;
+        };
         state.early.retain(|seq, _| *seq > head);
         let Some(hole) = state.hole else {
             return;
@@ -479,22 +565,72 @@ impl TopicState {
             waiting: BTreeMap::new(),
             early: BTreeMap::new(),
             hole: None,
+            recent: Recent::default(),
+            backfill: Backfill::default(),
             unwanted_since: None,
         }
     }
 
-    /// Takes a session in, if it has all that there is.
-    fn place(&mut self, session: SessionId, topic: Topic, cursor: Seq, head: Seq) -> Action {
-        if cursor < head {
-            self.sessions.insert(session, None);
-            return Action::Behind {
+    /// Takes a session in: it is given what it lacks, or the log is read for it, or it is
+    /// told to do so by itself.
+    fn place(
+        &mut self,
+        session: SessionId,
+        topic: Topic,
+        cursor: Seq,
+        head: Seq,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.catch_up(session, topic, cursor, head, actions) {
+            return;
+        }
+        self.sessions.insert(session, None);
+        if head.0 - cursor.0 > backfill::BEHIND_MAX {
+            actions.push(Action::Behind {
                 session,
                 topic,
                 head,
-            };
+            });
+            return;
         }
-        self.sessions.insert(session, Some(cursor));
-        Action::Attached { session, topic }
+        let missing_to = self.recent.first().map_or(head, |first| Seq(first.0 - 1));
+        if let Some((from, to)) = self.backfill.wait(session, cursor, missing_to, now) {
+            let cell = self.cell;
+            actions.push(Action::Fetch {
+                cell,
+                topic,
+                from,
+                to,
+            });
+        }
+    }
+
+    /// Takes a session in, if what it lacks is here.
+    fn catch_up(
+        &mut self,
+        session: SessionId,
+        topic: Topic,
+        cursor: Seq,
+        head: Seq,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let mut at = cursor;
+        if cursor < head {
+            let Some(entries) = self.recent.after(cursor, head) else {
+                return false;
+            };
+            actions.extend(entries.map(|(seq, frame)| Action::Deliver {
+                sessions: vec![session],
+                topic,
+                seq,
+                frame,
+            }));
+            at = head;
+        }
+        self.sessions.insert(session, Some(at));
+        actions.push(Action::Attached { session, topic });
+        true
     }
 
     /// The next entry, to those who do not have it yet.
@@ -531,6 +667,7 @@ impl TopicState {
         self.head = Some(to);
         self.hole = None;
         self.early.clear();
+        self.recent = Recent::default();
         let mut sessions = Vec::new();
         for (session, cursor) in &mut self.sessions {
             if cursor.is_some_and(|cursor| cursor < to) {

@@ -2,8 +2,11 @@
 //! [`machine`]; this file carries them out, in a few shards, each a task of its
 //! own.
 
+mod backfill;
 pub mod machine;
 pub mod places;
+mod recent;
+mod round;
 #[cfg(test)]
 mod simulation;
 
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::machine::{Action, Hub, SessionId};
 use self::places::Places;
+use self::round::{Delivery, Round};
 use crate::session::queue::PushQueue;
 use crate::upstream::{Ask, Upstream};
 
@@ -33,6 +37,11 @@ use crate::upstream::{Ask, Upstream};
 const SHARDS: usize = 4;
 /// Inputs that wait for a shard.
 const INPUTS_MAX: usize = 16 * 1024;
+/// A shard that has given so many frames away waits before it gives away more: what
+/// comes in meanwhile shares packets and wake-ups.
+const BUSY_DELIVERIES: usize = 256;
+/// From the beginning of one such round to that of the next.
+const ROUND: Duration = Duration::from_millis(8);
 /// Between looks at what is due.
 const TICK: Duration = Duration::from_millis(100);
 /// A subscription is answered by then.
@@ -73,17 +82,36 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Passes a frame on with `push`. If it is of the session's own topic, the session
-    /// reads it, too: channels come and go with it.
-    fn give(&self, topic: Topic, frame: &Bytes, push: impl FnOnce(&PushQueue)) {
+    /// Gives a topic's entries, and returns how many there was room for.
+    fn give(&self, topic: Topic, entries: &[(Seq, Bytes)]) -> usize {
+        if !matches!(topic, Topic::User(_)) {
+            return self.queue.push(topic, entries);
+        }
+        let given = entries.iter().map(|entry| {
+            let known = self.queue.version();
+            let taken = self.queue.push(topic, std::slice::from_ref(entry));
+            self.read_own(&entry.1, known);
+            taken
+        });
+        given.sum()
+    }
+
+    /// Gives facts.
+    fn tell(&self, topic: Topic, frame: &Bytes, version: &Bytes) {
         let known = matches!(topic, Topic::User(_)).then(|| self.queue.version());
-        push(&self.queue);
+        self.queue.push_facts(frame.clone(), version);
         if let Some(known) = known {
-            let frame = frame.clone();
-            let notice = Notice::UserFrame { frame, known };
-            if self.notices.try_send(notice).is_err() {
-                self.cut.cancel();
-            }
+            self.read_own(frame, known);
+        }
+    }
+
+    /// A frame of the session's own topic is read by the session, too: channels come and
+    /// go with it.
+    fn read_own(&self, frame: &Bytes, known: Bytes) {
+        let frame = frame.clone();
+        let notice = Notice::UserFrame { frame, known };
+        if self.notices.try_send(notice).is_err() {
+            self.cut.cancel();
         }
     }
 }
@@ -258,28 +286,25 @@ impl Hubs {
         }
     }
 
-    fn deliver(&self, sessions: &[SessionId], topic: Topic, seq: Seq, frame: &Bytes) {
+    /// Gives a topic's entries to sessions, and returns how many frames that were.
+    fn deliver(&self, round: &Delivery) -> usize {
         let table = self.0.sessions.read();
         let (mut delivered, mut dropped) = (0, 0);
-        for subscriber in sessions.iter().filter_map(|session| table.get(session)) {
-            subscriber.give(topic, frame, |queue| {
-                match queue.push(topic, seq, frame.clone()) {
-                    true => delivered += 1,
-                    false => dropped += 1,
-                }
-            });
+        for subscriber in (round.sessions.iter()).filter_map(|session| table.get(session)) {
+            let taken = subscriber.give(round.topic, &round.entries);
+            delivered += taken as u64;
+            dropped += (round.entries.len() - taken) as u64;
         }
         let counters = &self.0.counters;
         counters.delivered.fetch_add(delivered, Ordering::Relaxed);
         counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+        round.sessions.len() * round.entries.len()
     }
 
     fn give_facts(&self, sessions: &[SessionId], topic: Topic, frame: &Bytes, version: &Bytes) {
         let table = self.0.sessions.read();
         for subscriber in sessions.iter().filter_map(|session| table.get(session)) {
-            subscriber.give(topic, frame, |queue| {
-                queue.push_facts(frame.clone(), version)
-            });
+            subscriber.tell(topic, frame, version);
         }
     }
 }
@@ -368,7 +393,14 @@ impl Shard {
                     self.hub.routes_changed(&places, Instant::now());
                 }
             }
-            self.carry_out();
+            let began = Instant::now();
+            let given = self.carry_out();
+            if given >= BUSY_DELIVERIES {
+                let next = tokio::time::sleep_until((began + ROUND).into());
+                if stop.run_until_cancelled(next).await.is_none() {
+                    return;
+                }
+            }
         }
     }
 
@@ -390,17 +422,28 @@ impl Shard {
         }
     }
 
-    fn carry_out(&mut self) {
+    /// Does what the hub wants done, and returns how many frames went to sessions.
+    fn carry_out(&mut self) -> usize {
+        let mut round = Round::new(&self.hubs);
         let mut subscribe = HashMap::<NodeId, Vec<(CellId, Topic)>>::new();
         let mut unsubscribe = HashMap::<NodeId, Vec<(CellId, Topic)>>::new();
         for action in self.hub.actions() {
-            match action {
+            let action = match action {
                 Action::Deliver {
                     sessions,
                     topic,
                     seq,
                     frame,
-                } => self.hubs.deliver(&sessions, topic, seq, &frame),
+                } => {
+                    round.add(sessions, topic, (seq, frame));
+                    continue;
+                }
+                other => other,
+            };
+            // Whatever else is to be done comes after the entries before it.
+            round.give();
+            match action {
+                Action::Deliver { .. } => {}
                 Action::Tell {
                     sessions,
                     topic,
@@ -455,6 +498,7 @@ impl Shard {
                 }
             }
         }
+        let given = round.end();
         for done in self.waiting.drain(..) {
             // Whoever waited may be gone.
             let _ = done.send(());
@@ -474,6 +518,7 @@ impl Shard {
             let backbone = self.upstream.router().backbone().clone();
             tokio::spawn(self::unsubscribe(backbone, server, topics));
         }
+        given
     }
 }
 

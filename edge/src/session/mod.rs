@@ -296,7 +296,7 @@ impl Session {
                     }
                     let mut entries = Vec::with_capacity(framed.len());
                     for (entry, frame) in framed {
-                        queue.push(topic, Seq(entry.seq), frame);
+                        queue.push(topic, &[(Seq(entry.seq), frame)]);
                         entries.push(entry);
                     }
                     // Fails only when the session is over.

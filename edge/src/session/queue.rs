@@ -56,18 +56,22 @@ impl Default for Facts {
 }
 
 impl PushQueue {
-    /// Adds a frame, or notes that it was dropped. Returns whether it was added.
-    pub fn push(&self, topic: Topic, seq: Seq, frame: Bytes) -> bool {
+    /// Adds a topic's entries, or notes that they were dropped. Returns how many were
+    /// added.
+    pub fn push(&self, topic: Topic, entries: &[(Seq, Bytes)]) -> usize {
         let mut state = self.state.lock();
-        let room = state.has_room(&frame);
-        if room {
-            state.add(frame);
-        } else {
-            state.miss(topic, seq);
+        let mut added = 0;
+        for (seq, frame) in entries {
+            if state.has_room(frame) {
+                state.add(frame.clone());
+                added += 1;
+            } else {
+                state.miss(topic, *seq);
+            }
         }
         drop(state);
         self.filled.notify_one();
-        room
+        added
     }
 
     /// Adds facts, or has them wait their turn. Whoever has taken these in, and all
@@ -257,7 +261,7 @@ mod tests {
     const TOPIC: Topic = Topic::Channel(ChannelId(1));
 
     fn push(queue: &PushQueue, seq: u64, bytes: usize) -> bool {
-        queue.push(TOPIC, Seq(seq), vec![0; bytes].into())
+        queue.push(TOPIC, &[(Seq(seq), vec![0; bytes].into())]) == 1
     }
 
     async fn take(queue: &PushQueue, most: usize) -> Vec<Bytes> {

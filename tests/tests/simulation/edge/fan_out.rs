@@ -114,7 +114,7 @@ impl Edge {
             let Some(session) = self.sessions.get(id) else {
                 continue;
             };
-            session.queue().push(topic, seq, frame.clone());
+            session.queue().push(topic, &[(seq, frame.clone())]);
             if matches!(topic, Topic::User(_)) {
                 notices.push((*id, Notice::UserEntry(frame.clone())));
             }

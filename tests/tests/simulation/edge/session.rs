@@ -135,7 +135,7 @@ impl Edge {
         };
         let mut entries = Vec::new();
         for (entry, frame) in framed {
-            session.queue.push(topic, Seq(entry.seq), frame);
+            session.queue.push(topic, &[(Seq(entry.seq), frame)]);
             entries.push(entry);
         }
         let steps = session.topics.read(topic, &entries);

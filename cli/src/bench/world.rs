@@ -1,0 +1,168 @@
+//! A world of real processes to measure an edge node in: it runs as `causeway dev`
+//! does, without emulated distances, and the measured node has one core for itself.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use causeway_protocol::token::{Claims, Signer};
+use causeway_protocol::{ChannelId, Name, UserId, WorkspaceId};
+use futures::{StreamExt, TryStreamExt};
+
+use super::cpu;
+use crate::operator::Operator;
+use crate::world::dev::{DevArgs, start_world_with};
+use crate::world::processes::Processes;
+use crate::world::{World, WorldNode};
+
+/// Requests of the operator under way at a time.
+const AT_A_TIME: usize = 64;
+/// A world that runs answers by then.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Tokens are good for so long.
+const TOKEN_LIFETIME_S: u64 = 24 * 3_600;
+
+/// A world for one run.
+pub struct BenchWorld {
+    /// What it is.
+    pub world: World,
+    operator: Operator,
+    processes: Processes,
+    signer: Signer,
+    _folder: tempfile::TempDir,
+}
+
+/// A workspace with users and a channel of which all are members.
+pub struct Crowd {
+    /// Its users.
+    pub users: Vec<UserId>,
+    /// The channel.
+    pub channel: ChannelId,
+}
+
+impl BenchWorld {
+    /// Starts one. The edge node of the first PoP has one core, all others share the
+    /// rest; so does this process from now on.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("causeway-bench-")
+            .tempdir()?;
+        let args = DevArgs::for_bench();
+        let cores = Cores(cpu::cores()?);
+        cores.leave_measured()?;
+        let (world, processes) = start_world_with(&folder.path().join("world"), &args, |nodes| {
+            let mut edges = 0;
+            for node in nodes {
+                let is_measured = node.client.is_some() && edges == 0;
+                edges += usize::from(node.client.is_some());
+                cores.assign(node, is_measured);
+            }
+        })
+        .await?;
+        let operator = Operator::connect(&world, CONNECT_TIMEOUT).await?;
+        let keys = std::fs::read(world.data_dir.join("tokens.key"))
+            .context("the world has no keys for tokens")?;
+        Ok(Self {
+            signer: Signer::from_pem(&keys)?,
+            world,
+            operator,
+            processes,
+            _folder: folder,
+        })
+    }
+
+    /// The measured edge node.
+    ///
+    /// # Errors
+    /// Never, in a world that has started.
+    pub fn measured(&self) -> anyhow::Result<&WorldNode> {
+        self.world.edges().next().context("the world has no edge")
+    }
+
+    /// An edge node that is not measured.
+    ///
+    /// # Errors
+    /// Never, in a world that has started.
+    pub fn other(&self) -> anyhow::Result<&WorldNode> {
+        self.world.edges().nth(1).context("the world has one edge")
+    }
+
+    /// Creates a workspace with so many users, all in one channel.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn crowd(&self, users: usize, created: impl Fn()) -> anyhow::Result<Crowd> {
+        let home: &Name = self.world.regions.first().context("no region")?;
+        let operator = self.operator.near(home);
+        let workspace = operator.create_workspace("bench", home).await?;
+        let id = WorkspaceId(workspace.id);
+        let users: Vec<UserId> = futures::stream::iter(0..users)
+            .map(|n| {
+                let operator = operator.clone();
+                async move {
+                    let name = format!("user-{n}");
+                    let user = operator.ensure_user(id, &name, &name, false).await?;
+                    anyhow::Ok(UserId(user.id))
+                }
+            })
+            .buffer_unordered(AT_A_TIME)
+            .inspect_ok(|_| created())
+            .try_collect()
+            .await?;
+        let channel = operator.ensure_channel(id, "crowd", false, &users).await?;
+        Ok(Crowd {
+            users,
+            channel: ChannelId(channel.id),
+        })
+    }
+
+    /// Tokens of these users.
+    ///
+    /// # Errors
+    /// A key that cannot sign.
+    pub fn tokens(&self, users: &[UserId]) -> anyhow::Result<HashMap<UserId, String>> {
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let token = |user: &UserId| {
+            let claims = Claims {
+                user: *user,
+                issued_at_s: now_s,
+                expires_at_s: now_s + TOKEN_LIFETIME_S,
+            };
+            Ok((*user, self.signer.sign(&claims)?))
+        };
+        users.iter().map(token).collect()
+    }
+
+    /// Stops its processes.
+    pub async fn stop(self) {
+        self.processes.stop().await;
+    }
+}
+
+/// The cores of this machine: the first is the measured node's, if there are more.
+struct Cores(Vec<usize>);
+
+impl Cores {
+    /// Starts the node on its core, or on those of the others.
+    fn assign(&self, node: &mut WorldNode, is_measured: bool) {
+        let cores = match (&self.0[..], is_measured) {
+            ([] | [_], _) => return,
+            ([first, ..], true) => std::slice::from_ref(first),
+            ([_, others @ ..], false) => others,
+        };
+        let list: Vec<String> = cores.iter().map(usize::to_string).collect();
+        let taskset = ["taskset".into(), "-c".into(), list.join(",")];
+        node.command.splice(0..0, taskset);
+    }
+
+    /// Keeps this process off the measured node's core.
+    fn leave_measured(&self) -> anyhow::Result<()> {
+        match &self.0[..] {
+            [_, others @ ..] if !others.is_empty() => cpu::pin(std::process::id(), others),
+            _ => Ok(()),
+        }
+    }
+}
