@@ -15,8 +15,7 @@ use tokio::time::MissedTickBehavior;
 use super::cpu::cpu_time_of;
 use super::progress;
 use super::swarm::{Counts, Swarm, post};
-use super::world::BenchWorld;
-use crate::output::say;
+use super::world::{self, BenchWorld};
 use crate::quantiles::{Quantiles, quantiles};
 
 /// Messages under way at full speed: sent, and not yet with every subscriber. Fewer
@@ -91,17 +90,13 @@ impl Stretch {
 /// # Errors
 /// A world that does not start, or clients that are not let in.
 pub async fn run(args: FanoutArgs) -> anyhow::Result<()> {
-    let bar = progress::spinner("starting a world");
-    let world = BenchWorld::start().await?;
-    let measured = measure(&world, &args, &bar).await;
-    world.stop().await;
-    bar.finish_and_clear();
-    let report = measured?;
-    match args.json {
-        true => say(&serde_json::to_string(&report)?),
-        false => say(&page(&report)),
-    }
-    Ok(())
+    let json = args.json;
+    world::measure(
+        json,
+        async |world, bar| measure(world, &args, bar).await,
+        page,
+    )
+    .await
 }
 
 async fn measure(

@@ -10,8 +10,7 @@ use super::cpu::cpu_time_of;
 use super::machine::resident_bytes_of;
 use super::progress;
 use super::swarm::Swarm;
-use super::world::BenchWorld;
-use crate::output::say;
+use super::world::{self, BenchWorld};
 
 /// Users behind the clients: each has several.
 const USERS: usize = 200;
@@ -48,17 +47,13 @@ struct Report {
 /// # Errors
 /// A world that does not start, or clients that are not let in.
 pub async fn run(args: IdleArgs) -> anyhow::Result<()> {
-    let bar = progress::spinner("starting a world");
-    let world = BenchWorld::start().await?;
-    let measured = measure(&world, &args, &bar).await;
-    world.stop().await;
-    bar.finish_and_clear();
-    let report = measured?;
-    match args.json {
-        true => say(&serde_json::to_string(&report)?),
-        false => say(&page(&report)),
-    }
-    Ok(())
+    let json = args.json;
+    world::measure(
+        json,
+        async |world, bar| measure(world, &args, bar).await,
+        page,
+    )
+    .await
 }
 
 async fn measure(world: &BenchWorld, args: &IdleArgs, bar: &ProgressBar) -> anyhow::Result<Report> {

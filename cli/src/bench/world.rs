@@ -8,9 +8,12 @@ use anyhow::Context;
 use causeway_protocol::token::{Claims, Signer};
 use causeway_protocol::{ChannelId, Name, UserId, WorkspaceId};
 use futures::{StreamExt, TryStreamExt};
+use indicatif::ProgressBar;
+use serde::Serialize;
 
-use super::cpu;
+use super::{cpu, progress};
 use crate::operator::Operator;
+use crate::output::say;
 use crate::world::dev::{DevArgs, start_world_with};
 use crate::world::processes::Processes;
 use crate::world::{World, WorldNode};
@@ -21,6 +24,28 @@ const AT_A_TIME: usize = 64;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tokens are good for so long.
 const TOKEN_LIFETIME_S: u64 = 24 * 3_600;
+
+/// Measures in a world that is started for it, and tells what came out.
+///
+/// # Errors
+/// A world that does not start, and whatever the measuring fails with.
+pub async fn measure<R: Serialize>(
+    json: bool,
+    measuring: impl AsyncFnOnce(&BenchWorld, &ProgressBar) -> anyhow::Result<R>,
+    page: impl Fn(&R) -> String,
+) -> anyhow::Result<()> {
+    let bar = progress::spinner("starting a world");
+    let world = BenchWorld::start().await?;
+    let measured = measuring(&world, &bar).await;
+    world.stop().await;
+    bar.finish_and_clear();
+    let report = measured?;
+    match json {
+        true => say(&serde_json::to_string(&report)?),
+        false => say(&page(&report)),
+    }
+    Ok(())
+}
 
 /// A world for one run.
 pub struct BenchWorld {

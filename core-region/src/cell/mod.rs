@@ -480,8 +480,13 @@ impl Cell {
         let knowing = metadata.knows(workspace, known, PATIENCE);
         // An answer that lacks something is better than none.
         knowing.await.map_err(internal)?;
-        // A replica that has applied nothing knows nothing, and says so.
-        let position = reach(self.consensus.applied(), least.max(Position(1))).await?;
+        let applied = self.consensus.applied();
+        if *applied.borrow() == Position::default() {
+            // It knows nothing, and has yet to be given all of it: others are asked sooner.
+            let text = "this replica has just begun";
+            return Err(ApiError::new(ErrorCode::Unavailable, text));
+        }
+        let position = reach(applied, least).await?;
         let age_ms = self.consensus.age_ms();
         // Before anything is read: what changes meanwhile is told again.
         let version = metadata.version(workspace).map_err(internal)?;

@@ -296,15 +296,21 @@ fn equal_state(settled: Settled) -> anyhow::Result<State> {
     Ok(states.flatten().collect())
 }
 
-/// Returns when every client knew all that it is told of.
+/// Returns since when every client has known all that it is told of. They are asked once
+/// it is known what that is, which may be later.
 async fn wait_for_views(cast: &Cast, settled: &Settled, views: &[Shared]) -> Option<Instant> {
     let deadline = Instant::now() + VIEWS_TIMEOUT;
     loop {
-        let now = Instant::now();
         if account::view_differences(cast, settled, views).is_empty() {
-            return Some(now);
+            let changes = cast.parts.iter().zip(views).map(|(part, view)| {
+                let change = view.look(|view| view.change().clone());
+                (change, &part.place)
+            });
+            let (last, place) = changes.max_by_key(|(change, _)| change.at)?;
+            tracing::info!(%place, what = last.what, "the last client that learnt something");
+            return Some(last.at);
         }
-        if now > deadline {
+        if Instant::now() > deadline {
             return None;
         }
         tokio::time::sleep(LOOK_EVERY).await;

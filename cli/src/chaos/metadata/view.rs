@@ -29,6 +29,29 @@ pub struct Sight {
     pub at: Instant,
 }
 
+/// What has changed a view.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// When.
+    pub at: Instant,
+    /// What it was.
+    pub what: String,
+}
+
+impl Change {
+    fn now(what: &str) -> Self {
+        Self {
+            at: Instant::now(),
+            what: what.into(),
+        }
+    }
+
+    fn told(of: &impl std::fmt::Debug, at: Instant) -> Self {
+        let what = format!("was told {of:?}");
+        Self { at, what }
+    }
+}
+
 /// What a client knows.
 pub struct View {
     stage: Arc<Stage>,
@@ -40,6 +63,8 @@ pub struct View {
     meanwhile: Option<Vec<client::Fact>>,
     /// How often it has begun to read.
     readings: u64,
+    /// What it was told, the last time, that it may not have known.
+    change: Change,
     /// Reactions that were told to be there.
     sights: Vec<Sight>,
     told: u64,
@@ -63,6 +88,7 @@ impl View {
             whole: BTreeSet::new(),
             meanwhile: None,
             readings: 0,
+            change: Change::now("begun"),
             sights: Vec::new(),
             told: 0,
             told_again: 0,
@@ -124,6 +150,11 @@ impl View {
         self.stopped.as_deref()
     }
 
+    /// Since when it has known what it knows, at the latest.
+    pub fn change(&self) -> &Change {
+        &self.change
+    }
+
     /// Whether it waits for what it reads.
     pub fn is_reading(&self) -> bool {
         self.meanwhile.is_some()
@@ -157,13 +188,16 @@ impl View {
         };
         self.whole = self.stage.channels().filter(is_member).collect();
         self.state = state;
+        let now = Instant::now();
+        self.change = Change::now("has read everything");
         for fact in self.meanwhile.take().into_iter().flatten() {
-            self.take(fact);
+            self.take(fact, now);
         }
     }
 
     /// Connected again: which channels there are, and how they are.
     fn booted(&mut self, boot: &client::BootData) {
+        self.change = Change::now("has connected");
         let there: BTreeSet<ChannelId> = boot.channels.iter().map(|c| ChannelId(c.id)).collect();
         let channels: Vec<ChannelId> = self.stage.channels().collect();
         for gone in channels
@@ -192,7 +226,7 @@ impl View {
                 Some(meanwhile) => meanwhile.push(fact.clone()),
                 None => self.compare(&fact),
             }
-            self.take(fact);
+            self.take(fact, at);
         }
     }
 
@@ -201,9 +235,12 @@ impl View {
         let Some((item, shown)) = self.one(fact) else {
             return;
         };
-        let known = self.state.get(&item).cloned().unwrap_or_default();
-        self.told_again += u64::from(shown == known);
+        self.told_again += u64::from(self.knows(&item, &shown));
         self.went_back += u64::from(self.is_before(&item, &shown));
+    }
+
+    fn knows(&self, item: &Item, shown: &[String]) -> bool {
+        self.state.get(item).map_or(&[][..], Vec::as_slice) == shown
     }
 
     /// Whether it is a read cursor before where that is known to be.
@@ -213,13 +250,15 @@ impl View {
         matches!(item, Item::ReadCursor { .. }) && seq(shown) < known
     }
 
-    fn take(&mut self, fact: client::Fact) {
+    fn take(&mut self, fact: client::Fact, at: Instant) {
         if let Some((item, shown)) = self.one(&fact) {
-            if !self.is_before(&item, &shown) {
+            if !self.is_before(&item, &shown) && !self.knows(&item, &shown) {
+                self.change = Change::told(&item, at);
                 show(&mut self.state, item, shown);
             }
             return;
         }
+        self.change = Change::told(&fact.kind, at);
         match fact.kind {
             Some(Kind::Channel(it)) => questions::channel(&mut self.state, &it),
             Some(Kind::Joined(it)) => self.join(&it),
@@ -475,6 +514,17 @@ mod tests {
         assert_eq!((view.told_again(), view.went_back()), (2, 0));
         told(&mut view, vec![reaction(1, true), read(5)]);
         assert_eq!((view.told_again(), view.went_back()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_told_again_does_not_change_since_when_it_is_known() {
+        let mut view = view();
+        told(&mut view, vec![reaction(1, false)]);
+        let known_since = view.change().at;
+        told(&mut view, vec![reaction(1, false)]);
+        assert_eq!(view.change().at, known_since);
+        told(&mut view, vec![reaction(1, true)]);
+        assert!(view.change().at > known_since);
     }
 
     #[test]
