@@ -7,6 +7,7 @@
 
 mod connection;
 pub mod inbox;
+pub mod looking;
 mod moving;
 mod nearest;
 pub mod outbox;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, request, response};
-use causeway_protocol::{ApiError, ChannelId, ErrorCode, Name, Timestamp, Topic};
+use causeway_protocol::{ApiError, ChannelId, ErrorCode, Name, Timestamp, Topic, UserId};
 use causeway_transport::tls::Roots;
 use quinn::Endpoint;
 use thiserror::Error;
@@ -106,6 +107,40 @@ pub enum Event {
         /// When it came in.
         at: Instant,
     },
+    /// Somebody writes in a channel that is open.
+    Typing {
+        /// Where.
+        channel: ChannelId,
+        /// Who.
+        user: UserId,
+        /// In which thread, if in any.
+        thread: Option<Timestamp>,
+        /// For so long, unless it is told again.
+        good_for: Duration,
+        /// When it came in.
+        at: Instant,
+    },
+    /// Something else happens in a channel that is open.
+    Custom {
+        /// Where.
+        channel: ChannelId,
+        /// By whom.
+        user: UserId,
+        /// What.
+        event: client::CustomEvent,
+        /// After this it means nothing any more.
+        good_for: Duration,
+        /// When it came in.
+        at: Instant,
+    },
+    /// How users that are watched are now. After a break of the connection all of them
+    /// are told again.
+    Presence {
+        /// Those of whom there is something to tell, and whether they are online.
+        users: Vec<(UserId, bool)>,
+        /// When it came in.
+        at: Instant,
+    },
     /// What became of a message in the outbox.
     Sent {
         /// The id under which it was sent.
@@ -181,6 +216,10 @@ pub struct Stopped;
 pub(crate) enum Command {
     Send(Outgoing, oneshot::Sender<Result<(), OutboxFull>>),
     Request(request::Body, oneshot::Sender<Result<Answer, ApiError>>),
+    Open(Vec<ChannelId>),
+    Watch(Vec<UserId>),
+    Types(ChannelId, Option<Timestamp>),
+    Event(client::SendEvent),
     Reconnect,
 }
 
@@ -237,9 +276,36 @@ impl Client {
         }
     }
 
+    /// These channels are on the screen, and no others any more: of them the application
+    /// is told who types, and what else happens without being stored. As many as
+    /// `OPEN_CHANNELS_MAX`; the others are left out.
+    pub async fn open_channels(&self, channels: Vec<ChannelId>) {
+        self.command(Command::Open(channels)).await;
+    }
+
+    /// These users are on the screen, and no others any more: the application is told
+    /// whether they are online. As many as `WATCHED_USERS_MAX`; the others are left out.
+    pub async fn watch_presence(&self, users: Vec<UserId>) {
+        self.command(Command::Watch(users)).await;
+    }
+
+    /// The user is writing. To be called at every key: others are told now and then.
+    pub async fn send_typing(&self, channel: ChannelId, thread: Option<Timestamp>) {
+        self.command(Command::Types(channel, thread)).await;
+    }
+
+    /// Sends an event to those who have its channel open: now, or not at all.
+    pub async fn send_event(&self, event: client::SendEvent) {
+        self.command(Command::Event(event)).await;
+    }
+
+    /// A client that has stopped has nobody to tell.
+    async fn command(&self, command: Command) {
+        let _ = self.commands.send(command).await;
+    }
+
     /// Gives the present connection up, and looks for the nearest PoP anew.
     pub async fn reconnect(&self) {
-        // A client that has stopped has no connection to give up.
-        let _ = self.commands.send(Command::Reconnect).await;
+        self.command(Command::Reconnect).await;
     }
 }

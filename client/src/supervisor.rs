@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::{answer, read_pushes, request, result};
 use crate::inbox::{Inbox, Seen, Take};
+use crate::looking::{self, Looking};
 use crate::moving::{Moved, Moving, Unwelcome, Welcomed, greet};
 use crate::nearest::{self, Arrived, Avoid};
 use crate::outbox::{Outbox, pause};
@@ -40,6 +41,7 @@ enum Done {
     Sent(Box<(Outgoing, Result<client::Response, ApiError>)>),
     Read(Topic, Option<Vec<client::Entry>>, Seen),
     Saw(Seen),
+    Looked(Box<client::Response>),
 }
 
 pub(crate) async fn run(
@@ -55,6 +57,7 @@ pub(crate) async fn run(
             true => Inbox::out_of_order(),
         },
         outbox: Outbox::new(rand::make_rng()),
+        looking: Looking::default(),
         avoid: Avoid::default(),
         events,
     };
@@ -127,6 +130,7 @@ fn leave(link: Link) {
 struct State {
     inbox: Inbox,
     outbox: Outbox,
+    looking: Looking,
     avoid: Avoid,
     events: mpsc::Sender<Event>,
 }
@@ -261,6 +265,9 @@ impl State {
         tokio::spawn(read_pushes(link.connection.clone(), sender));
         let takes = std::mem::take(&mut link.takes);
         self.carry_out(takes, link, done).await;
+        for body in self.looking.again() {
+            self.look(body, link, done);
+        }
         frames
     }
 
@@ -309,8 +316,40 @@ impl State {
                     let _ = reply.send(Err(error));
                 }
             },
+            Command::Open(channels) => {
+                let body = self.looking.open(channels);
+                self.say(Some(body), link, done);
+            }
+            Command::Watch(users) => {
+                let body = self.looking.watch(users);
+                self.say(Some(body), link, done);
+            }
+            Command::Types(channel, thread) => {
+                let body = self.looking.types(channel, thread, Instant::now());
+                self.say(body, link, done);
+            }
+            Command::Event(event) => {
+                self.say(Some(request::Body::SendEvent(event)), link, done);
+            }
             Command::Reconnect => {}
         }
+    }
+
+    /// Says something if there is a connection. What is looked at is said to the next.
+    fn say(&self, body: Option<request::Body>, link: Option<&Link>, done: &mpsc::Sender<Done>) {
+        if let (Some(body), Some(link)) = (body, link) {
+            self.look(body, link, done);
+        }
+    }
+
+    fn look(&self, body: request::Body, link: &Link, done: &mpsc::Sender<Done>) {
+        let (connection, done) = (link.connection.clone(), done.clone());
+        let seen = self.inbox.seen();
+        link.requests.spawn(async move {
+            if let Ok(response) = request(&connection, seen, body).await {
+                let _ = done.send(Done::Looked(Box::new(response))).await;
+            }
+        });
     }
 
     /// Sends what the outbox wants sent.
@@ -356,6 +395,13 @@ impl State {
                 takes
             }
             server_frame::Body::Metadata(push) => self.inbox.metadata(push),
+            server_frame::Body::Event(event) => {
+                return self.tell_any(looking::event(event, Instant::now())).await;
+            }
+            server_frame::Body::Presences(presences) => {
+                let told = looking::presence(&presences, Instant::now());
+                return self.tell_any(told).await;
+            }
             server_frame::Body::GoAway(_) => Vec::new(),
         };
         self.carry_out(takes, link, done).await;
@@ -370,6 +416,20 @@ impl State {
                 self.carry_out(takes, link, done).await;
             }
             Done::Saw(seen) => self.inbox.saw(seen),
+            Done::Looked(response) => match result(*response) {
+                Ok(response::Result::Presences(presences)) => {
+                    let told = looking::presence(&presences, Instant::now());
+                    self.tell_any(told).await;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "what is not stored was not taken"),
+            },
+        }
+    }
+
+    async fn tell_any(&self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.tell(event).await;
         }
     }
 

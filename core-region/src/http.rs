@@ -116,6 +116,7 @@ fn registry(health: &Health) -> Registry {
         registry.register(name, help, gauge);
     };
     let (subscriptions, dropped) = health.channel_server.counts();
+    let (looked_at, events_dropped) = health.channel_server.event_counts();
     number(
         "members",
         "Members known to gossip",
@@ -135,6 +136,16 @@ fn registry(health: &Health) -> Registry {
         "publish_dropped",
         "Entries dropped on the way to edges",
         dropped,
+    );
+    number(
+        "looked_at",
+        "Channels and users at which edges look",
+        looked_at as u64,
+    );
+    number(
+        "events_dropped",
+        "Events dropped on the way to edges",
+        events_dropped,
     );
     number(
         "directory_version",

@@ -5,6 +5,7 @@
 //! API asks the same way. Nothing in here knows how a cell keeps its state.
 
 pub mod drain;
+pub mod events;
 pub mod feeds;
 pub mod gate;
 pub mod https;

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::events::Events;
 use crate::feeds::Feeds;
 use crate::hub::Hubs;
 use crate::refusals::Refusals;
@@ -20,6 +21,8 @@ pub struct Metrics {
     pub hubs: Hubs,
     /// Workspaces whose metadata is followed.
     pub feeds: Feeds,
+    /// What is not stored.
+    pub events: Events,
     /// What was refused.
     pub refusals: Arc<Refusals>,
     /// Who is there.
@@ -77,6 +80,38 @@ impl Metrics {
             "Reads of the log that filled holes",
             count(&counters.fetches),
         );
+        let (open, watched, looked_at) = self.events.looked_at();
+        let events = self.events.counters();
+        number(
+            "events_open",
+            "Channels that some session has open",
+            open as u64,
+        );
+        number(
+            "events_watched",
+            "Users whose presence some session watches",
+            watched as u64,
+        );
+        number(
+            "events_looked_at",
+            "Topics at which channel servers are asked for events",
+            looked_at as u64,
+        );
+        number(
+            "events_sent",
+            "Events of sessions here",
+            count(&events.sent),
+        );
+        number(
+            "events_delivered",
+            "Events given to sessions",
+            count(&events.delivered),
+        );
+        number(
+            "events_presences",
+            "Frames that told sessions who came and went",
+            count(&events.presences),
+        );
         let emulated = u64::from(self.wan_emulated);
         number(
             "wan_emulated",
@@ -90,6 +125,15 @@ impl Metrics {
             refused.get_or_create(&label).set(count);
         }
         registry.register("refused", "Requests refused, by code", refused);
+
+        let dropped = Family::<Vec<(String, String)>, Gauge<u64, AtomicU64>>::default();
+        for (why, counter) in events.dropped() {
+            let label = vec![("why".to_owned(), why.to_owned())];
+            dropped.get_or_create(&label).set(count(counter));
+        }
+        let lost = vec![("why".to_owned(), "lost".to_owned())];
+        dropped.get_or_create(&lost).set(self.events.lost());
+        registry.register("events_dropped", "Events dropped, by why", dropped);
         registry
     }
 }

@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
+use crate::events::Events;
 use crate::feeds::Feeds;
 use crate::gate::{Closed, Gate, Reach};
 use crate::hub::Hubs;
@@ -106,6 +107,8 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let services = Services::default().datagram(inbox.handler());
     let feeds = Feeds::new(hubs.clone());
     let services = feeds.register(hubs.register(routes.register(services)));
+    let events = Events::new(hubs.clone(), &backbone);
+    let services = events.register(services);
 
     let (gossip, gossip_task) = Gossip::new(
         gossip_config(&config, me, incarnation),
@@ -131,6 +134,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let metrics = Metrics {
         hubs: hubs.clone(),
         feeds: feeds.clone(),
+        events: events.clone(),
         refusals: Arc::clone(&refusals),
         gossip: gossip.clone(),
         wan_emulated: config.backbone.wan.is_some(),
@@ -158,6 +162,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         hubs,
         gate,
         feeds,
+        events: events.clone(),
         edge: config.name,
         pop: config.pop,
         refusals,
@@ -173,6 +178,8 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let native = tokio::spawn(native::serve(clients.clone(), sessions, front.clone()));
     let tls = tls::https_server(&config.server)?;
     let https = tokio::spawn(https::serve(listener, tls, app, front.clone()));
+    let router = upstream.router().clone();
+    let events = tokio::spawn(events.run(router, gossip.clone(), middle.clone()));
     let hub = tokio::spawn(hub_tasks.run(upstream, gossip.clone(), middle.clone()));
     let (have, take) = (routes.clone(), routes.clone());
     let directory = tokio::spawn(follow_directory(
@@ -189,6 +196,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         ("the native client plane", native),
         ("the Web API", https),
         ("the hub", hub),
+        ("events", events),
         ("following the directory", directory),
         ("gossip", membership),
     ];

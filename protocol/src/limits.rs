@@ -52,3 +52,19 @@ pub const REQUESTS_IN_FLIGHT_MAX: u32 = 128;
 pub const TOKEN_BYTES_MAX: usize = 2_048;
 /// Hours for which a resend under the same `client_msg_id` is recognised.
 pub const DEDUPLICATION_HOURS: u64 = 24;
+/// Channels that a session may have open.
+pub const OPEN_CHANNELS_MAX: usize = 64;
+/// Users whose presence a session may watch.
+pub const WATCHED_USERS_MAX: usize = 500;
+/// Bytes of the payload of a custom event; its name is a key.
+pub const EVENT_PAYLOAD_BYTES_MAX: usize = 512;
+/// Milliseconds for which an event is good when it does not say, and typing always.
+pub const EVENT_GOOD_FOR_MS_DEFAULT: u32 = 6_000;
+/// Milliseconds for which an event may be good.
+pub const EVENT_GOOD_FOR_MS_MAX: u32 = 30_000;
+/// Events that a session may send within a second, in the long run.
+pub const EVENTS_PER_S_MAX: u32 = 20;
+/// Events that a session that has sent none for a while may send at once.
+pub const EVENTS_AT_ONCE_MAX: u32 = 40;
+/// Milliseconds between two typing events of a session in a channel that go on.
+pub const TYPING_EVERY_MS: u64 = 3_000;

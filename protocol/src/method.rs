@@ -60,6 +60,16 @@ methods! {
     /// One way: `Publish`, frame by frame: leader to channel server, and channel
     /// server to edge.
     Publish = 23;
+    /// Call: `Subscribe` → `Looked`, to a channel server: events of channels and the
+    /// presence of users.
+    Look = 24;
+    /// Call: `Unsubscribe` → nothing, to a channel server.
+    LookAway = 25;
+    /// One way: `EventRelay`, frame by frame: edge to channel server, and channel server
+    /// to edge.
+    Event = 26;
+    /// One way: `PresenceChanges`, frame by frame, to an edge node.
+    Presence = 27;
     /// Both ways: operations on metadata as they are written → reports, between
     /// replicas.
     MetadataShip = 30;

@@ -4,9 +4,10 @@
 use bytes::{Bytes, BytesMut};
 use causeway_protocol::client::entry::Kind;
 use causeway_protocol::client::{
-    Channel, Cursor, Deleted, EmojiFact, Entry, Fact, Hello, MemberFact, Message, MetadataPush,
-    Missed, PinFact, Preference, Profile, Push, Reaction, ReactionFact, ReadCursor, Request,
-    Response, Said, SendMessage, ServerFrame, StarFact, Status, User, fact, request, server_frame,
+    Channel, Cursor, CustomEvent, Deleted, EmojiFact, Entry, Event, Fact, Hello, MemberFact,
+    Message, MetadataPush, Missed, PinFact, Preference, Presence, Presences, Profile, Push,
+    Reaction, ReactionFact, ReadCursor, Request, Response, Said, SendMessage, ServerFrame,
+    StarFact, Status, Typing, User, event, fact, request, server_frame,
 };
 use causeway_protocol::limits::{
     CLIENT_FRAME_BYTES_MAX, CLIENT_MSG_ID_BYTES_MAX, HELLO_CURSORS_MAX, SERVER_FRAME_BYTES_MAX,
@@ -216,6 +217,28 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn event()(
+        topic in topic(),
+        user: u64,
+        kind in option::of(prop_oneof![
+            any::<u64>().prop_map(|thread_ts| event::Kind::Typing(Typing { thread_ts })),
+            (any::<String>(), opaque()).prop_map(|(name, payload)| {
+                event::Kind::Custom(CustomEvent { name, payload })
+            }),
+        ]),
+        good_for_ms: u32,
+    ) -> Event {
+        Event { topic: Some(topic.to_wire()), user, kind, good_for_ms }
+    }
+}
+
+fn presences() -> impl Strategy<Value = Presences> {
+    let presence = any::<(u64, bool)>();
+    let presence = presence.prop_map(|(user, online)| Presence { user, online });
+    vec(presence, 0..4).prop_map(|users| Presences { users })
+}
+
 fn server_frame() -> impl Strategy<Value = ServerFrame> {
     let push = (topic(), any::<u64>(), entry()).prop_map(|(topic, position, entry)| Push {
         topic: Some(topic.to_wire()),
@@ -231,6 +254,8 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         push.prop_map(server_frame::Body::Push),
         missed.prop_map(server_frame::Body::Missed),
         metadata_push().prop_map(server_frame::Body::Metadata),
+        event().prop_map(server_frame::Body::Event),
+        presences().prop_map(server_frame::Body::Presences),
     ];
     body.prop_map(|body| ServerFrame { body: Some(body) })
 }

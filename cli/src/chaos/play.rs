@@ -490,7 +490,10 @@ impl Scribe {
                     }
                 }
             }
-            Event::Stopped(_) => {}
+            Event::Stopped(_)
+            | Event::Typing { .. }
+            | Event::Custom { .. }
+            | Event::Presence { .. } => {}
         }
     }
 

@@ -11,6 +11,7 @@ use super::ChatIdentity;
 use super::ask::{Ask, Effect, Input};
 use super::calendar::Zone;
 use super::channels::{Channel, Channels};
+use super::company::Company;
 use super::input::InputLine;
 use super::notice::Notice;
 use super::outbox::Outbox;
@@ -45,6 +46,7 @@ pub struct App {
     pub(super) link: Link,
     pub(super) channels: Channels,
     pub(super) people: People,
+    pub(super) company: Company,
     pub(super) outbox: Outbox,
     pub(super) current: Option<ChannelId>,
     pub(super) scroll: Scroll,
@@ -86,6 +88,7 @@ impl App {
             link: Link::Connecting { since: now },
             channels: Channels::default(),
             people: People::default(),
+            company: Company::default(),
             current: None,
             scroll: Scroll::Bottom,
             selected: None,

@@ -49,6 +49,12 @@ pub enum Effect {
     Send(Outgoing),
     /// Make this request, and hand its answer in.
     Ask(Ask),
+    /// This channel is on the screen.
+    Open(Option<ChannelId>),
+    /// These users are on the screen.
+    Watch(Vec<UserId>),
+    /// The user is writing there.
+    Types(ChannelId),
     /// Give the connection up and look for the nearest PoP.
     Reconnect,
     /// Draw every cell, not only those that have changed.

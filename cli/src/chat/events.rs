@@ -26,12 +26,27 @@ impl App {
                 self.link = Link::Up { pop, round_trip };
                 self.on_boot(&boot);
             }
-            Event::Disconnected { reason } => self.link.lost(reason, self.now),
+            Event::Disconnected { reason } => {
+                self.link.lost(reason, self.now);
+                self.company.disconnected();
+            }
             Event::Entry { topic, entry, .. } => self.on_entry(topic, &entry),
             Event::Metadata { push, .. } => {
                 let kinds = push.facts.into_iter().filter_map(|fact| fact.kind);
                 kinds.for_each(|kind| self.on_fact(kind));
             }
+            Event::Typing {
+                channel,
+                user,
+                good_for,
+                ..
+            } => {
+                self.people.want(user);
+                self.company.types(channel, user, self.now, good_for);
+            }
+            Event::Presence { users, .. } => self.company.presence(&users),
+            // Other clients may know what it means.
+            Event::Custom { .. } => {}
             Event::Sent {
                 client_msg_id,
                 result,
@@ -135,6 +150,7 @@ impl App {
         match &entry.kind {
             Some(Kind::Posted(message)) => {
                 self.people.want(UserId(message.user));
+                self.company.has_posted(id, UserId(message.user));
                 if self.me == Some(UserId(message.user)) {
                     self.outbox.settle(&message.client_msg_id);
                 }

@@ -136,6 +136,7 @@ impl App {
     fn change(&mut self, change: impl FnOnce(&mut InputLine)) {
         self.recall.forget_place();
         change(&mut self.input);
+        self.has_typed();
     }
 
     fn paste(&mut self, text: &str) {
@@ -148,6 +149,7 @@ impl App {
         if !self.input.insert(text) {
             self.complain("the line is full: the rest was not taken");
         }
+        self.has_typed();
     }
 
     fn step_channel(&mut self, steps: isize) {

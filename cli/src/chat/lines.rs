@@ -183,7 +183,7 @@ impl App {
                     .user
                     .map_or(theme.strong(), |user| theme.author(user)),
             ),
-            Span::raw(" "),
+            self.presence_mark(speech.said.user.filter(|_| !follows)),
         ];
         for text in self.text_lines(&speech, text_cells) {
             let mut line = std::mem::replace(
@@ -197,6 +197,16 @@ impl App {
             lines.push(Line::from(line));
         }
         lines
+    }
+
+    /// Stands behind the name of whoever is online.
+    fn presence_mark(&self, user: Option<UserId>) -> Span<'static> {
+        match user {
+            Some(user) if self.company.is_online(user) => {
+                Span::styled("•", self.settings.theme.good())
+            }
+            _ => Span::raw(" "),
+        }
     }
 
     /// The text in lines; replies stand a little to the right.

@@ -10,6 +10,7 @@ pub mod ask;
 pub mod calendar;
 pub mod channels;
 pub mod commands;
+mod company;
 pub mod input;
 pub mod notice;
 pub mod outbox;

@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(250);
 const BATCH_MAX: usize = 256;
 /// Requests under way; more are refused at once.
 const REQUESTS_MAX: usize = 64;
+/// Words about what is on the screen that wait for the client library.
+const LOOKS_MAX: usize = 256;
 /// Answers that wait for the app.
 const ANSWERS_MAX: usize = 256;
 
@@ -82,6 +84,7 @@ struct Shell {
     answers: mpsc::Receiver<Input>,
     answer: mpsc::Sender<Input>,
     outgoing: mpsc::Sender<Outgoing>,
+    looks: mpsc::Sender<Effect>,
     /// Ends with the shell.
     tasks: JoinSet<()>,
 }
@@ -92,6 +95,8 @@ impl Shell {
         let (outgoing, messages) = mpsc::channel(PENDING_MAX);
         let mut tasks = JoinSet::new();
         tasks.spawn(send_all(client.clone(), messages, answer.clone()));
+        let (looks, looked) = mpsc::channel(LOOKS_MAX);
+        tasks.spawn(look_all(client.clone(), looked));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -108,6 +113,7 @@ impl Shell {
             answers,
             answer,
             outgoing,
+            looks,
             tasks,
         })
     }
@@ -180,6 +186,10 @@ impl Shell {
                 let client = self.client.clone();
                 self.tasks.spawn(async move { client.reconnect().await });
             }
+            Effect::Open(_) | Effect::Watch(_) | Effect::Types(_) => {
+                // The library is that far behind only when all else has stopped, too.
+                let _ = self.looks.try_send(effect);
+            }
             // The loop does these itself: they concern the screen.
             Effect::Quit | Effect::Redraw => {}
         }
@@ -219,6 +229,18 @@ async fn send_all(
                 reason,
             };
             hand_in(answer.clone(), input).await;
+        }
+    }
+}
+
+/// Tells what is on the screen, in order.
+async fn look_all(client: Client, mut looks: mpsc::Receiver<Effect>) {
+    while let Some(effect) = looks.recv().await {
+        match effect {
+            Effect::Open(channel) => client.open_channels(channel.into_iter().collect()).await,
+            Effect::Watch(users) => client.watch_presence(users).await,
+            Effect::Types(channel) => client.send_typing(channel, None).await,
+            _ => {}
         }
     }
 }

@@ -227,7 +227,13 @@ impl Play<'_> {
                 progress.set_message(format!("a client lost its PoP: {reason}"));
             }
             Sight::Event(_, Event::Connected { .. }) => progress.set_message(""),
-            Sight::Event(_, Event::Metadata { .. }) => {}
+            Sight::Event(
+                _,
+                Event::Metadata { .. }
+                | Event::Typing { .. }
+                | Event::Custom { .. }
+                | Event::Presence { .. },
+            ) => {}
             Sight::Event(_, Event::Stopped(error)) => progress.set_message(error.to_string()),
             Sight::Full(id) => {
                 self.ledger.refused(&id);

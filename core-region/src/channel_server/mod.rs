@@ -1,7 +1,11 @@
 //! Channel servers: a topic's entries come from the cell's leader to one node of
 //! its region, chosen by consistent hashing, and from there as one copy to each
-//! edge node with a subscriber.
+//! edge node with a subscriber. Events, which are not stored, come from edge nodes and go
+//! to those that look; and since a user is online whose topic is subscribed to, whoever
+//! looks at users hears of that, too.
 
+mod events;
+pub mod looks;
 pub mod subscriptions;
 
 use std::collections::BTreeMap;
@@ -24,6 +28,8 @@ use prost::Message;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
+use self::events::came_or_went;
+use self::looks::Looks;
 use self::subscriptions::Subscriptions;
 use crate::cell::{Publish, topic_log};
 use crate::cells::Cells;
@@ -31,6 +37,8 @@ use crate::consensus::TopicEntry;
 
 /// A leader says by then where its topics end; otherwise the edge asks again.
 const HEADS_PATIENCE: Patience = Patience::whatever_happens(Duration::from_secs(1));
+/// Edge nodes are told this often who has come and gone.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Topics in one request.
 const TOPICS_MAX: usize = 10_000;
 
@@ -43,7 +51,10 @@ struct Inner {
     region: Name,
     ring: ArcSwap<Ring>,
     subscriptions: Mutex<Subscriptions>,
+    looks: Mutex<Looks>,
     lanes: Lanes,
+    events: Lanes,
+    presence: Lanes,
     router: Router,
     cells: Cells,
 }
@@ -56,7 +67,10 @@ impl ChannelServer {
             region,
             ring: ArcSwap::default(),
             subscriptions: Mutex::default(),
+            looks: Mutex::default(),
             lanes: Lanes::new(backbone.clone(), Method::Publish),
+            events: Lanes::new(backbone.clone(), Method::Event),
+            presence: Lanes::new(backbone.clone(), Method::Presence),
             router,
             cells,
         }))
@@ -68,6 +82,8 @@ impl ChannelServer {
         let mut membership = gossip.watch();
         let mut routes = self.0.router.routes().watch();
         let mut events = backbone.events();
+        let mut ticks = tokio::time::interval(TELL_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let ring = {
                 let (routes, members) =
@@ -86,18 +102,12 @@ impl ChannelServer {
                         Ok(()) => break,
                         Err(_) => return,
                     },
-                    event = events.recv() => {
-                        let mut subscriptions = self.0.subscriptions.lock();
-                        match event {
-                            Ok(PeerEvent::Down { peer, .. }) => {
-                                subscriptions.disconnected(peer.node, peer.connection);
-                            }
-                            Ok(PeerEvent::Up(_)) => {}
-                            Err(RecvError::Lagged(_)) => {
-                                subscriptions.keep(|edge| backbone.connection(edge).is_some());
-                            }
-                            Err(RecvError::Closed) => return,
-                        }
+                    _ = ticks.tick() => self.tell_presence(),
+                    event = events.recv() => match event {
+                        Ok(PeerEvent::Down { peer, .. }) => self.disconnected(&peer),
+                        Ok(PeerEvent::Up(_)) => {}
+                        Err(RecvError::Lagged(_)) => self.keep_connected(&backbone),
+                        Err(RecvError::Closed) => return,
                     }
                 }
             }
@@ -109,6 +119,7 @@ impl ChannelServer {
     pub fn register(&self, services: Services) -> Services {
         let (subscribe, unsubscribe, heads, publish) =
             (self.clone(), self.clone(), self.clone(), self.clone());
+        let services = self.register_events(services);
         services
             .call(Method::Subscribe, &[Role::Edge], move |peer, body| {
                 let server = subscribe.clone();
@@ -128,6 +139,24 @@ impl ChannelServer {
             })
     }
 
+    fn disconnected(&self, peer: &Peer) {
+        let mut subscriptions = self.0.subscriptions.lock();
+        let unwanted = subscriptions.disconnected(peer.node, peer.connection);
+        drop(subscriptions);
+        let mut looks = self.0.looks.lock();
+        looks.disconnected(peer.node, peer.connection);
+        came_or_went(&mut looks, unwanted);
+    }
+
+    /// Word of connections that are gone may have been missed.
+    fn keep_connected(&self, backbone: &Backbone) {
+        let is_connected = |edge| backbone.connection(edge).is_some();
+        let unwanted = self.0.subscriptions.lock().keep(is_connected);
+        let mut looks = self.0.looks.lock();
+        looks.keep(is_connected);
+        came_or_went(&mut looks, unwanted);
+    }
+
     /// How many subscriptions there are, and how many frames were dropped.
     pub fn counts(&self) -> (usize, u64) {
         (self.0.subscriptions.lock().len(), self.0.lanes.dropped())
@@ -135,25 +164,36 @@ impl ChannelServer {
 
     async fn subscribe(&self, peer: Peer, body: Bytes) -> Result<Bytes, ApiError> {
         let topics = read_topics(body)?;
+        let mut wanted_now = Vec::new();
         {
             let mut subscriptions = self.0.subscriptions.lock();
             for (_, topic) in &topics {
+                if !subscriptions.is_wanted(*topic) {
+                    wanted_now.push(*topic);
+                }
                 if !subscriptions.add(peer.node, peer.connection, *topic) {
-                    let text = "this edge node has too many topics here";
-                    return Err(ApiError::new(ErrorCode::Ratelimited, text));
+                    return Err(too_many_topics());
                 }
             }
         }
+        came_or_went(&mut self.0.looks.lock(), wanted_now);
         // After the subscription: what comes later than these heads is pushed.
         let heads = self.heads(&topics).await;
         Ok(Heads { heads }.encode_to_vec().into())
     }
 
     fn unsubscribe(&self, peer: &Peer, body: Bytes) -> Result<Bytes, ApiError> {
-        let mut subscriptions = self.0.subscriptions.lock();
-        for (_, topic) in read_topics(body)? {
-            subscriptions.remove(peer.node, topic);
+        let mut unwanted = Vec::new();
+        {
+            let mut subscriptions = self.0.subscriptions.lock();
+            for (_, topic) in read_topics(body)? {
+                subscriptions.remove(peer.node, topic);
+                if !subscriptions.is_wanted(topic) {
+                    unwanted.push(topic);
+                }
+            }
         }
+        came_or_went(&mut self.0.looks.lock(), unwanted);
         Ok(Bytes::new())
     }
 
@@ -285,6 +325,11 @@ fn push_frame(topic: Topic, position: Position, entry: client::Entry) -> Bytes {
             entry: Some(entry),
         })),
     })
+}
+
+fn too_many_topics() -> ApiError {
+    let text = "this edge node has too many topics here";
+    ApiError::new(ErrorCode::Ratelimited, text)
 }
 
 fn read_topics(body: Bytes) -> Result<Vec<(CellId, Topic)>, ApiError> {

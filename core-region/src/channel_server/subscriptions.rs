@@ -49,26 +49,39 @@ impl Subscriptions {
     }
 
     /// A connection of an edge node is gone, and all its subscriptions with it, unless it
-    /// has come back and asked again before word of that came here.
-    pub fn disconnected(&mut self, edge: NodeId, connection: u64) {
+    /// has come back and asked again before word of that came here. Returns the topics
+    /// that nobody wants any more.
+    pub fn disconnected(&mut self, edge: NodeId, connection: u64) -> Vec<Topic> {
         let asked_since = |wanted: &Wanted| wanted.connection > connection;
         if self.wanted.get(&edge).is_some_and(asked_since) {
-            return;
+            return Vec::new();
         }
         let wanted = self.wanted.remove(&edge).unwrap_or_default();
-        for topic in wanted.topics {
-            self.drop_edge(edge, topic);
+        for topic in &wanted.topics {
+            self.drop_edge(edge, *topic);
         }
+        let unwanted = wanted
+            .topics
+            .into_iter()
+            .filter(|topic| !self.is_wanted(*topic));
+        unwanted.collect()
     }
 
     /// Word of connections that are gone may have been missed: only edge nodes that
-    /// are connected keep their subscriptions.
-    pub fn keep(&mut self, is_connected: impl Fn(NodeId) -> bool) {
+    /// are connected keep their subscriptions. Returns the topics that nobody wants any
+    /// more.
+    pub fn keep(&mut self, is_connected: impl Fn(NodeId) -> bool) -> Vec<Topic> {
         let edges = self.wanted.keys().copied();
         let gone: Vec<NodeId> = edges.filter(|edge| !is_connected(*edge)).collect();
-        for edge in gone {
-            self.disconnected(edge, u64::MAX);
-        }
+        let unwanted = gone
+            .into_iter()
+            .flat_map(|edge| self.disconnected(edge, u64::MAX));
+        unwanted.collect()
+    }
+
+    /// Whether some edge node wants a topic.
+    pub fn is_wanted(&self, topic: Topic) -> bool {
+        self.edges.contains_key(&topic)
     }
 
     /// The edge nodes that want a topic.
@@ -126,11 +139,15 @@ mod tests {
                     }
                     1 => { table.remove(edge, topic(t)); model.remove(&(edge, t)); }
                     _ => {
-                        table.disconnected(edge, connection);
+                        let before: HashSet<_> = model.iter().map(|(_, t)| *t).collect();
+                        let unwanted = table.disconnected(edge, connection);
                         if asked_on.get(&edge).is_some_and(|on| *on <= connection) {
                             asked_on.remove(&edge);
                             model.retain(|(e, _)| *e != edge);
                         }
+                        let after: HashSet<_> = model.iter().map(|(_, t)| *t).collect();
+                        let left = before.difference(&after).map(|t| topic(*t));
+                        prop_assert_eq!(HashSet::from_iter(unwanted), left.collect::<HashSet<_>>());
                     }
                 }
             }

@@ -9,6 +9,7 @@ mod recent;
 mod round;
 #[cfg(test)]
 mod simulation;
+pub mod topic_call;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_gossip::{Gossip, Membership, Routes};
-use causeway_protocol::backbone::{Publish, Subscribe, TopicRef};
+use causeway_protocol::backbone::Publish;
 use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::{CellId, Method, NodeId, Seq, Topic, UserId, frame};
 use causeway_transport::backbone::{Backbone, PeerEvent, Services};
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use self::machine::{Action, Hub, SessionId};
 use self::places::Places;
 use self::round::{Delivery, Round};
+use self::topic_call::TopicCall;
 use crate::session::queue::PushQueue;
 use crate::upstream::{Ask, Upstream};
 
@@ -44,10 +46,6 @@ const BUSY_DELIVERIES: usize = 256;
 const ROUND: Duration = Duration::from_millis(8);
 /// Between looks at what is due.
 const TICK: Duration = Duration::from_millis(100);
-/// A subscription is answered by then.
-const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Topics in one request for subscriptions.
-const SUBSCRIBE_TOPICS_MAX: usize = 1_000;
 
 /// What a session learns from the hub besides its pushes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -503,26 +501,26 @@ impl Shard {
             // Whoever waited may be gone.
             let _ = done.send(());
         }
+        let backbone = self.upstream.router().backbone();
         for (server, topics) in subscribe {
-            for topics in topics.chunks(SUBSCRIBE_TOPICS_MAX) {
-                let backbone = self.upstream.router().backbone().clone();
-                tokio::spawn(self::subscribe(
-                    self.hubs.clone(),
-                    backbone,
-                    server,
-                    topics.to_vec(),
-                ));
+            for call in TopicCall::split(server, topics) {
+                let (hubs, backbone) = (self.hubs.clone(), backbone.clone());
+                tokio::spawn(self::subscribe(hubs, backbone, call));
             }
         }
         for (server, topics) in unsubscribe {
-            let backbone = self.upstream.router().backbone().clone();
-            tokio::spawn(self::unsubscribe(backbone, server, topics));
+            for call in TopicCall::split(server, topics) {
+                let backbone = backbone.clone();
+                // A server that cannot be reached forgets this node by itself.
+                tokio::spawn(async move { drop(call.make(&backbone, Method::Unsubscribe).await) });
+            }
         }
         given
     }
 }
 
-fn places(
+/// Where topics are served now.
+pub fn places(
     routes: &mut watch::Receiver<Arc<Routes>>,
     membership: &mut watch::Receiver<Arc<Membership>>,
 ) -> Places {
@@ -531,46 +529,24 @@ fn places(
     Places::new(routes, &membership)
 }
 
-fn topic_refs(topics: &[(CellId, Topic)]) -> Bytes {
-    let topics = topics.iter().map(|(cell, topic)| TopicRef {
-        cell: cell.0,
-        topic: Some(topic.to_wire()),
-    });
-    let subscribe = Subscribe {
-        topics: topics.collect(),
-    };
-    subscribe.encode_to_vec().into()
-}
-
-async fn subscribe(hubs: Hubs, backbone: Backbone, server: NodeId, topics: Vec<(CellId, Topic)>) {
-    let body = topic_refs(&topics);
-    let answer = backbone
-        .call(server, Method::Subscribe, body, SUBSCRIBE_TIMEOUT)
-        .await;
+async fn subscribe(hubs: Hubs, backbone: Backbone, call: TopicCall) {
+    let answer = call.make(&backbone, Method::Subscribe).await;
     let heads = answer
-        .ok()
         .and_then(|answer| causeway_protocol::backbone::Heads::decode(answer).ok())
-        .filter(|heads| heads.heads.len() == topics.len());
+        .filter(|heads| heads.heads.len() == call.topics.len());
+    let server = call.server;
     let Some(heads) = heads else {
-        for (_, topic) in topics {
+        for (_, topic) in call.topics {
             hubs.input(topic, Input::SubscribeFailed(topic, server))
                 .await;
         }
         return;
     };
-    for ((_, topic), head) in topics.into_iter().zip(heads.heads) {
+    for ((_, topic), head) in call.topics.into_iter().zip(heads.heads) {
         let head = head.known.then_some(Seq(head.seq));
         hubs.input(topic, Input::Subscribed(topic, server, head))
             .await;
     }
-}
-
-async fn unsubscribe(backbone: Backbone, server: NodeId, topics: Vec<(CellId, Topic)>) {
-    let body = topic_refs(&topics);
-    // A server that cannot be reached forgets this node by itself.
-    let _ = backbone
-        .call(server, Method::Unsubscribe, body, SUBSCRIBE_TIMEOUT)
-        .await;
 }
 
 async fn fetch(hubs: Hubs, upstream: Upstream, topic: Topic, from: Seq, to: Seq) {

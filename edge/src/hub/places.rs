@@ -34,3 +34,10 @@ impl Placement for Places {
         })
     }
 }
+
+/// Before anything is known, nothing is served anywhere.
+impl Placement for Option<Places> {
+    fn server(&self, cell: CellId, topic: Topic) -> Option<Server> {
+        self.as_ref()?.server(cell, topic)
+    }
+}

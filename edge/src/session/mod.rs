@@ -1,6 +1,7 @@
 //! Sessions: what an edge node knows of a connected client while it is
 //! connected. Nothing of it lasts; the client brings its cursors along.
 
+pub mod caller;
 pub mod facts;
 pub mod native;
 pub mod queue;
@@ -20,9 +21,13 @@ use causeway_protocol::{ApiError, CellId, ErrorCode, Name, Seq, Topic, UserId, f
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::caller::{Answer, Asked, Asks, Caller, Wish};
 use self::facts::{Telling, Versions};
 use self::queue::PushQueue;
 use self::topics::{Step, Topics};
+use crate::events::audience::Listener;
+use crate::events::draft::Draft;
+use crate::events::{Events, presences};
 use crate::feeds::{Feeds, Share};
 use crate::gate::Gate;
 use crate::hub::machine::SessionId;
@@ -47,6 +52,8 @@ pub struct Sessions {
     pub gate: Gate,
     /// Tell of metadata.
     pub feeds: Feeds,
+    /// What is not stored.
+    pub events: Events,
     /// This edge node.
     pub edge: Name,
     /// Its PoP.
@@ -59,7 +66,8 @@ pub struct Sessions {
 pub struct Session {
     shared: Arc<Sessions>,
     id: SessionId,
-    user: UserId,
+    caller: Arc<Caller>,
+    asks: Asks,
     cell: CellId,
     topics: Topics,
     first: Vec<Step>,
@@ -139,6 +147,7 @@ impl Sessions {
         let id = SessionId(SESSIONS.fetch_add(1, Ordering::Relaxed));
         let (sender, notices) = mpsc::channel(NOTICES_MAX);
         let (queue, cut) = (Arc::<PushQueue>::default(), CancellationToken::new());
+        let (caller, asks) = Caller::new(user);
         self.hubs.join(
             id,
             Subscriber {
@@ -150,7 +159,8 @@ impl Sessions {
         Session {
             shared: Arc::clone(self),
             id,
-            user,
+            caller: Arc::new(caller),
+            asks,
             cell,
             topics,
             first,
@@ -162,24 +172,41 @@ impl Sessions {
         }
     }
 
-    /// Answers a request of a session's user; every refusal is counted.
-    pub async fn answer(&self, user: UserId, request: client::Request) -> client::Response {
-        let answered = match request.body {
-            Some(request::Body::Ping(_)) => Ok(client::Response {
-                result: Some(response::Result::Pong(client::Pong {})),
-                ..client::Response::default()
-            }),
+    /// Answers a request of a session; every refusal is counted.
+    pub async fn answer(&self, caller: &Caller, request: client::Request) -> client::Response {
+        let here = match request.body {
+            Some(request::Body::Ping(_)) => Ok(response::Result::Pong(client::Pong {})),
             Some(request::Body::Hello(_)) => Err(ApiError::new(
                 ErrorCode::InvalidArguments,
                 "this connection has said hello already",
             )),
-            _ => self.upstream.ask(user, request).await,
+            Some(request::Body::SendEvent(send)) => {
+                caller.send_event(send, self.events.counters()).await
+            }
+            Some(request::Body::OpenChannels(open)) => caller.open_channels(open).await,
+            Some(request::Body::WatchPresence(watch)) => caller.watch_presence(watch).await,
+            _ => {
+                let answered = self.upstream.ask(caller.user(), request).await;
+                return self.counted(answered);
+            }
         };
+        self.counted(here.map(|result| client::Response {
+            result: Some(result),
+            ..client::Response::default()
+        }))
+    }
+
+    fn counted(&self, answered: Result<client::Response, ApiError>) -> client::Response {
         let response = answered.unwrap_or_else(ApiError::into_response);
         if let Some(response::Result::Error(error)) = &response.result {
             self.refusals.count(&error.code);
         }
         response
+    }
+
+    /// Takes in what a session's client sends without waiting for an answer.
+    pub fn datagram(&self, caller: &Caller, bytes: Bytes) {
+        caller.datagram(bytes, self.events.counters());
     }
 
     /// The answer to a hello that is not let in.
@@ -200,9 +227,9 @@ impl Sessions {
 }
 
 impl Session {
-    /// Its user.
-    pub fn user(&self) -> UserId {
-        self.user
+    /// Whose requests are its own.
+    pub fn caller(&self) -> Arc<Caller> {
+        Arc::clone(&self.caller)
     }
 
     /// Its pushes.
@@ -226,7 +253,7 @@ impl Session {
         }
         let telling = Telling {
             upstream: self.shared.upstream.clone(),
-            user: self.user,
+            user: self.caller.user(),
             queue: self.queue(),
             progress: self.feed.progress.clone(),
             begun: has_begun,
@@ -242,6 +269,7 @@ impl Session {
                     (self.topics.read(topic, &entries), self.queue.version())
                 }
                 Some((facts, known)) = own_facts.recv() => (self.topics.user_facts(&facts), known),
+                Some(asked) = self.asks.recv() => (self.on_asked(*asked), Bytes::new()),
             };
             for step in steps {
                 let begins = matches!(step, Step::Begin(..));
@@ -265,6 +293,32 @@ impl Session {
         }
     }
 
+    fn on_asked(&mut self, asked: Asked) -> Vec<Step> {
+        let done = Ok(response::Result::Done(client::Done {}));
+        let (answer, steps) = match asked.wish {
+            Wish::Send(draft) => (self.send_event(draft), Vec::new()),
+            Wish::Show(topics) => (done, self.topics.show(topics)),
+            Wish::Watch(users) => {
+                let known = self.shared.events.watch(self.id, self.cell, users);
+                let known = response::Result::Presences(presences(&known));
+                (Ok(known), Vec::new())
+            }
+        };
+        // Whoever asked may be gone.
+        let _ = asked.done.send(answer);
+        steps
+    }
+
+    fn send_event(&self, draft: Draft) -> Answer {
+        let (events, topic) = (&self.shared.events, draft.topic());
+        if !self.topics.has(topic) {
+            events.counters().add(|c| &c.invalid);
+            return Err(ErrorCode::NotInChannel.into());
+        }
+        events.send(self.cell, topic, &draft.relay(self.caller.user()));
+        Ok(response::Result::Done(client::Done {}))
+    }
+
     fn user_frame(&mut self, framed: &Bytes) -> Vec<Step> {
         let body = framed.slice(frame::HEADER_BYTES..);
         let decoded = frame::decode::<client::ServerFrame>(body);
@@ -285,10 +339,18 @@ impl Session {
             }
             Step::Detach(topic) => hubs.detach(self.id, topic).await,
             Step::Missed(topic, head) => self.queue.missed(topic, head),
+            Step::Open(topic) => {
+                let listener = Listener {
+                    user: self.caller.user(),
+                    queue: self.queue(),
+                };
+                self.shared.events.open(self.id, self.cell, topic, listener);
+            }
+            Step::Close(topic) => self.shared.events.close(self.id, topic),
             Step::StartOver => self.cut.cancel(),
             Step::Read { topic, from, to } => {
                 let (upstream, queue) = (self.shared.upstream.clone(), self.queue());
-                let (user, done) = (self.user, done.clone());
+                let (user, done) = (self.caller.user(), done.clone());
                 tokio::spawn(async move {
                     let framed = read_log(&upstream, user, topic, from, to).await;
                     if framed.is_empty() {
@@ -308,8 +370,9 @@ impl Session {
 }
 
 impl Drop for Session {
-    /// One that is given up before it runs must not stay in the hub.
+    /// Whatever ends it, and also if it never ran: nothing of it stays.
     fn drop(&mut self) {
+        self.shared.events.leave(self.id, self.topics.opened());
         self.shared.hubs.forget(self.id);
     }
 }

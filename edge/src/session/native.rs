@@ -7,13 +7,14 @@ use std::time::Duration;
 use causeway_protocol::client::{self, request};
 use causeway_protocol::frame::FrameError;
 use causeway_protocol::limits::CLIENT_FRAME_BYTES_MAX;
-use causeway_protocol::{ApiError, ErrorCode, UserId, frame};
+use causeway_protocol::{ApiError, ErrorCode, frame};
 use causeway_transport::stream::{FrameReader, StreamError};
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream, VarInt};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::caller::Caller;
 use super::queue::PushQueue;
 use super::{Session, Sessions};
 
@@ -83,11 +84,11 @@ async fn attend(
     stop: &CancellationToken,
 ) {
     let gone = CancellationToken::new();
-    let (user, queue, cut) = (session.user(), session.queue(), session.cut());
+    let (caller, queue, cut) = (session.caller(), session.queue(), session.cut());
     let running = tokio::spawn(session.run(gone.clone()));
     let writing = tokio::spawn(write_pushes(connection.clone(), queue));
     tokio::select! {
-        () = serve_requests(sessions, connection, user) => {}
+        () = serve_requests(sessions, connection, caller) => {}
         () = stop.cancelled() => go_away(connection),
         () = cut.cancelled() => {
             connection.close(VarInt::from_u32(close::TOO_SLOW), b"too slow");
@@ -142,20 +143,21 @@ async fn greet(sessions: &Arc<Sessions>, connection: &Connection) -> Result<Sess
 }
 
 /// Answers requests until the connection ends.
-async fn serve_requests(sessions: &Arc<Sessions>, connection: &Connection, user: UserId) {
+async fn serve_requests(sessions: &Arc<Sessions>, connection: &Connection, caller: Arc<Caller>) {
     while let Ok((send, recv)) = connection.accept_bi().await {
-        tokio::spawn(serve_request(Arc::clone(sessions), user, send, recv));
+        let (sessions, caller) = (Arc::clone(sessions), Arc::clone(&caller));
+        tokio::spawn(serve_request(sessions, caller, send, recv));
     }
 }
 
 async fn serve_request(
     sessions: Arc<Sessions>,
-    user: UserId,
+    caller: Arc<Caller>,
     mut send: SendStream,
     recv: RecvStream,
 ) {
     let response = match read_request(recv).await {
-        Ok(request) => sessions.answer(user, request).await,
+        Ok(request) => sessions.answer(&caller, request).await,
         Err(error) => sessions.refuse(error),
     };
     answer(&mut send, &response).await;

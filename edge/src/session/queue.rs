@@ -2,6 +2,7 @@
 //! keep up loses pushes, not messages: it is told where, and reads the log.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, server_frame};
@@ -13,6 +14,8 @@ use tokio::sync::Notify;
 const FRAMES_MAX: usize = 1_024;
 /// Bytes of them.
 const BYTES_MAX: usize = 1024 * 1024;
+/// Events that wait; they are soon worth nothing.
+const EVENTS_MAX: usize = 64;
 /// Facts that wait until the client has what came before them.
 const HELD_MAX: usize = 256;
 
@@ -29,6 +32,8 @@ pub struct PushQueue {
 struct State {
     frames: VecDeque<Bytes>,
     bytes: usize,
+    /// Each with the time until which it is worth something.
+    events: VecDeque<(Instant, Bytes)>,
     missed: HashMap<Topic, Seq>,
     facts: Facts,
     /// Of the facts that were added last.
@@ -72,6 +77,32 @@ impl PushQueue {
         drop(state);
         self.filled.notify_one();
         added
+    }
+
+    /// Adds an event, before all that is stored. Returns false if another had to go: that
+    /// is no hole.
+    pub fn push_event(&self, frame: Bytes, until: Instant) -> bool {
+        let mut state = self.state.lock();
+        let room = state.events.len() < EVENTS_MAX;
+        if !room {
+            state.events.pop_front();
+        }
+        state.events.push_back((until, frame));
+        drop(state);
+        self.filled.notify_one();
+        room
+    }
+
+    /// Adds a frame if there is room. Whoever offers it tells the same later, if not.
+    pub fn offer(&self, frame: Bytes) -> bool {
+        let mut state = self.state.lock();
+        let room = state.has_room(&frame);
+        if room {
+            state.add(frame);
+        }
+        drop(state);
+        self.filled.notify_one();
+        room
     }
 
     /// Adds facts, or has them wait their turn. Whoever has taken these in, and all
@@ -199,9 +230,13 @@ impl PushQueue {
             let filled = self.filled.notified();
             {
                 let mut state = self.state.lock();
-                let count = most.min(state.frames.len());
+                // Stored frames are not kept waiting by events alone.
+                state.take_events(frames, most.div_ceil(2), Instant::now());
+                let events = frames.len();
+                let count = (most - events).min(state.frames.len());
                 frames.extend(state.frames.drain(..count));
-                state.bytes -= frames.iter().map(Bytes::len).sum::<usize>();
+                let taken = frames[events..].iter().map(Bytes::len);
+                state.bytes -= taken.sum::<usize>();
                 self.emptied.notify_waiters();
                 frames.extend(state.go_away.take());
                 if state.frames.is_empty() {
@@ -229,6 +264,21 @@ impl State {
         self.frames.push_back(frame);
     }
 
+    /// Moves up to `most` events that are still worth something at `now`.
+    fn take_events(&mut self, frames: &mut Vec<Bytes>, most: usize, now: Instant) {
+        while frames.len() < most
+            && let Some((until, frame)) = self.events.pop_front()
+        {
+            if now < until {
+                frames.push(frame);
+            }
+        }
+        if self.events.is_empty() {
+            // Most sessions are told of few events.
+            self.events = VecDeque::new();
+        }
+    }
+
     fn miss(&mut self, topic: Topic, seq: Seq) {
         let head = self.missed.entry(topic).or_insert(seq);
         *head = seq.max(*head);
@@ -254,6 +304,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use causeway_protocol::ChannelId;
 
     use super::*;
@@ -358,6 +410,40 @@ mod tests {
         facts(&queue, 10);
         queue.facts_lost().await;
         assert_eq!(queue.hold_facts()[..], [9]);
+    }
+
+    #[tokio::test]
+    async fn events_go_first_while_they_are_worth_something_and_leave_no_hole() {
+        let queue = PushQueue::default();
+        let now = Instant::now();
+        let (past, future) = (now, now + Duration::from_secs(60));
+        push(&queue, 1, 10);
+        assert!(queue.push_event(vec![1].into(), past));
+        assert!(queue.push_event(vec![2].into(), future));
+        assert_eq!(take(&queue, 1_000).await, [vec![2], vec![0; 10]]);
+        for n in 0..EVENTS_MAX as u8 {
+            assert!(queue.push_event(vec![n].into(), future));
+        }
+        assert!(
+            !queue.push_event(vec![99].into(), future),
+            "the oldest goes"
+        );
+        push(&queue, 2, 10);
+        let first = take(&queue, 10).await;
+        assert_eq!((first.len(), &first[0][..]), (6, &[1][..]), "half of them");
+        assert_eq!(take(&queue, 1_000).await.len(), EVENTS_MAX - 5);
+    }
+
+    #[tokio::test]
+    async fn what_is_offered_to_a_full_queue_is_not_missed() {
+        let queue = PushQueue::default();
+        assert!(queue.offer(vec![1].into()));
+        for seq in 1..FRAMES_MAX as u64 {
+            push(&queue, seq, 1);
+        }
+        assert!(!queue.offer(vec![2].into()));
+        assert_eq!(take(&queue, 10_000).await.len(), FRAMES_MAX);
+        assert!(queue.offer(vec![2].into()));
     }
 
     #[tokio::test]

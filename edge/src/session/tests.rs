@@ -30,6 +30,7 @@ use super::facts::Versions;
 use super::native::{self, close};
 use super::topics::Topics;
 use super::{Sessions, Upstream};
+use crate::events::Events;
 use crate::feeds::Feeds;
 use crate::gate::Gate;
 use crate::hub::Hubs;
@@ -58,8 +59,9 @@ fn sessions(authority: &Authority) -> Arc<Sessions> {
     };
     let backbone = Backbone::bind(&config, hello).unwrap();
     let router = Router::new(backbone.clone(), SharedRoutes::default());
-    let (gossip, _task) = Gossip::new(alone(&identity), backbone, Inbox::default());
     let (hubs, _tasks) = Hubs::new();
+    let events = Events::new(hubs.clone(), &backbone);
+    let (gossip, _task) = Gossip::new(alone(&identity), backbone, Inbox::default());
     let feeds = Feeds::new(hubs.clone());
     Arc::new(Sessions {
         gate: Gate::new(gossip, router.clone()),
@@ -67,6 +69,7 @@ fn sessions(authority: &Authority) -> Arc<Sessions> {
         verifier: Verifier::from_pems([token_keys().unwrap().public]).unwrap(),
         hubs,
         feeds,
+        events,
         edge: identity.name,
         pop: "fra".parse().unwrap(),
         refusals: Arc::default(),

@@ -2,7 +2,7 @@
 //! must be read from the log before pushes can go on. A state machine; the
 //! reading and pushing is done around it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind};
 use causeway_protocol::{ChannelId, Seq, Topic, UserId};
@@ -31,6 +31,10 @@ pub enum Step {
     },
     /// Tell the client that it misses entries up to here.
     Missed(Topic, Seq),
+    /// The client has the topic on its screen: it gets the topic's events.
+    Open(Topic),
+    /// It no longer has.
+    Close(Topic),
     /// Too much has happened to the user's channels: the client must say hello
     /// again.
     StartOver,
@@ -48,6 +52,8 @@ struct State {
 #[derive(Debug)]
 pub struct Topics {
     topics: BTreeMap<Topic, State>,
+    /// What the client has on its screen, also before it is known to be its own.
+    shown: BTreeSet<Topic>,
     /// Entries of the user's topic up to here are part of the boot data.
     booted_at: Seq,
 }
@@ -70,6 +76,7 @@ impl Topics {
         ];
         let mut topics = Self {
             topics: BTreeMap::new(),
+            shown: BTreeSet::new(),
             booted_at: Seq(boot.user_seq),
         };
         let steps = channels.chain(own).map(|(topic, head)| {
@@ -83,6 +90,28 @@ impl Topics {
     /// All topics.
     pub fn all(&self) -> impl Iterator<Item = Topic> + '_ {
         self.topics.keys().copied()
+    }
+
+    /// Whether the session has a topic.
+    pub fn has(&self, topic: Topic) -> bool {
+        self.topics.contains_key(&topic)
+    }
+
+    /// The topics that are open: on the screen, and the session's own.
+    pub fn opened(&self) -> impl Iterator<Item = Topic> + '_ {
+        self.shown.iter().copied().filter(|topic| self.has(*topic))
+    }
+
+    /// The client has these topics on its screen, and no others any more.
+    pub fn show(&mut self, topics: BTreeSet<Topic>) -> Vec<Step> {
+        let before = std::mem::replace(&mut self.shown, topics);
+        let own = |topic: &&Topic| self.has(**topic);
+        let closed = before.difference(&self.shown).filter(own);
+        let opened = self.shown.difference(&before).filter(own);
+        let closed = closed.map(|topic| Step::Close(*topic));
+        closed
+            .chain(opened.map(|topic| Step::Open(*topic)))
+            .collect()
     }
 
     /// The hub is further than the client.
@@ -168,18 +197,21 @@ impl Topics {
 
     fn joined(&mut self, channel: &client::Channel) -> Vec<Step> {
         let topic = Topic::Channel(ChannelId(channel.id));
-        match self.topics.contains_key(&topic) {
-            true => Vec::new(),
-            false => vec![self.add(topic, Seq(channel.last_seq))],
+        if self.has(topic) {
+            return Vec::new();
         }
+        let begin = self.add(topic, Seq(channel.last_seq));
+        let open = self.shown.contains(&topic).then_some(Step::Open(topic));
+        [begin].into_iter().chain(open).collect()
     }
 
     fn left(&mut self, channel: u64) -> Vec<Step> {
         let topic = Topic::Channel(ChannelId(channel));
-        match self.topics.remove(&topic) {
-            Some(_) => vec![Step::Detach(topic)],
-            None => Vec::new(),
+        if self.topics.remove(&topic).is_none() {
+            return Vec::new();
         }
+        let close = self.shown.contains(&topic).then_some(Step::Close(topic));
+        close.into_iter().chain([Step::Detach(topic)]).collect()
     }
 
     fn add(&mut self, topic: Topic, cursor: Seq) -> Step {
@@ -307,6 +339,25 @@ mod tests {
         let left = FactKind::Left(ChannelId::new(WORKSPACE, 2).0);
         assert_eq!(told(left.clone()), [Step::Detach(topic(2))]);
         assert_eq!(told(left), []);
+    }
+
+    #[test]
+    fn what_is_on_the_screen_is_open_as_long_as_it_is_the_sessions_own() {
+        let (mut topics, _) = Topics::start(user(), &boot(vec![channel(1, 5)]), &[]);
+        let (one, two) = (topic(1), topic(2));
+        assert_eq!(topics.show([one, two].into()), [Step::Open(one)]);
+        assert_eq!(topics.show([one, two].into()), [], "said again");
+        let joined = FactKind::Joined(channel(2, 3));
+        let told = |kind| [client::Fact { kind: Some(kind) }];
+        let begins = [Step::Begin(two, Seq(3)), Step::Open(two)];
+        assert_eq!(topics.user_facts(&told(joined)), begins);
+        assert!(topics.opened().eq([one, two]));
+        let left = FactKind::Left(ChannelId::new(WORKSPACE, 1).0);
+        let ends = [Step::Close(one), Step::Detach(one)];
+        assert_eq!(topics.user_facts(&told(left)), ends);
+        assert!(topics.opened().eq([two]));
+        assert_eq!(topics.show([one].into()), [Step::Close(two)]);
+        assert_eq!(topics.show([].into()), []);
     }
 
     #[test]

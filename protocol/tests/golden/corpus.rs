@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::example::Example;
-use crate::{backbone, client, metadata};
+use crate::{backbone, client, events, metadata};
 
 /// With `FUZZ_CORPUS` set to a folder, writes the examples there, in one folder
 /// for each fuzz target that reads them.
@@ -27,7 +27,11 @@ fn examples_become_the_fuzzers_corpus() {
     write("client_request", metadata::requests(), true);
     write("server_frame", metadata::responses(), true);
     write("server_frame", metadata::frames(), true);
+    write("client_request", events::requests(), true);
+    write("server_frame", events::responses(), true);
+    write("server_frame", events::frames(), true);
     write("backbone", metadata::feeds(), false);
+    write("backbone", events::relays(), false);
     write("backbone", backbone::connections(), false);
     write("backbone", backbone::cells(), false);
     write("backbone", backbone::directory(), false);

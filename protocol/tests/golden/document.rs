@@ -93,6 +93,14 @@ fn it_has_every_limit() {
         REQUESTS_IN_FLIGHT_MAX
         TOKEN_BYTES_MAX
         DEDUPLICATION_HOURS
+        OPEN_CHANNELS_MAX
+        WATCHED_USERS_MAX
+        EVENT_PAYLOAD_BYTES_MAX
+        EVENT_GOOD_FOR_MS_DEFAULT
+        EVENT_GOOD_FOR_MS_MAX
+        EVENTS_PER_S_MAX
+        EVENTS_AT_ONCE_MAX
+        TYPING_EVERY_MS
     );
     let source = include_str!("../../src/limits.rs");
     let constants = source.lines().filter_map(|line| {

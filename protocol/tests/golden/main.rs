@@ -9,6 +9,7 @@ mod backbone;
 mod client;
 mod corpus;
 mod document;
+mod events;
 mod example;
 mod metadata;
 mod shape;
@@ -27,6 +28,10 @@ fn all() -> Vec<Example> {
         metadata::responses(),
         metadata::frames(),
         metadata::feeds(),
+        events::requests(),
+        events::responses(),
+        events::frames(),
+        events::relays(),
         backbone::connections(),
         backbone::cells(),
         backbone::directory(),

@@ -6,6 +6,7 @@
 mod bad_input;
 mod chaos;
 mod durability;
+mod events;
 mod export;
 mod failover;
 mod isolation;

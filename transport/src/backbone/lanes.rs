@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_protocol::{Method, NodeId};
@@ -28,13 +28,21 @@ const IDLE: Duration = Duration::from_secs(60);
 type Answers = Arc<dyn Fn(NodeId, FrameReader) + Send + Sync>;
 
 /// The entrances of lanes, by node and number.
-type Queues = HashMap<(NodeId, u8), mpsc::Sender<Bytes>>;
+type Queues = HashMap<(NodeId, u8), mpsc::Sender<Waiting>>;
+
+/// A frame that waits on a lane.
+struct Waiting {
+    frame: Bytes,
+    /// It is not sent any more after this.
+    until: Option<Instant>,
+}
 
 /// The lanes of a node; clones share them.
 ///
-/// A frame is dropped, and counted, when the node is out of reach, or when too many
-/// wait. It is lost without being counted only with the connection on which it was under
-/// way: both ends hear of that as a [`PeerEvent`](super::PeerEvent).
+/// A frame is dropped, and counted, when the node is out of reach, when too many wait, or
+/// when it has waited too long. It is lost without being counted only with the connection
+/// on which it was under way: both ends hear of that as a
+/// [`PeerEvent`](super::PeerEvent).
 #[derive(Clone)]
 pub struct Lanes {
     backbone: Backbone,
@@ -71,18 +79,28 @@ impl Lanes {
 
     /// Sends a frame to `node`, after those before it with the same key. Never waits.
     pub fn send(&self, node: NodeId, key: u8, frame: Bytes) {
+        self.enqueue(node, key, Waiting { frame, until: None });
+    }
+
+    /// The same, of a frame that is worth nothing once it has waited until then.
+    pub fn send_until(&self, node: NodeId, key: u8, frame: Bytes, until: Instant) {
+        let until = Some(until);
+        self.enqueue(node, key, Waiting { frame, until });
+    }
+
+    fn enqueue(&self, node: NodeId, key: u8, waiting: Waiting) {
         let lane = (node, key % LANES);
         let mut queues = self.queues.lock();
         let sent = match queues.get(&lane) {
-            Some(queue) => queue.try_send(frame),
-            None => Err(TrySendError::Closed(frame)),
+            Some(queue) => queue.try_send(waiting),
+            None => Err(TrySendError::Closed(waiting)),
         };
         let sent = match sent {
-            Err(TrySendError::Closed(frame)) => {
+            Err(TrySendError::Closed(waiting)) => {
                 // Nodes come and go under new ids: only lanes in use stay.
                 queues.retain(|_, queue| !queue.is_closed());
                 let queue = self.open(node);
-                let sent = queue.try_send(frame);
+                let sent = queue.try_send(waiting);
                 queues.insert(lane, queue);
                 sent
             }
@@ -93,7 +111,7 @@ impl Lanes {
         }
     }
 
-    fn open(&self, node: NodeId) -> mpsc::Sender<Bytes> {
+    fn open(&self, node: NodeId) -> mpsc::Sender<Waiting> {
         let (sender, queue) = mpsc::channel(LANE_FRAMES_MAX);
         let lane = Lane {
             backbone: self.backbone.clone(),
@@ -124,11 +142,12 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(mut self, mut queue: mpsc::Receiver<Bytes>, dropped: Arc<AtomicU64>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Waiting>, dropped: Arc<AtomicU64>) {
+        let mut waiting = Vec::with_capacity(WRITE_FRAMES_MAX);
         let mut frames = Vec::with_capacity(WRITE_FRAMES_MAX);
         loop {
-            let waiting = queue.recv_many(&mut frames, WRITE_FRAMES_MAX);
-            match tokio::time::timeout(IDLE, waiting).await {
+            let receiving = queue.recv_many(&mut waiting, WRITE_FRAMES_MAX);
+            match tokio::time::timeout(IDLE, receiving).await {
                 Ok(0) => return,
                 Ok(_) => {}
                 Err(_) => {
@@ -136,6 +155,11 @@ impl Lane {
                     queue.close();
                     continue;
                 }
+            }
+            let late = take_in_time(&mut waiting, &mut frames);
+            dropped.fetch_add(late, Ordering::Relaxed);
+            if frames.is_empty() {
+                continue;
             }
             if let Err(error) = self.write(&frames).await {
                 dropped.fetch_add(frames.len() as u64, Ordering::Relaxed);
@@ -178,5 +202,44 @@ impl Lane {
         written.map_err(|e| CallError::unreachable(self.node, &e))?;
         self.way = Some(way);
         Ok(())
+    }
+}
+
+/// Moves the frames that are still worth something; returns how many are not.
+fn take_in_time(waiting: &mut Vec<Waiting>, frames: &mut Vec<Bytes>) -> u64 {
+    let mut late = 0;
+    for Waiting { frame, until } in waiting.drain(..) {
+        match until {
+            Some(until) if Instant::now() > until => late += 1,
+            _ => frames.push(frame),
+        }
+    }
+    late
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_waited_too_long_is_left_out() {
+        let now = Instant::now();
+        let (past, future) = (
+            now - Duration::from_millis(1),
+            now + Duration::from_secs(60),
+        );
+        let waits = |frame: &'static [u8], until| Waiting {
+            frame: Bytes::from_static(frame),
+            until,
+        };
+        let mut waiting = vec![
+            waits(b"always", None),
+            waits(b"late", Some(past)),
+            waits(b"in time", Some(future)),
+        ];
+        let mut frames = Vec::new();
+        assert_eq!(take_in_time(&mut waiting, &mut frames), 1);
+        assert_eq!(frames, ["always", "in time"]);
+        assert!(waiting.is_empty());
     }
 }

@@ -361,7 +361,11 @@ impl Shared {
                 Event::Metadata { push, at } => view.tell(*push, at),
                 Event::Disconnected { .. } => view.breaks += 1,
                 Event::Stopped(error) => view.stopped = Some(error.to_string()),
-                Event::Entry { .. } | Event::Sent { .. } => {}
+                Event::Entry { .. }
+                | Event::Sent { .. }
+                | Event::Typing { .. }
+                | Event::Custom { .. }
+                | Event::Presence { .. } => {}
             }
         }
     }

@@ -29,6 +29,7 @@ impl App {
             self.notice = None;
         }
         self.see();
+        self.pump_company();
         if self.people.take_forgotten() {
             self.want_names();
         }

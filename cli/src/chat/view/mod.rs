@@ -127,8 +127,12 @@ fn draw_rule(app: &App, frame: &mut Frame<'_>, area: Rect) {
     };
     let width = usize::from(area.width);
     let label = fit(&label, width);
-    let line = "─".repeat(width - cells_of(&label));
+    let left = width - cells_of(&label);
+    let typing = app.typing_text();
+    let typing = typing.map_or(String::new(), |text| fit(&format!("─ {text} "), left));
+    let line = "─".repeat(left - cells_of(&typing));
     let spans = [
+        Span::styled(typing, theme.faint()),
         Span::styled(line, theme.faint()),
         Span::styled(label, style),
     ];

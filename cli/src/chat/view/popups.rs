@@ -1,5 +1,6 @@
 //! What lies over the screen.
 
+use causeway_protocol::UserId;
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
@@ -45,7 +46,15 @@ pub fn lines(app: &App, (width, height): (u16, u16)) -> Vec<String> {
     match &app.popup {
         Some(Popup::Help { .. }) => HELP.iter().flat_map(|line| wrap(line, cells)).collect(),
         Some(Popup::Who { users, .. }) => {
-            let mut names: Vec<_> = users.iter().map(|user| app.people.name(*user)).collect();
+            let name = |user: &UserId| {
+                let mark = if app.company.is_online(*user) {
+                    " •"
+                } else {
+                    ""
+                };
+                app.people.name(*user) + mark
+            };
+            let mut names: Vec<_> = users.iter().map(name).collect();
             names.sort();
             wrap(&one_line(&names.join(", ")), cells)
         }

@@ -142,7 +142,12 @@ impl Client {
                 takes.flatten().collect()
             }
             Some(server_frame::Body::GoAway(away)) => return self.go_away(&away, io),
-            Some(server_frame::Body::Metadata(_)) | None => Vec::new(),
+            Some(
+                server_frame::Body::Metadata(_)
+                | server_frame::Body::Event(_)
+                | server_frame::Body::Presences(_),
+            )
+            | None => Vec::new(),
         };
         self.carry_out(takes, io);
     }
