@@ -8,10 +8,11 @@ use causeway_protocol::ChannelId;
 use causeway_protocol::limits::{EVENTS_AT_ONCE_MAX, EVENTS_PER_S_MAX, TYPING_EVERY_MS};
 
 /// Each event uses up so much time.
-const COST: Duration = Duration::from_micros(1_000_000 / EVENTS_PER_S_MAX as u64);
+const COST: Duration = Duration::from_secs(1)
+    .checked_div(EVENTS_PER_S_MAX)
+    .expect("some events are allowed");
 /// So much may be used up in advance.
-const ADVANCE: Duration =
-    Duration::from_micros(COST.as_micros() as u64 * EVENTS_AT_ONCE_MAX as u64);
+const ADVANCE: Duration = COST.saturating_mul(EVENTS_AT_ONCE_MAX);
 /// Typing that was passed on this long ago is passed on again.
 const TYPING_EVERY: Duration = Duration::from_millis(TYPING_EVERY_MS);
 

@@ -71,7 +71,7 @@ impl Draft {
         let pass_over = self.typing().map_or(0, |_| user.0);
         let topic = Some(self.topic().to_wire());
         let event = client::Event {
-            topic: topic.clone(),
+            topic,
             user: user.0,
             kind: Some(self.kind),
             good_for_ms: self.good_for_ms,

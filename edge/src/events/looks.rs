@@ -150,6 +150,11 @@ impl Looks {
         self.topics.len()
     }
 
+    /// Whether nothing is looked at.
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
     fn is_said_to(&self, topic: Topic, node: NodeId) -> bool {
         let server = self.topics.get(&topic).and_then(|look| look.server);
         server.is_some_and(|server| server.node == node)
@@ -301,9 +306,9 @@ mod tests {
                 let said = looks.said(&at, now);
                 for (node, topics) in said.look_away {
                     let known = known.entry(node).or_default();
-                    topics
-                        .iter()
-                        .for_each(|(_, topic)| drop(known.remove(topic)));
+                    for (_, topic) in topics {
+                        known.remove(&topic);
+                    }
                 }
                 for (node, topics) in said.look {
                     for (_, topic) in topics {

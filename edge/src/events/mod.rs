@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use causeway_gossip::{Gossip, Router};
 use causeway_protocol::backbone::{EventRelay, Looked, PresenceChanges};
 use causeway_protocol::client::{self, server_frame};
-use causeway_protocol::{CellId, Method, NodeId, Topic, UserId, frame};
+use causeway_protocol::{CellId, Method, Topic, UserId, frame};
 use causeway_transport::backbone::{Backbone, Lanes, PeerEvent, Services};
 use causeway_transport::tls::Role;
 use parking_lot::{Mutex, RwLock};

@@ -6,7 +6,7 @@
 //! that had forgotten them. What has changed is gathered, so that a session is told of
 //! many users in one frame, and of all sessions only so many at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use causeway_protocol::UserId;
@@ -195,6 +195,8 @@ fn stay(leaving: &mut BTreeSet<(Instant, UserId)>, since: Option<Instant>, user:
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use causeway_protocol::WorkspaceId;
     use rand::rngs::SmallRng;
     use rand::{RngExt, SeedableRng};

@@ -421,7 +421,7 @@ mod tests {
         assert!(queue.push_event(vec![1].into(), past));
         assert!(queue.push_event(vec![2].into(), future));
         assert_eq!(take(&queue, 1_000).await, [vec![2], vec![0; 10]]);
-        for n in 0..EVENTS_MAX as u8 {
+        for n in (0..).take(EVENTS_MAX) {
             assert!(queue.push_event(vec![n].into(), future));
         }
         assert!(
