@@ -10,6 +10,7 @@ pub mod feeds;
 pub mod gate;
 pub mod https;
 pub mod hub;
+mod mailbox;
 pub mod metrics;
 pub mod node;
 pub mod recent;

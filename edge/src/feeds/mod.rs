@@ -22,6 +22,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use self::machine::{Action, Feed};
 use crate::hub::Hubs;
+use crate::session::facts;
 use crate::upstream::Upstream;
 
 /// Inputs that wait for a feed.
@@ -30,6 +31,9 @@ const INPUTS_MAX: usize = 1_024;
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A feed that nobody wants is kept this long.
 const LINGER: Duration = Duration::from_secs(20);
+/// Clients that are told nothing are told now and then that they lack nothing: so that,
+/// when one comes back, the difference is small.
+const TELL_VERSION_EVERY: Duration = Duration::from_secs(30);
 /// Between looks which replica is nearest.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The field of a `ServerFrame` that holds metadata.
@@ -187,6 +191,8 @@ impl Task {
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut events = self.upstream.router().backbone().events();
         let mut looks = tokio::time::interval(LOOK_EVERY);
+        let mut tellings = tokio::time::interval(TELL_VERSION_EVERY);
+        let mut told = Bytes::new();
         let mut wanted_at = Instant::now();
         loop {
             let now = Instant::now();
@@ -206,6 +212,10 @@ impl Task {
                     } else if wanted_at.elapsed() >= LINGER && self.feeds.end(self.workspace) {
                         break;
                     }
+                    Vec::new()
+                }
+                _ = tellings.tick() => {
+                    told = self.tell_version(told).await;
                     Vec::new()
                 }
                 () = tokio::time::sleep_until(self.feed.deadline().into()) => Vec::new(),
@@ -262,12 +272,27 @@ impl Task {
         }
     }
 
+    /// Tells all clients how far they are, unless that is what they were `told` last.
+    async fn tell_version(&self, told: Bytes) -> Bytes {
+        let version = self.progress.borrow().version.clone();
+        if version != told {
+            let topic = Topic::Workspace(self.workspace);
+            let frame = facts::told_up_to(&version);
+            let telling = std::iter::once((topic, frame));
+            self.feeds.0.hubs.tell(telling, &version).await;
+        }
+        version
+    }
+
     fn reached(&self, version: Bytes, too_much: u64) {
         self.upstream.told(self.workspace, &version);
-        self.progress.send_modify(|progress| {
+        self.progress.send_if_modified(|progress| {
+            let is_news = !progress.live || too_much > 0;
             progress.live = true;
             progress.version = version;
             progress.too_much += too_much;
+            // No session waits for a version: they would all be woken by every change.
+            is_news
         });
     }
 

@@ -32,6 +32,7 @@ use self::machine::{Action, Hub, SessionId};
 use self::places::Places;
 use self::round::{Delivery, Round};
 use self::topic_call::TopicCall;
+use crate::session::notice::{Notice, Notices};
 use crate::session::queue::PushQueue;
 use crate::upstream::{Ask, Upstream};
 
@@ -47,34 +48,13 @@ const ROUND: Duration = Duration::from_millis(8);
 /// Between looks at what is due.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a session learns from the hub besides its pushes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// Read the log up to `head`, and attach again.
-    Behind {
-        /// The topic.
-        topic: Topic,
-        /// Where the topic is.
-        head: Seq,
-    },
-    /// From now on entries are pushed.
-    Attached(Topic),
-    /// A frame of the session's own user topic: channels joined and left.
-    UserFrame {
-        /// As the client receives it.
-        frame: Bytes,
-        /// The version of metadata that the client had before.
-        known: Bytes,
-    },
-}
-
 /// Where the hub reaches a session.
 #[derive(Debug)]
 pub struct Subscriber {
     /// Pushes.
     pub queue: Arc<PushQueue>,
     /// Everything else. A session that lets it fill up is cut off.
-    pub notices: mpsc::Sender<Notice>,
+    pub notices: Arc<Notices>,
     /// Cuts the session off.
     pub cut: CancellationToken,
 }
@@ -108,7 +88,7 @@ impl Subscriber {
     fn read_own(&self, frame: &Bytes, known: Bytes) {
         let frame = frame.clone();
         let notice = Notice::UserFrame { frame, known };
-        if self.notices.try_send(notice).is_err() {
+        if self.notices.put(notice).is_err() {
             self.cut.cancel();
         }
     }
@@ -278,7 +258,7 @@ impl Hubs {
 
     fn notify(&self, session: SessionId, notice: Notice) {
         if let Some(subscriber) = self.subscriber(session)
-            && subscriber.notices.try_send(notice).is_err()
+            && subscriber.notices.put(notice).is_err()
         {
             subscriber.cut.cancel();
         }
@@ -461,9 +441,7 @@ impl Shard {
                         }
                     }
                 }
-                Action::Attached { session, topic } => {
-                    self.hubs.notify(session, Notice::Attached(topic));
-                }
+                Action::Attached { .. } => {}
                 Action::Behind {
                     session,
                     topic,

@@ -2,6 +2,7 @@
 //! much they may.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,16 +11,15 @@ use causeway_protocol::limits::{OPEN_CHANNELS_MAX, WATCHED_USERS_MAX};
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, Topic, UserId};
 use parking_lot::Mutex;
 use prost::Message;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::notice::{Notice, Notices};
 use crate::events::allowance::{Allowance, Verdict};
 use crate::events::counters::Counters;
 use crate::events::draft::Draft;
+use crate::mailbox::Refused;
 
-/// Requests that wait for a session.
-const ASKED_MAX: usize = 128;
 /// A session that has not answered by then is too busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -46,27 +46,22 @@ pub struct Asked {
     pub done: oneshot::Sender<Answer>,
 }
 
-/// What a session is asked, in order.
-pub type Asks = mpsc::Receiver<Box<Asked>>;
-
 /// Whose requests these are.
 #[derive(Debug)]
 pub struct Caller {
     user: UserId,
     allowance: Mutex<Allowance>,
-    asks: mpsc::Sender<Box<Asked>>,
+    notices: Arc<Notices>,
 }
 
 impl Caller {
-    /// Of a session of this user, which takes what it is asked from the other end.
-    pub fn new(user: UserId) -> (Self, Asks) {
-        let (asks, asked) = mpsc::channel(ASKED_MAX);
-        let caller = Self {
+    /// Of a session of this user, which is told here.
+    pub fn new(user: UserId, notices: Arc<Notices>) -> Self {
+        Self {
             user,
             allowance: Mutex::default(),
-            asks,
-        };
-        (caller, asked)
+            notices,
+        }
     }
 
     /// The session's user.
@@ -161,13 +156,14 @@ impl Caller {
 
     fn hand_over(&self, wish: Wish) -> Result<oneshot::Receiver<Answer>, ApiError> {
         let (done, answer) = oneshot::channel();
-        match self.asks.try_send(Box::new(Asked { wish, done })) {
+        let asked = Box::new(Asked { wish, done });
+        match self.notices.put(Notice::Asked(asked)) {
             Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_)) => {
+            Err(Refused::Full) => {
                 let text = "this session has too much to do";
                 Err(ApiError::new(ErrorCode::Ratelimited, text))
             }
-            Err(TrySendError::Closed(_)) => Err(ErrorCode::Unavailable.into()),
+            Err(Refused::Closed) => Err(ErrorCode::Unavailable.into()),
         }
     }
 
@@ -187,10 +183,20 @@ mod tests {
     use causeway_protocol::WorkspaceId;
     use causeway_protocol::client::{OpenChannel, SendEvent, Typing, send_event};
 
+    use super::super::notice::notices;
     use super::*;
 
-    fn caller() -> (Caller, Asks) {
-        Caller::new(UserId::new(WorkspaceId(1), 7))
+    fn caller() -> (Caller, Arc<Notices>) {
+        let notices = Arc::new(notices());
+        let user = UserId::new(WorkspaceId(1), 7);
+        (Caller::new(user, Arc::clone(&notices)), notices)
+    }
+
+    fn wish(notices: &Notices) -> Option<Wish> {
+        match notices.try_take()? {
+            Notice::Asked(asked) => Some(asked.wish),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn typing(channel: u64) -> SendEvent {
@@ -215,16 +221,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_thousand_typing_events_a_second_become_one() {
-        let (caller, mut asks) = caller();
+        let (caller, notices) = caller();
         let counters = Counters::default();
         for _ in 0..1_000 {
             caller.datagram(datagram(typing(5)), &counters);
         }
-        let Wish::Send(draft) = asks.recv().await.expect("one goes on").wish else {
+        let Some(Wish::Send(draft)) = wish(&notices) else {
             panic!("no event");
         };
         assert_eq!(draft.typing(), Some(ChannelId(5)));
-        assert!(asks.try_recv().is_err());
+        assert!(wish(&notices).is_none());
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
         let refused = count(&counters.repeated) + count(&counters.too_many);
         assert_eq!(refused, 999);
@@ -235,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_event_is_counted_and_harms_nobody() {
-        let (caller, mut asks) = caller();
+        let (caller, notices) = caller();
         let counters = Counters::default();
         let ping = client::Request {
             body: Some(request::Body::Ping(client::Ping {})),
@@ -252,12 +258,12 @@ mod tests {
             caller.datagram(bytes, &counters);
         }
         assert_eq!(counters.invalid.load(Relaxed), 4);
-        assert!(asks.try_recv().is_err());
+        assert!(wish(&notices).is_none());
     }
 
     #[tokio::test]
     async fn what_is_too_much_or_of_another_workspace_is_refused() {
-        let (caller, _asks) = caller();
+        let (caller, _notices) = caller();
         let channel = OpenChannel { channel: 1 };
         let open = client::OpenChannels {
             channels: vec![channel; OPEN_CHANNELS_MAX + 1],
@@ -274,11 +280,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_session_that_is_busy_or_over_is_not_waited_for() {
-        let (caller, asks) = caller();
+        let (caller, notices) = caller();
         let watch = || client::WatchPresence { users: Vec::new() };
         let refused = caller.watch_presence(watch()).await;
         assert_eq!(code(refused), ErrorCode::Unavailable, "busy");
-        drop(asks);
+        notices.close();
         let refused = caller.watch_presence(watch()).await;
         assert_eq!(code(refused), ErrorCode::Unavailable, "over");
     }

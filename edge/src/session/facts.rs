@@ -1,47 +1,70 @@
 //! What keeps a session's client told of metadata. Facts flow from the feed through the
 //! queue; whatever may have changed before they did is read from a replica first: at
-//! the start, when a topic begins, and when facts were lost.
+//! the start, when a topic begins, and when facts were lost. Nothing runs while they flow.
 
+use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::{Topic, UserId, frame};
-use tokio::sync::{mpsc, watch};
+use futures::future::{BoxFuture, FutureExt};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::notice::{Notice, Notices};
 use super::queue::PushQueue;
 use crate::feeds::Progress;
 use crate::upstream::{Ask, Upstream};
 
 /// Between tries to read what does not answer.
 const READ_PAUSE: Duration = Duration::from_millis(200);
-/// A client that is told nothing is told now and then that it lacks nothing: so that,
-/// when it comes back, the difference is small.
-const TELL_VERSION_EVERY: Duration = Duration::from_secs(30);
 /// What the replica had not, and the client or the edge was told of, is asked for again
 /// after this: it comes, or it is lost.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Versions from which is read again.
 const OWED_MAX: usize = 4;
 
-/// What a session's client is told of metadata, and by whom.
-pub struct Telling {
+/// Reads for a session what has changed of metadata.
+#[derive(Clone)]
+pub struct Reader {
     /// The way to the replicas.
     pub upstream: Upstream,
     /// Who is told.
     pub user: UserId,
     /// On the way to the client.
     pub queue: Arc<PushQueue>,
-    /// How far the feed is.
-    pub progress: watch::Receiver<Progress>,
-    /// Topics have begun: what the client knew before it could have heard of them.
-    pub begun: mpsc::Receiver<Bytes>,
-    /// Facts that were read of the user's own topic, and what was known before.
-    pub own: mpsc::Sender<(Vec<client::Fact>, Bytes)>,
+    /// Where the session is told of facts of the user's own topic.
+    pub notices: Arc<Notices>,
     /// Cuts the session off.
     pub cut: CancellationToken,
+}
+
+/// What a session's client is told of metadata, and when something must be read.
+pub struct Telling {
+    reader: Reader,
+    /// How far the feed is.
+    progress: watch::Receiver<Progress>,
+    /// Topics have begun: what the client knew before it could have heard of them.
+    begun: Option<Bytes>,
+    state: State,
+}
+
+enum State {
+    /// The feed is not live yet: what changes after a reading now would be lost.
+    Starting(Box<Versions>),
+    /// Something is being read; it was begun after the feed had told so often that too
+    /// much has changed.
+    Reading(BoxFuture<'static, (Pending, Option<Bytes>)>, u64),
+    /// Facts flow.
+    Flowing {
+        pending: Pending,
+        too_much: u64,
+        since: Instant,
+    },
+    /// The session is over.
+    Over,
 }
 
 /// Versions of metadata at the beginning of a session.
@@ -54,6 +77,7 @@ pub struct Versions {
 }
 
 /// What is still to be read, and from where.
+#[derive(Default)]
 struct Pending {
     /// What the client was given when it was let in, if it has not started over since.
     boot: Option<Bytes>,
@@ -83,41 +107,117 @@ enum Read {
 }
 
 impl Telling {
-    /// Tells until the session is over.
-    pub async fn run(mut self, versions: Versions) {
-        // Before the feed is live, what changes after the reading would be lost.
-        if self
-            .progress
-            .wait_for(|progress| progress.live)
-            .await
-            .is_err()
-        {
-            return;
+    /// Begins when the feed is live.
+    pub fn new(reader: Reader, progress: watch::Receiver<Progress>, versions: Versions) -> Self {
+        Self {
+            reader,
+            progress,
+            begun: None,
+            state: State::Starting(Box::new(versions)),
         }
-        self.progress.mark_unchanged();
-        let (mut from, boot) = match versions.kept.is_empty() {
+    }
+
+    /// A topic has begun, of a client that knew this version. One reading serves all that
+    /// begin before it: the first knew the least.
+    pub fn begin(&mut self, known: Bytes) {
+        self.begun.get_or_insert(known);
+    }
+
+    /// Waits for what comes next, and does it. Nothing is lost when this is dropped.
+    pub async fn step(&mut self) {
+        let next = match &mut self.state {
+            State::Starting(_) => self.start().await,
+            State::Reading(reading, _) => {
+                let (pending, upto) = reading.await;
+                self.has_read(pending, upto)
+            }
+            State::Flowing { .. } => self.flow().await,
+            State::Over => pending().await,
+        };
+        self.state = next;
+    }
+
+    async fn start(&mut self) -> State {
+        let live = self.progress.wait_for(|progress| progress.live);
+        if live.await.is_err() {
+            return State::Over;
+        }
+        let versions = match &mut self.state {
+            State::Starting(versions) => std::mem::take(&mut **versions),
+            _ => Versions::default(),
+        };
+        let (from, boot) = match versions.kept.is_empty() {
             true => (versions.boot, None),
             false => (versions.kept, Some(versions.boot)),
         };
         let owed = Vec::new();
-        let mut pending = Pending { boot, owed };
-        loop {
-            // Before anything is read: what grows too much meanwhile is read after it.
-            let too_much = self.progress.borrow().too_much;
-            let has = self.queue.hold_facts();
-            let Some(upto) = self.catch_up(&mut pending, from, &has).await else {
-                return;
-            };
-            from = match self.queue.release_facts(upto) {
-                true => match self.next_from(too_much, !pending.owed.is_empty()).await {
-                    Some(next) => next,
-                    None => return,
-                },
-                false => Bytes::new(),
-            };
+        self.read(Pending { boot, owed }, from)
+    }
+
+    /// Reads what has changed since `from`; empty = since the version that the client has.
+    fn read(&self, mut pending: Pending, from: Bytes) -> State {
+        // Before anything is read: what grows too much meanwhile is read after it.
+        let too_much = self.progress.borrow().too_much;
+        let has = self.reader.queue.hold_facts();
+        let reader = self.reader.clone();
+        let reading = async move {
+            let upto = reader.catch_up(&mut pending, from, &has).await;
+            (pending, upto)
+        };
+        State::Reading(reading.boxed(), too_much)
+    }
+
+    fn has_read(&self, pending: Pending, upto: Option<Bytes>) -> State {
+        let too_much = match &self.state {
+            State::Reading(_, too_much) => *too_much,
+            _ => 0,
+        };
+        let Some(upto) = upto else {
+            return State::Over;
+        };
+        match self.reader.queue.release_facts(upto) {
+            true => State::Flowing {
+                pending,
+                too_much,
+                since: Instant::now(),
+            },
+            false => self.read(pending, Bytes::new()),
         }
     }
 
+    /// Waits until something must be read: soon, if something is owed.
+    async fn flow(&mut self) -> State {
+        let State::Flowing {
+            pending,
+            too_much,
+            since,
+        } = &mut self.state
+        else {
+            return State::Over;
+        };
+        let from = match self.begun.take() {
+            Some(first) => first,
+            None => {
+                let (seen, is_owed) = (*too_much, !pending.owed.is_empty());
+                let ask_again = tokio::time::sleep_until((*since + ASK_AGAIN_AFTER).into());
+                tokio::select! {
+                    () = self.reader.queue.facts_lost() => {}
+                    told = self.progress.wait_for(|progress| progress.too_much > seen) => {
+                        if told.is_err() {
+                            return State::Over;
+                        }
+                    }
+                    () = ask_again, if is_owed => {}
+                }
+                Bytes::new()
+            }
+        };
+        let pending = std::mem::take(pending);
+        self.read(pending, from)
+    }
+}
+
+impl Reader {
     /// Reads what is owed, and what has changed since `from`, of a client that `has` this
     /// version. Returns up to which version; `None` when the session is over.
     async fn catch_up(&self, pending: &mut Pending, from: Bytes, has: &Bytes) -> Option<Bytes> {
@@ -152,32 +252,6 @@ impl Telling {
         is_told.then_some(boot)
     }
 
-    /// Waits until something must be read: soon, if something is `owed`. Returns from which
-    /// version: empty = the one that the client has; `None` when the session is over.
-    async fn next_from(&mut self, too_much: u64, owed: bool) -> Option<Bytes> {
-        let ask_again = tokio::time::sleep(ASK_AGAIN_AFTER);
-        tokio::pin!(ask_again);
-        loop {
-            tokio::select! {
-                begun = self.begun.recv() => {
-                    let first = begun?;
-                    // One reading serves all that have begun: the first knew the least.
-                    while self.begun.try_recv().is_ok() {}
-                    return Some(first);
-                }
-                () = self.queue.facts_lost() => return Some(Bytes::new()),
-                told = self.progress.wait_for(|progress| progress.too_much > too_much) => {
-                    return told.ok().map(|_| Bytes::new());
-                }
-                () = &mut ask_again, if owed => return Some(Bytes::new()),
-                () = tokio::time::sleep(TELL_VERSION_EVERY) => {}
-            }
-            // All that this client sees up to there is in the queue.
-            let version = self.progress.borrow().version.clone();
-            self.queue.push_version(told_up_to(&version), version);
-        }
-    }
-
     async fn read(&self, mut from: Bytes) -> Read {
         loop {
             let page = self.page(from.clone()).await;
@@ -185,7 +259,7 @@ impl Telling {
                 return Read::TooMuch;
             }
             let (more, behind, version) = (page.more, page.behind, page.version);
-            for frame in frames(page.changes, &from, &version, &self.own).await {
+            for frame in self.frames(page.changes, &from, &version) {
                 if !self.queue.push_read(frame).await {
                     return Read::Over;
                 }
@@ -217,36 +291,33 @@ impl Telling {
             tokio::time::sleep(READ_PAUSE).await;
         }
     }
-}
 
-/// The frames of a page. Only with the last of them is the client where the page ends.
-async fn frames(
-    changes: Vec<client::MetadataPush>,
-    from: &Bytes,
-    upto: &Bytes,
-    own: &mpsc::Sender<(Vec<client::Fact>, Bytes)>,
-) -> Vec<Bytes> {
-    let mut frames = Vec::with_capacity(changes.len().max(1));
-    let last = changes.len();
-    for (i, change) in changes.into_iter().enumerate() {
-        if let Some(Topic::User(_)) = Topic::from_wire(change.topic.as_ref()) {
-            // Fails only when the session is over.
-            let _ = own.send((change.facts.clone(), from.clone())).await;
+    /// The frames of a page. Only with the last of them is the client where the page ends.
+    fn frames(&self, changes: Vec<client::MetadataPush>, from: &Bytes, upto: &Bytes) -> Vec<Bytes> {
+        let mut frames = Vec::with_capacity(changes.len().max(1));
+        let last = changes.len();
+        for (i, change) in changes.into_iter().enumerate() {
+            if let Some(Topic::User(_)) = Topic::from_wire(change.topic.as_ref()) {
+                let (facts, known) = (change.facts.clone(), from.clone());
+                if self.notices.put(Notice::OwnFacts { facts, known }).is_err() {
+                    self.cut.cancel();
+                }
+            }
+            let version = if i + 1 == last { upto } else { from };
+            frames.push(encode(client::MetadataPush {
+                version: version.clone(),
+                ..change
+            }));
         }
-        let version = if i + 1 == last { upto } else { from };
-        frames.push(encode(client::MetadataPush {
-            version: version.clone(),
-            ..change
-        }));
+        if last == 0 && from != upto {
+            frames.push(told_up_to(upto));
+        }
+        frames
     }
-    if last == 0 && from != upto {
-        frames.push(told_up_to(upto));
-    }
-    frames
 }
 
 /// Nothing but how far the client is.
-fn told_up_to(version: &Bytes) -> Bytes {
+pub fn told_up_to(version: &Bytes) -> Bytes {
     encode(client::MetadataPush {
         version: version.clone(),
         ..client::MetadataPush::default()

@@ -4,6 +4,7 @@
 pub mod caller;
 pub mod facts;
 pub mod native;
+pub mod notice;
 pub mod queue;
 #[cfg(test)]
 mod tests;
@@ -17,12 +18,12 @@ use bytes::Bytes;
 use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
 use causeway_protocol::token::Verifier;
-use causeway_protocol::{ApiError, CellId, ErrorCode, Name, Seq, Topic, UserId, frame};
-use tokio::sync::mpsc;
+use causeway_protocol::{ApiError, CellId, ErrorCode, Name, Seq, UserId, frame};
 use tokio_util::sync::CancellationToken;
 
-use self::caller::{Answer, Asked, Asks, Caller, Wish};
-use self::facts::{Telling, Versions};
+use self::caller::{Answer, Asked, Caller, Wish};
+use self::facts::{Reader, Telling, Versions};
+use self::notice::{Notice, Notices, notices};
 use self::queue::PushQueue;
 use self::topics::{Step, Topics};
 use crate::events::audience::Listener;
@@ -31,12 +32,10 @@ use crate::events::{Events, presences};
 use crate::feeds::{Feeds, Share};
 use crate::gate::Gate;
 use crate::hub::machine::SessionId;
-use crate::hub::{Hubs, Notice, Subscriber, read_log};
+use crate::hub::{Hubs, Subscriber, read_log};
 use crate::refusals::Refusals;
 use crate::upstream::{Ask, Upstream};
 
-/// Notices that wait for a session.
-const NOTICES_MAX: usize = 8 * 1024;
 /// Between tries to read a log that does not answer.
 const READ_PAUSE: Duration = Duration::from_millis(200);
 
@@ -67,14 +66,13 @@ pub struct Session {
     shared: Arc<Sessions>,
     id: SessionId,
     caller: Arc<Caller>,
-    asks: Asks,
     cell: CellId,
     topics: Topics,
     first: Vec<Step>,
     versions: Versions,
     feed: Share,
     queue: Arc<PushQueue>,
-    notices: mpsc::Receiver<Notice>,
+    notices: Arc<Notices>,
     cut: CancellationToken,
 }
 
@@ -145,14 +143,14 @@ impl Sessions {
     ) -> Session {
         static SESSIONS: AtomicU64 = AtomicU64::new(1);
         let id = SessionId(SESSIONS.fetch_add(1, Ordering::Relaxed));
-        let (sender, notices) = mpsc::channel(NOTICES_MAX);
+        let notices = Arc::new(notices());
         let (queue, cut) = (Arc::<PushQueue>::default(), CancellationToken::new());
-        let (caller, asks) = Caller::new(user);
+        let caller = Caller::new(user, Arc::clone(&notices));
         self.hubs.join(
             id,
             Subscriber {
                 queue: Arc::clone(&queue),
-                notices: sender,
+                notices: Arc::clone(&notices),
                 cut: cut.clone(),
             },
         );
@@ -160,7 +158,6 @@ impl Sessions {
             shared: Arc::clone(self),
             id,
             caller: Arc::new(caller),
-            asks,
             cell,
             topics,
             first,
@@ -244,42 +241,33 @@ impl Session {
 
     /// Keeps the session's topics attached until `gone`, then takes it out.
     pub async fn run(mut self, gone: CancellationToken) {
-        let (reads_done, mut done) = mpsc::channel::<(Topic, Vec<client::Entry>)>(NOTICES_MAX);
-        let (begun, has_begun) = mpsc::channel(NOTICES_MAX);
-        let (own, mut own_facts) = mpsc::channel(NOTICES_MAX);
         // The first steps: from there, all is read anyway.
         for step in std::mem::take(&mut self.first) {
-            self.take(step, &reads_done).await;
+            self.take(step).await;
         }
-        let telling = Telling {
+        let reader = Reader {
             upstream: self.shared.upstream.clone(),
             user: self.caller.user(),
             queue: self.queue(),
-            progress: self.feed.progress.clone(),
-            begun: has_begun,
-            own,
+            notices: Arc::clone(&self.notices),
             cut: self.cut(),
         };
-        let telling = tokio::spawn(telling.run(std::mem::take(&mut self.versions)));
+        let versions = std::mem::take(&mut self.versions);
+        let mut telling = Telling::new(reader, self.feed.progress.clone(), versions);
         loop {
-            let (steps, known) = tokio::select! {
+            let notice = tokio::select! {
                 () = gone.cancelled() => break,
-                Some(notice) = self.notices.recv() => self.on_notice(notice),
-                Some((topic, entries)) = done.recv() => {
-                    (self.topics.read(topic, &entries), self.queue.version())
-                }
-                Some((facts, known)) = own_facts.recv() => (self.topics.user_facts(&facts), known),
-                Some(asked) = self.asks.recv() => (self.on_asked(*asked), Bytes::new()),
+                notice = self.notices.take() => notice,
+                () = telling.step() => continue,
             };
+            let (steps, known) = self.on_notice(notice);
             for step in steps {
-                let begins = matches!(step, Step::Begin(..));
-                self.take(step, &reads_done).await;
-                if begins && begun.try_send(known.clone()).is_err() {
-                    self.cut.cancel();
+                if matches!(step, Step::Begin(..)) {
+                    telling.begin(known.clone());
                 }
+                self.take(step).await;
             }
         }
-        telling.abort();
         self.queue.close();
         self.shared.hubs.leave(self.id, self.topics.all()).await;
     }
@@ -288,8 +276,12 @@ impl Session {
     fn on_notice(&mut self, notice: Notice) -> (Vec<Step>, Bytes) {
         match notice {
             Notice::Behind { topic, head } => (self.topics.behind(topic, head), Bytes::new()),
-            Notice::Attached(_) => (Vec::new(), Bytes::new()),
             Notice::UserFrame { frame, known } => (self.user_frame(&frame), known),
+            Notice::Read { topic, entries } => {
+                (self.topics.read(topic, &entries), self.queue.version())
+            }
+            Notice::OwnFacts { facts, known } => (self.topics.user_facts(&facts), known),
+            Notice::Asked(asked) => (self.on_asked(*asked), Bytes::new()),
         }
     }
 
@@ -331,7 +323,7 @@ impl Session {
         }
     }
 
-    async fn take(&self, step: Step, done: &mpsc::Sender<(Topic, Vec<client::Entry>)>) {
+    async fn take(&self, step: Step) {
         let hubs = &self.shared.hubs;
         match step {
             Step::Begin(topic, cursor) | Step::Attach(topic, cursor) => {
@@ -350,7 +342,8 @@ impl Session {
             Step::StartOver => self.cut.cancel(),
             Step::Read { topic, from, to } => {
                 let (upstream, queue) = (self.shared.upstream.clone(), self.queue());
-                let (user, done) = (self.caller.user(), done.clone());
+                let (user, notices) = (self.caller.user(), Arc::clone(&self.notices));
+                let cut = self.cut();
                 tokio::spawn(async move {
                     let framed = read_log(&upstream, user, topic, from, to).await;
                     if framed.is_empty() {
@@ -361,8 +354,9 @@ impl Session {
                         queue.push(topic, &[(Seq(entry.seq), frame)]);
                         entries.push(entry);
                     }
-                    // Fails only when the session is over.
-                    let _ = done.send((topic, entries)).await;
+                    if notices.put(Notice::Read { topic, entries }).is_err() {
+                        cut.cancel();
+                    }
                 });
             }
         }
@@ -372,6 +366,7 @@ impl Session {
 impl Drop for Session {
     /// Whatever ends it, and also if it never ran: nothing of it stays.
     fn drop(&mut self) {
+        self.notices.close();
         self.shared.events.leave(self.id, self.topics.opened());
         self.shared.hubs.forget(self.id);
     }

@@ -131,19 +131,6 @@ impl PushQueue {
         self.filled.notify_one();
     }
 
-    /// Tells that the client is as far as `version`, unless it knows, or facts wait.
-    pub fn push_version(&self, frame: Bytes, version: Bytes) {
-        let mut state = self.state.lock();
-        let flows = matches!(state.facts, Facts::Flow);
-        if !flows || state.version == version || !state.has_room(&frame) {
-            return;
-        }
-        state.version = version;
-        state.add(frame);
-        drop(state);
-        self.filled.notify_one();
-    }
-
     /// Ends when facts have been dropped.
     pub async fn facts_lost(&self) {
         self.facts_lost.notified().await;
@@ -379,20 +366,6 @@ mod tests {
         facts(&queue, 7);
         assert_eq!(all(&queue).await, [3, 5, 6, 7]);
         assert_eq!(queue.hold_facts()[..], [7]);
-    }
-
-    #[tokio::test]
-    async fn a_version_is_told_once_and_not_while_facts_wait() {
-        let queue = PushQueue::default();
-        let version = |n: u8| queue.push_version(vec![n].into(), vec![n].into());
-        version(1);
-        assert!(queue.release_facts(vec![2].into()));
-        version(2);
-        version(3);
-        version(3);
-        facts(&queue, 4);
-        assert_eq!(all(&queue).await, [3, 4]);
-        assert_eq!(queue.version()[..], [4]);
     }
 
     #[tokio::test]
