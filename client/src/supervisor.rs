@@ -402,7 +402,7 @@ impl State {
                 let told = looking::presence(&presences, Instant::now());
                 return self.tell_any(told).await;
             }
-            server_frame::Body::GoAway(_) => Vec::new(),
+            server_frame::Body::GoAway(_) | server_frame::Body::Answer(_) => Vec::new(),
         };
         self.carry_out(takes, link, done).await;
     }
