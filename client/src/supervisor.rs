@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::{ApiError, ErrorCode, Name, Topic};
-use quinn::{Connection, VarInt};
+use causeway_transport::Transport;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{answer, read_pushes, request, result};
+use crate::connection::{Connection, answer, request, result};
 use crate::inbox::{Inbox, Seen, Take};
 use crate::looking::{self, Looking};
 use crate::moving::{Moved, Moving, Unwelcome, Welcomed, greet};
@@ -114,7 +114,7 @@ struct Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.connection.close(VarInt::from_u32(0), b"good-bye");
+        self.connection.close();
     }
 }
 
@@ -175,7 +175,8 @@ impl State {
     async fn settle(&mut self, arrived: Arrived, welcomed: Welcomed) -> Link {
         self.inbox.saw(welcomed.seen.clone());
         let name = arrived.pop.name.clone();
-        let takes = self.welcome(name, arrived.round_trip, welcomed).await;
+        let (transport, round_trip) = (arrived.connection.transport(), arrived.round_trip);
+        let takes = self.welcome(name, transport, round_trip, welcomed).await;
         Link {
             pop: arrived.pop,
             connection: arrived.connection,
@@ -187,6 +188,7 @@ impl State {
     async fn welcome(
         &mut self,
         pop: Name,
+        transport: Transport,
         round_trip: Duration,
         Welcomed { welcome, age, .. }: Welcomed,
     ) -> Vec<Take> {
@@ -195,6 +197,7 @@ impl State {
         self.tell(Event::Connected {
             pop,
             edge: welcome.edge,
+            transport,
             round_trip,
             age,
             boot: Box::new(boot),
@@ -218,7 +221,7 @@ impl State {
             self.send_due(&link, &finished);
             let deadline = self.outbox.deadline();
             tokio::select! {
-                reason = link.connection.closed() => return End::Broken(reason.to_string()),
+                how = link.connection.closed() => return End::Broken(how.reason),
                 // Between hello and welcome nothing is taken in here: what the
                 // client has then is what it has told.
                 Some(frame) = frames.recv(), if !moving.has_said_hello() => match frame {
@@ -262,7 +265,7 @@ impl State {
         done: &mpsc::Sender<Done>,
     ) -> mpsc::Receiver<server_frame::Body> {
         let (sender, frames) = mpsc::channel(FRAMES_MAX);
-        tokio::spawn(read_pushes(link.connection.clone(), sender));
+        tokio::spawn(link.connection.clone().read_pushes(sender));
         let takes = std::mem::take(&mut link.takes);
         self.carry_out(takes, link, done).await;
         for body in self.looking.again() {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use causeway_client::{Age, Event, Outgoing};
 use causeway_protocol::client::{self, entry::Kind, response};
 use causeway_protocol::{ApiError, ErrorCode, Timestamp, Topic};
+use causeway_transport::Transport;
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -95,6 +96,7 @@ impl Stage {
         self.tell(Event::Connected {
             pop: "lisbon".parse().unwrap(),
             edge: "lisbon-1".into(),
+            transport: Transport::Native,
             round_trip: Duration::from_millis(12),
             boot: Box::new(boot),
             age: Age::Known(Duration::ZERO),
