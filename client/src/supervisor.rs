@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::{ApiError, ErrorCode, Name, Topic};
 use causeway_transport::Transport;
+use prost::Message as _;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -321,28 +322,49 @@ impl State {
             },
             Command::Open(channels) => {
                 let body = self.looking.open(channels);
-                self.say(Some(body), link, done);
+                self.say(body, link, done);
             }
             Command::Watch(users) => {
                 let body = self.looking.watch(users);
-                self.say(Some(body), link, done);
-            }
-            Command::Types(channel, thread) => {
-                let body = self.looking.types(channel, thread, Instant::now());
                 self.say(body, link, done);
             }
-            Command::Event(event) => {
-                self.say(Some(request::Body::SendEvent(event)), link, done);
+            Command::Types(channel, thread) => {
+                if let Some(event) = self.looking.types(channel, thread, Instant::now()) {
+                    self.send_event(event, link, done);
+                }
             }
+            Command::Event(event) => self.send_event(event, link, done),
             Command::Reconnect => {}
         }
     }
 
     /// Says something if there is a connection. What is looked at is said to the next.
-    fn say(&self, body: Option<request::Body>, link: Option<&Link>, done: &mpsc::Sender<Done>) {
-        if let (Some(body), Some(link)) = (body, link) {
+    fn say(&self, body: request::Body, link: Option<&Link>, done: &mpsc::Sender<Done>) {
+        if let Some(link) = link {
             self.look(body, link, done);
         }
+    }
+
+    /// Sends an event now or not at all; one that is too long for a datagram, as a
+    /// request.
+    fn send_event(&self, event: client::SendEvent, link: Option<&Link>, done: &mpsc::Sender<Done>) {
+        let Some(link) = link else {
+            return;
+        };
+        let (connection, done) = (link.connection.clone(), done.clone());
+        let (seen, body) = (self.inbox.seen(), request::Body::SendEvent(event));
+        link.requests.spawn(async move {
+            let alone = client::Request {
+                body: Some(body.clone()),
+                ..client::Request::default()
+            };
+            if connection.send_event(alone.encode_to_vec().into()).await {
+                return;
+            }
+            if let Ok(response) = request(&connection, seen, body).await {
+                let _ = done.send(Done::Looked(Box::new(response))).await;
+            }
+        });
     }
 
     fn look(&self, body: request::Body, link: &Link, done: &mpsc::Sender<Done>) {

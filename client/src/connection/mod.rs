@@ -118,6 +118,15 @@ impl Connection {
         }
     }
 
+    /// Sends a request that may be lost and has no answer, and returns whether it is on
+    /// its way: a datagram holds no long ones.
+    pub async fn send_event(&self, request: Bytes) -> bool {
+        match &self.0 {
+            Kind::Streams(streams) => streams.send_event(request),
+            Kind::Socket(socket) => socket.send_event(request).await,
+        }
+    }
+
     /// Sends the bytes of a request, whatever they are, and reads the answer.
     ///
     /// # Errors

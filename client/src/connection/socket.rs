@@ -129,6 +129,14 @@ impl Socket {
         }
     }
 
+    pub async fn send_event(&self, request: Bytes) -> bool {
+        let frame = frame::encode(&client::SocketRequest {
+            event: request,
+            ..client::SocketRequest::default()
+        });
+        self.0.socket.send(vec![frame]).await.is_ok()
+    }
+
     pub async fn read_pushes(self, frames: mpsc::Sender<server_frame::Body>) {
         let Some(mut pushes) = self.0.pushes.lock().take() else {
             return;

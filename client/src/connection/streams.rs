@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use causeway_protocol::client::{self, server_frame};
 use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use causeway_protocol::{CloseCode, frame};
@@ -98,6 +99,10 @@ impl Streams {
         let mut reader = FrameReader::new(recv, SERVER_FRAME_BYTES_MAX);
         let response = reader.message().await.map_err(|e| e.to_string())?;
         response.ok_or_else(|| "the answer is missing".into())
+    }
+
+    pub fn send_event(&self, request: Bytes) -> bool {
+        self.session.send_datagram(request).is_ok()
     }
 
     pub async fn read_pushes(self, frames: mpsc::Sender<server_frame::Body>) {
