@@ -1,12 +1,15 @@
 //! An edge node: terminates clients at a PoP, and holds nothing that lasts.
 //!
-//! [`node`] puts the parts together: [`session`]s on one side, the [`hub`] that
-//! fans entries out to them, and the way [`upstream`] to the cells. The [`web`]
+//! [`node`] puts the parts together: the [`transports`] by which clients come,
+//! their [`session`]s, the [`hub`] that fans entries out to these, and the way
+//! [`upstream`] to the cells. The [`web`]
 //! API asks the same way. Nothing in here knows how a cell keeps its state.
 
 pub mod drain;
 pub mod events;
 pub mod feeds;
+#[cfg(test)]
+mod fixture;
 pub mod gate;
 pub mod https;
 pub mod hub;
@@ -17,6 +20,7 @@ pub mod recent;
 pub mod refusals;
 pub mod session;
 pub mod status;
+pub mod transports;
 pub mod upstream;
 pub mod web;
 

@@ -25,8 +25,9 @@ use crate::gate::{Closed, Gate, Reach};
 use crate::hub::Hubs;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
-use crate::session::{Sessions, native};
+use crate::session::Sessions;
 use crate::status::Status;
+use crate::transports::{listener, websocket};
 use crate::upstream::Upstream;
 use crate::{https, web};
 
@@ -156,6 +157,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         metrics: Arc::new(move || metrics.render()),
         refusals: Arc::clone(&refusals),
     });
+    let app = app.merge(websocket::routes());
     let sessions = Arc::new(Sessions {
         upstream: upstream.clone(),
         verifier: config.verifier,
@@ -175,9 +177,11 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         CancellationToken::new(),
     );
     let drain = tokio::spawn(drain.run(stop.clone()));
-    let native = tokio::spawn(native::serve(clients.clone(), sessions, front.clone()));
+    let sockets = websocket::Sockets::new(Arc::clone(&sessions), config.client_liveness);
+    let quic = tokio::spawn(listener::serve(clients.clone(), sessions, front.clone()));
     let tls = tls::https_server(&config.server)?;
-    let https = tokio::spawn(https::serve(listener, tls, app, front.clone()));
+    let serving = https::serve(listener, tls, app, Some(sockets), front.clone());
+    let https = tokio::spawn(serving);
     let router = upstream.router().clone();
     let events = tokio::spawn(events.run(router, gossip.clone(), middle.clone()));
     let hub = tokio::spawn(hub_tasks.run(upstream, gossip.clone(), middle.clone()));
@@ -193,8 +197,8 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let membership = tokio::spawn(gossip_task.run(back.clone()));
 
     let mut parts = [
-        ("the native client plane", native),
-        ("the Web API", https),
+        ("the client plane over QUIC", quic),
+        ("the Web API and WebSockets", https),
         ("the hub", hub),
         ("events", events),
         ("following the directory", directory),

@@ -355,7 +355,7 @@ pub struct LogSection {
 impl Default for LogSection {
     fn default() -> Self {
         Self {
-            filter: "info,openraft=error,foca=warn,quinn=warn".into(),
+            filter: "info,openraft=error,foca=warn,quinn=warn,web_transport_quinn=error".into(),
             format: LogFormat::Text,
         }
     }

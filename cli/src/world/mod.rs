@@ -191,6 +191,7 @@ impl World {
             Some(Pop {
                 name: node.place.clone(),
                 address,
+                https: Some(node.http),
                 server_name: address.ip().to_string(),
             })
         };

@@ -33,7 +33,7 @@ impl Loopback {
         Self {
             address: listener.local_addr().unwrap(),
             stop: stop.clone(),
-            serving: tokio::spawn(super::serve(listener, tls, app, stop)),
+            serving: tokio::spawn(super::serve(listener, tls, app, None, stop)),
             connector: TlsConnector::from(Arc::new(https_client(&roots).unwrap())),
         }
     }

@@ -1,9 +1,9 @@
 //! Sessions: what an edge node knows of a connected client while it is
 //! connected. Nothing of it lasts; the client brings its cursors along.
 
+pub mod attend;
 pub mod caller;
 pub mod facts;
-pub mod native;
 pub mod notice;
 pub mod queue;
 #[cfg(test)]

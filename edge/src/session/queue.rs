@@ -224,6 +224,10 @@ impl PushQueue {
                 frames.extend(state.frames.drain(..count));
                 let taken = frames[events..].iter().map(Bytes::len);
                 state.bytes -= taken.sum::<usize>();
+                if state.frames.is_empty() {
+                    // What a burst has taken is given back.
+                    state.frames = VecDeque::new();
+                }
                 self.emptied.notify_waiters();
                 frames.extend(state.go_away.take());
                 if state.frames.is_empty() {

@@ -15,5 +15,6 @@ mod metadata;
 mod planted;
 mod raw;
 mod replay;
+mod transports;
 mod web_api;
 mod world;
