@@ -192,9 +192,14 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     );
     let drain = tokio::spawn(drain.run(stop.clone()));
     let sockets = websocket::Sockets::new(Arc::clone(&sessions), config.client_liveness);
-    let quic = tokio::spawn(listener::serve(clients.clone(), sessions, front.clone()));
+    let quic = tokio::spawn(listener::serve(
+        clients.clone(),
+        sessions,
+        doors.quic,
+        front.clone(),
+    ));
     let tls = tls::https_server(&config.server)?;
-    let serving = https::serve(listener, tls, app, Some(sockets), front.clone());
+    let serving = https::serve(listener, tls, app, Some(sockets), doors.tcp, front.clone());
     let https = tokio::spawn(serving);
     let router = upstream.router().clone();
     let events = tokio::spawn(events.run(router, gossip.clone(), middle.clone()));

@@ -10,6 +10,8 @@ use quinn::Incoming;
 
 use super::admission::{Admission, Count, Decision, Reason, Stage};
 use super::config::LimitsConfig;
+use super::meter::Meter;
+use super::rate::Rate;
 
 /// A listener's door; clones share it.
 #[derive(Debug, Clone)]
@@ -18,6 +20,7 @@ pub struct Door(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     admission: Mutex<Admission>,
+    requests: Rate,
     accepted: AtomicU64,
     retried: AtomicU64,
     refused: [AtomicU64; Reason::ALL.len()],
@@ -45,6 +48,7 @@ impl Door {
     fn new(connections: u32, config: &LimitsConfig) -> Self {
         Self(Arc::new(Inner {
             admission: Mutex::new(Admission::new(connections, config)),
+            requests: config.requests_per_connection,
             accepted: AtomicU64::new(0),
             retried: AtomicU64::new(0),
             refused: Default::default(),
@@ -115,6 +119,11 @@ impl Door {
 }
 
 impl Place {
+    /// Counts what is asked on this connection.
+    pub fn meter(&self) -> Meter {
+        Meter::new(self.door.0.requests)
+    }
+
     /// The handshake is done.
     pub fn established(&mut self) {
         if self.stage == Stage::Handshake {

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use causeway_gossip::page::{self, Histograms, Page};
+use causeway_gossip::page::{self, Histograms, Label, Page};
 use causeway_protocol::client::request::Body;
+use causeway_transport::Transport;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::probes::Sample;
-
-/// What connections are made of.
-const TRANSPORTS: [&str; 3] = ["native", "webtransport", "websocket"];
 
 /// Transport and state of a connection.
 type Labels = [(&'static str, &'static str); 2];
@@ -114,11 +112,11 @@ impl Default for Measures {
             round_trips: page::times_by_label(),
             push_queues: page::sizes(),
         };
-        for transport in TRANSPORTS {
+        for transport in Transport::ALL {
             for state in [State::Greeting, State::Live] {
                 measures.gauge(transport, state);
             }
-            let label = [("transport", transport)];
+            let label = of(transport);
             drop(measures.boots.get_or_create(&label));
             drop(measures.round_trips.get_or_create(&label));
         }
@@ -131,7 +129,7 @@ impl Default for Measures {
 
 impl Measures {
     /// A client is connected.
-    pub fn connected(&self, transport: &'static str) -> Presence {
+    pub fn connected(&self, transport: Transport) -> Presence {
         let presence = Presence {
             measures: self.clone(),
             transport,
@@ -142,8 +140,8 @@ impl Measures {
     }
 
     /// A hello has been welcomed.
-    pub fn booted(&self, transport: &'static str, took: Duration) {
-        let of_transport = self.boots.get_or_create(&[("transport", transport)]);
+    pub fn booted(&self, transport: Transport, took: Duration) {
+        let of_transport = self.boots.get_or_create(&of(transport));
         of_transport.observe(took.as_secs_f64());
     }
 
@@ -154,16 +152,16 @@ impl Measures {
     }
 
     /// A connection has been looked at.
-    pub fn sampled(&self, transport: &'static str, sample: Sample) {
+    pub fn sampled(&self, transport: Transport, sample: Sample) {
         if let Some(time) = sample.round_trip {
-            let of_transport = self.round_trips.get_or_create(&[("transport", transport)]);
+            let of_transport = self.round_trips.get_or_create(&of(transport));
             of_transport.observe(time.as_secs_f64());
         }
         self.push_queues.observe(f64::from(sample.queued));
     }
 
-    fn gauge(&self, transport: &'static str, state: State) -> Gauge {
-        let labels = [("transport", transport), ("state", state.as_str())];
+    fn gauge(&self, transport: Transport, state: State) -> Gauge {
+        let labels = [("transport", transport.as_str()), ("state", state.as_str())];
         self.connections.get_or_create_owned(&labels)
     }
 
@@ -197,11 +195,15 @@ impl Measures {
     }
 }
 
+fn of(transport: Transport) -> Label {
+    [("transport", transport.as_str())]
+}
+
 /// A client's place in the count of connections; dropping it takes it out.
 #[derive(Debug)]
 pub struct Presence {
     measures: Measures,
-    transport: &'static str,
+    transport: Transport,
     state: State,
 }
 
@@ -237,8 +239,8 @@ mod tests {
     #[test]
     fn connections_are_counted_by_transport_and_state() {
         let measures = Measures::default();
-        let mut native = measures.connected("native");
-        let socket = measures.connected("websocket");
+        let mut native = measures.connected(Transport::Native);
+        let socket = measures.connected(Transport::WebSocket);
         native.live();
         let text = page(&measures);
         for line in [
@@ -256,13 +258,13 @@ mod tests {
     #[test]
     fn times_are_told_by_what_they_are_of() {
         let measures = Measures::default();
-        measures.booted("native", Duration::from_millis(7));
+        measures.booted(Transport::Native, Duration::from_millis(7));
         measures.answered(Kind::of(None), Duration::from_millis(1));
         let sample = Sample {
             round_trip: Some(Duration::from_millis(40)),
             queued: 3,
         };
-        measures.sampled("native", sample);
+        measures.sampled(Transport::Native, sample);
         let text = page(&measures);
         for line in [
             "e_boot_seconds_count{transport=\"native\"} 1",

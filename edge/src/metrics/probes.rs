@@ -7,6 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_transport::Transport;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +35,7 @@ pub struct Probes(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    probes: BTreeMap<u64, (&'static str, Look)>,
+    probes: BTreeMap<u64, (Transport, Look)>,
     next: u64,
     /// The last one that was looked at.
     looked_at: u64,
@@ -50,7 +51,7 @@ impl Probes {
     /// Adds a connection.
     pub fn add(
         &self,
-        transport: &'static str,
+        transport: Transport,
         look: impl Fn() -> Sample + Send + Sync + 'static,
     ) -> Probe {
         let mut state = self.0.lock();
@@ -64,7 +65,7 @@ impl Probes {
     }
 
     /// The next `count` in turn, and none twice.
-    fn turn(&self, count: usize) -> Vec<(&'static str, Look)> {
+    fn turn(&self, count: usize) -> Vec<(Transport, Look)> {
         let mut state = self.0.lock();
         let after = (Bound::Excluded(state.looked_at), Bound::Unbounded);
         let rest = ..=state.looked_at;
@@ -107,23 +108,31 @@ impl fmt::Debug for Probes {
 mod tests {
     use super::*;
 
+    /// Whose look shows how many frames wait is told by that number.
     #[test]
     fn all_have_their_turn_also_while_some_come_and_go() {
         let probes = Probes::default();
-        let names = ["a", "b", "c", "d", "e"];
-        let mut held: Vec<_> = names.map(|name| probes.add(name, Sample::default)).into();
+        let add = |queued| {
+            let sample = Sample {
+                queued,
+                ..Sample::default()
+            };
+            probes.add(Transport::Native, move || sample)
+        };
+        let mut held: Vec<Probe> = (1..=5).map(add).collect();
         let turn = |count| {
             let turn = probes.turn(count);
-            turn.into_iter().map(|(name, _)| name).collect::<String>()
+            let looks = turn.into_iter().map(|(_, look)| look().queued);
+            looks.collect::<Vec<_>>()
         };
-        assert_eq!(turn(2), "ab");
-        assert_eq!(turn(2), "cd");
-        assert_eq!(turn(2), "ea");
+        assert_eq!(turn(2), [1, 2]);
+        assert_eq!(turn(2), [3, 4]);
+        assert_eq!(turn(2), [5, 1]);
         drop(held.remove(1));
-        held.push(probes.add("f", Sample::default));
-        assert_eq!(turn(2), "cd");
-        assert_eq!(turn(9), "efacd", "none twice");
+        held.push(add(6));
+        assert_eq!(turn(2), [3, 4]);
+        assert_eq!(turn(9), [5, 6, 1, 3, 4], "none twice");
         held.clear();
-        assert_eq!(turn(2), "");
+        assert_eq!(turn(2), []);
     }
 }

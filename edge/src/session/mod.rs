@@ -236,6 +236,12 @@ impl Sessions {
         })
     }
 
+    /// The answer to what is no request; it counts like one.
+    pub fn refuse_of(&self, caller: &Caller, error: ApiError) -> client::Response {
+        let may = caller.may_ask(&self.limits, None);
+        self.refuse(may.err().unwrap_or(error))
+    }
+
     /// The answer to what is no request.
     pub fn refuse(&self, error: ApiError) -> client::Response {
         self.refusals.count(error.code.as_str());
