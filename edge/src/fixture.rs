@@ -29,6 +29,8 @@ use crate::events::Events;
 use crate::feeds::Feeds;
 use crate::gate::Gate;
 use crate::hub::Hubs;
+use crate::limits::{Limits, LimitsConfig};
+use crate::metrics::{Measures, Probes};
 use crate::session::Sessions;
 use crate::upstream::Upstream;
 
@@ -62,6 +64,11 @@ pub struct Node {
 
 impl Node {
     pub fn new() -> Self {
+        Self::limited(LimitsConfig::default())
+    }
+
+    /// The same, with these limits.
+    pub fn limited(limits: LimitsConfig) -> Self {
         let authority = Authority::new("test", 1).unwrap();
         let keys = token_keys().unwrap();
         let core = Arc::new(Core {
@@ -76,7 +83,7 @@ impl Node {
         };
         let signer = Signer::from_pem(keys.private.as_bytes()).unwrap();
         Self {
-            sessions: sessions(&authority, &keys.public, &core),
+            sessions: sessions(&authority, &keys.public, &core, limits),
             token: signer.sign(&claims).unwrap(),
             authority,
             core,
@@ -95,7 +102,12 @@ impl Node {
     }
 }
 
-fn sessions(authority: &Authority, tokens: &str, core: &Arc<Core>) -> Arc<Sessions> {
+fn sessions(
+    authority: &Authority,
+    tokens: &str,
+    core: &Arc<Core>,
+    limits: LimitsConfig,
+) -> Arc<Sessions> {
     let identity = PeerIdentity {
         role: Role::Edge,
         name: "fra-edge-1".parse().unwrap(),
@@ -132,6 +144,9 @@ fn sessions(authority: &Authority, tokens: &str, core: &Arc<Core>) -> Arc<Sessio
         edge: identity.name,
         pop: "fra".parse().unwrap(),
         refusals: Arc::default(),
+        limits: Limits::new(limits),
+        measures: Measures::default(),
+        probes: Probes::default(),
     })
 }
 

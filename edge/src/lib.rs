@@ -13,6 +13,7 @@ mod fixture;
 pub mod gate;
 pub mod https;
 pub mod hub;
+pub mod limits;
 mod mailbox;
 pub mod metrics;
 pub mod node;
@@ -24,4 +25,5 @@ pub mod transports;
 pub mod upstream;
 pub mod web;
 
+pub use limits::LimitsConfig;
 pub use node::{EdgeConfig, EdgeError, run};

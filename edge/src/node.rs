@@ -23,7 +23,8 @@ use crate::events::Events;
 use crate::feeds::Feeds;
 use crate::gate::{Closed, Gate, Reach};
 use crate::hub::Hubs;
-use crate::metrics::Metrics;
+use crate::limits::{Limits, LimitsConfig};
+use crate::metrics::{Doors, Measures, Metrics, Probes};
 use crate::refusals::Refusals;
 use crate::session::Sessions;
 use crate::status::Status;
@@ -54,6 +55,8 @@ pub struct EdgeConfig {
     pub client_liveness: Liveness,
     /// Without a core node for this long, clients are sent to other PoPs.
     pub cut_off_after: Duration,
+    /// How many may come in, and what they may ask.
+    pub limits: LimitsConfig,
     /// Where the Web API is served.
     pub https_listen: SocketAddr,
     /// What proves this node to clients.
@@ -130,14 +133,21 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         gate: gate.clone(),
         reach: Reach::new(config.cut_off_after),
     };
-    let upstream = Upstream::new(router);
+    let upstream = Upstream::new(router.clone());
     let refusals = Arc::<Refusals>::default();
+    let limits = Limits::new(config.limits.clone());
+    let doors = Doors::new(&config.limits);
+    let (measures, probes) = (Measures::default(), Probes::default());
     let metrics = Metrics {
         hubs: hubs.clone(),
         feeds: feeds.clone(),
         events: events.clone(),
         refusals: Arc::clone(&refusals),
+        limits: limits.clone(),
+        doors: doors.clone(),
+        measures: measures.clone(),
         gossip: gossip.clone(),
+        router,
         wan_emulated: config.backbone.wan.is_some(),
     };
 
@@ -155,6 +165,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         verifier: config.verifier.clone(),
         unready: unready(routes.clone(), gate.clone()),
         metrics: Arc::new(move || metrics.render()),
+        limits: limits.clone(),
         refusals: Arc::clone(&refusals),
     });
     let app = app.merge(websocket::routes());
@@ -168,6 +179,9 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         edge: config.name,
         pop: config.pop,
         refusals,
+        limits,
+        measures: measures.clone(),
+        probes: probes.clone(),
     });
 
     // In the order in which they stop.
@@ -178,9 +192,14 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     );
     let drain = tokio::spawn(drain.run(stop.clone()));
     let sockets = websocket::Sockets::new(Arc::clone(&sessions), config.client_liveness);
-    let quic = tokio::spawn(listener::serve(clients.clone(), sessions, front.clone()));
+    let quic = tokio::spawn(listener::serve(
+        clients.clone(),
+        sessions,
+        doors.quic,
+        front.clone(),
+    ));
     let tls = tls::https_server(&config.server)?;
-    let serving = https::serve(listener, tls, app, Some(sockets), front.clone());
+    let serving = https::serve(listener, tls, app, Some(sockets), doors.tcp, front.clone());
     let https = tokio::spawn(serving);
     let router = upstream.router().clone();
     let events = tokio::spawn(events.run(router, gossip.clone(), middle.clone()));
@@ -195,6 +214,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         middle.clone(),
     ));
     let membership = tokio::spawn(gossip_task.run(back.clone()));
+    let looking = tokio::spawn(probes.run(measures, back.clone()));
 
     let mut parts = [
         ("the client plane over QUIC", quic),
@@ -203,6 +223,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         ("events", events),
         ("following the directory", directory),
         ("gossip", membership),
+        ("looking at connections", looking),
     ];
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),

@@ -19,6 +19,8 @@ pub enum CloseCode {
     TooSlow = 3,
     /// What came over the WebSocket is no message of this protocol.
     Malformed = 4,
+    /// The client did not stop asking, however often it was refused.
+    Flooding = 5,
 }
 
 impl CloseCode {
@@ -29,6 +31,7 @@ impl CloseCode {
         Self::GoingAway,
         Self::TooSlow,
         Self::Malformed,
+        Self::Flooding,
     ];
 
     /// On a QUIC connection and in a WebTransport session.
@@ -49,6 +52,7 @@ impl CloseCode {
             Self::GoingAway => "the edge node is stopping",
             Self::TooSlow => "too slow",
             Self::Malformed => "not a message of this protocol",
+            Self::Flooding => "asked too much for too long",
         }
     }
 

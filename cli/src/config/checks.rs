@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use causeway_edge::LimitsConfig;
 use causeway_transport::endpoint::Liveness;
 use thiserror::Error;
 
@@ -27,6 +28,10 @@ const RESERVE_MB: RangeInclusive<u64> = 8..=1_048_576;
 const STALL_MS: RangeInclusive<u64> = 200..=600_000;
 /// A disk is well again: up to an hour.
 const CALM_MS: RangeInclusive<u64> = 1_000..=3_600_000;
+/// Connections and the like that there may be at a time.
+const AT_A_TIME: RangeInclusive<u64> = 1..=10_000_000;
+/// Requests and the like, a second or at once.
+const A_SECOND: RangeInclusive<u64> = 1..=10_000_000;
 /// Cells of a new world.
 const CELLS: RangeInclusive<u64> = 1..=1_024;
 /// Core nodes that a new world waits for.
@@ -76,13 +81,14 @@ impl ConfigFile for CoreFile {
 
 impl ConfigFile for EdgeFile {
     const SECTIONS: &'static [&'static str] = &[
-        "node", "backbone", "http", "clients", "tokens", "gossip", "wan", "log",
+        "node", "backbone", "http", "clients", "tokens", "limits", "gossip", "wan", "log",
     ];
 
     fn check(&self) -> Result<(), WrongValue> {
         self.backbone.check()?;
         self.clients.check()?;
         self.tokens.check()?;
+        check_limits(&self.limits)?;
         self.gossip.check()
     }
 }
@@ -101,6 +107,33 @@ impl ClientsSection {
         check_liveness("clients", liveness)?;
         within("clients", "cut_off_ms", self.cut_off_ms(), TIMING_MS)
     }
+}
+
+fn check_limits(limits: &LimitsConfig) -> Result<(), WrongValue> {
+    for (key, value) in [
+        ("connections", limits.connections),
+        ("tcp_connections", limits.tcp_connections),
+        ("handshakes", limits.handshakes),
+        ("connections_per_address", limits.connections_per_address),
+        ("handshakes_per_address", limits.handshakes_per_address),
+        ("sessions_per_user", limits.sessions_per_user),
+    ] {
+        within("limits", key, value.into(), AT_A_TIME)?;
+    }
+    for (key, rate) in [
+        (
+            "new_connections_per_address",
+            limits.new_connections_per_address,
+        ),
+        ("hellos_per_user", limits.hellos_per_user),
+        ("requests_per_connection", limits.requests_per_connection),
+        ("requests_per_user", limits.requests_per_user),
+        ("requests_per_workspace", limits.requests_per_workspace),
+    ] {
+        within("limits", key, rate.per_s.into(), A_SECOND)?;
+        within("limits", key, rate.burst.into(), A_SECOND)?;
+    }
+    Ok(())
 }
 
 fn check_liveness(section: &'static str, liveness: Liveness) -> Result<(), WrongValue> {
@@ -379,6 +412,11 @@ verify_keys = ["tokens.pem"]
             ("backbone.idle_timeout_ms=0", "[backbone] idle_timeout_ms"),
             ("gossip.suspicion_ms=0", "[gossip] suspicion_ms = 0"),
             ("tokens.verify_keys=[]", "[tokens] verify_keys = []"),
+            ("limits.connections=0", "[limits] connections = 0: 1 to"),
+            (
+                "limits.requests_per_user={ per_s = 0, burst = 5 }",
+                "[limits] requests_per_user = 0: 1 to 10000000",
+            ),
         ] {
             let loaded = edge(folder.path(), &[change]);
             assert_refused(loaded, "edge.toml", told);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causeway_core_region::faults::Faults;
 use causeway_core_region::{CoreConfig, DiskLimits, Founding, RaftTimings};
-use causeway_edge::EdgeConfig;
+use causeway_edge::{EdgeConfig, LimitsConfig};
 use causeway_gossip::swim;
 use causeway_protocol::Name;
 use causeway_protocol::backbone::Survive;
@@ -76,6 +76,9 @@ pub struct EdgeFile {
     pub clients: ClientsSection,
     /// Verifying of tokens.
     pub tokens: VerifySection,
+    /// How many may come in, and what they may ask.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: LimitsConfig,
     /// How quickly the dead are noticed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gossip: GossipSection,
@@ -553,6 +556,7 @@ impl EdgeFile {
                 clients.keep_alive_ms,
             ),
             cut_off_after: Duration::from_millis(clients.cut_off_ms()),
+            limits: self.limits,
             https_listen: self.http.listen,
             server: Credentials::load(&certificate, &key)?,
             verifier,

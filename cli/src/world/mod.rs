@@ -8,6 +8,7 @@ mod layout;
 mod probe;
 pub mod processes;
 pub mod stat;
+mod targets;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};

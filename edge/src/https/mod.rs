@@ -30,6 +30,8 @@ use tokio_util::task::TaskTracker;
 pub use self::switch::Switch;
 use self::switch::Switching;
 use self::write_timeout::WriteTimeout;
+use crate::limits::Meter;
+use crate::limits::door::{Door, Place};
 use crate::transports::websocket::Sockets;
 
 /// A handshake, and then the head of each request, must be done by then.
@@ -61,6 +63,7 @@ pub async fn serve(
     tls: ServerConfig,
     app: Router,
     sockets: Option<Sockets>,
+    door: Door,
     stop: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
@@ -82,7 +85,10 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, remote)) => {
-                tracker.spawn(site.clone().serve(stream, remote, permit));
+                // Whoever is not let in finds the connection closed.
+                if let Some(place) = door.let_in_tcp(remote) {
+                    tracker.spawn(site.clone().serve(stream, remote, place, permit));
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -111,6 +117,7 @@ impl Site {
         self,
         stream: TcpStream,
         remote: SocketAddr,
+        mut place: Place,
         permit: Option<OwnedSemaphorePermit>,
     ) {
         let stop = &self.stop;
@@ -121,7 +128,9 @@ impl Site {
         let Some(Ok(Ok(stream))) = stop.run_until_cancelled(handshake).await else {
             return;
         };
-        let mut served = serve_http(stream, self.app, stop).await;
+        place.established();
+        let meter = Arc::new(place.meter());
+        let mut served = serve_http(stream, self.app, meter, stop).await;
         if let Some((stream, Some(read))) = served {
             // A WebSocket stays: it must not take a request's place.
             drop(permit);
@@ -147,13 +156,14 @@ impl Site {
 async fn serve_http<S>(
     stream: S,
     app: Router,
+    meter: Arc<Meter>,
     stop: &CancellationToken,
 ) -> Option<(S, Option<Bytes>)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let switch = Switch::default();
-    let service = Switching::new(app, switch.clone());
+    let service = Switching::new(app, switch.clone(), meter);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE_TIMEOUT)

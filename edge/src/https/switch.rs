@@ -9,6 +9,8 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
+use crate::limits::Meter;
+
 /// Whether a connection switches protocols. Each request carries that of its
 /// connection as an extension.
 #[derive(Debug, Clone, Default)]
@@ -30,13 +32,14 @@ impl Switch {
 pub struct Switching {
     app: TowerToHyperService<Router>,
     switch: Switch,
+    meter: Arc<Meter>,
 }
 
 impl Switching {
-    /// Over `app`.
-    pub fn new(app: Router, switch: Switch) -> Self {
+    /// Over `app`; what is asked counts on `meter`.
+    pub fn new(app: Router, switch: Switch, meter: Arc<Meter>) -> Self {
         let app = TowerToHyperService::new(app);
-        Self { app, switch }
+        Self { app, switch, meter }
     }
 }
 
@@ -47,6 +50,7 @@ impl Service<Request<Incoming>> for Switching {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.switch.clone());
+        request.extensions_mut().insert(Arc::clone(&self.meter));
         self.app.call(request)
     }
 }

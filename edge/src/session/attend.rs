@@ -2,11 +2,12 @@
 //! requests, its pushes, and the end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use causeway_protocol::client::{self, request};
 use causeway_protocol::limits::REQUESTS_IN_FLIGHT_MAX;
 use causeway_protocol::{ApiError, CloseCode, ErrorCode};
+use causeway_transport::Transport;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +15,13 @@ use tokio_util::sync::CancellationToken;
 use super::caller::Caller;
 use super::queue::PushQueue;
 use super::{Session, Sessions};
+use crate::metrics::{Probe, Sample};
 use crate::transports::{Arrival, Call, Carrier, Inbound, Pushes};
 
 /// A connection that has not said hello by then is closed.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
+/// An answer is taken by then.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Frames written at a time.
 const WRITE_FRAMES_MAX: usize = 64;
 
@@ -31,11 +35,16 @@ pub async fn serve<C, I>(
     C: Carrier,
     I: Inbound,
 {
+    let transport = carrier.transport();
+    let mut presence = sessions.measures.connected(transport);
     // What it takes to let a client in is not kept for as long as it stays.
     let admitting = Box::pin(admit(sessions, &carrier, &mut inbound));
     let admitted = stop.run_until_cancelled(admitting).await;
     match admitted {
-        Some(Some(session)) => attend(sessions, &carrier, inbound, session, stop).await,
+        Some(Some(session)) => {
+            presence.live();
+            attend(sessions, &carrier, inbound, session, stop).await;
+        }
         Some(None) => {}
         None => carrier.close(CloseCode::GoingAway),
     }
@@ -47,7 +56,7 @@ async fn admit<C: Carrier, I: Inbound>(
     carrier: &C,
     inbound: &mut I,
 ) -> Option<Session> {
-    match timeout(HELLO_TIMEOUT, greet(sessions, inbound)).await {
+    match timeout(HELLO_TIMEOUT, greet(sessions, inbound, carrier.transport())).await {
         Ok(Ok(session)) => return Some(session),
         Ok(Err(code)) => {
             let (remote, transport) = (carrier.remote(), carrier.transport());
@@ -65,6 +74,7 @@ async fn admit<C: Carrier, I: Inbound>(
 async fn greet<I: Inbound>(
     sessions: &Arc<Sessions>,
     inbound: &mut I,
+    transport: Transport,
 ) -> Result<Session, ErrorCode> {
     let mut call = loop {
         match inbound.next().await {
@@ -74,7 +84,9 @@ async fn greet<I: Inbound>(
             None => return Err(ErrorCode::Malformed),
         }
     };
-    let welcomed = match call.read().await {
+    let request = call.read().await;
+    let began = Instant::now();
+    let welcomed = match request {
         Ok(client::Request {
             body: Some(request::Body::Hello(hello)),
             min_position,
@@ -94,6 +106,7 @@ async fn greet<I: Inbound>(
     };
     match welcomed {
         Ok((session, response)) => {
+            sessions.measures.booted(transport, began.elapsed());
             call.answer(response).await;
             Ok(session)
         }
@@ -115,12 +128,16 @@ async fn attend<C: Carrier, I: Inbound>(
 ) {
     let gone = CancellationToken::new();
     let (caller, queue, cut) = (session.caller(), session.queue(), session.cut());
+    let _probe = probe(sessions, carrier, &queue);
     let running = tokio::spawn(session.run(gone.clone()));
     let writing = tokio::spawn(write_pushes(carrier.pushes(), queue));
     tokio::select! {
-        () = serve_calls(sessions, inbound, caller) => {}
+        () = serve_calls(sessions, inbound, Arc::clone(&caller)) => {}
         () = stop.cancelled() => carrier.close(CloseCode::GoingAway),
-        () = cut.cancelled() => carrier.close(CloseCode::TooSlow),
+        () = cut.cancelled() => carrier.close(match caller.has_flooded() {
+            true => CloseCode::Flooding,
+            false => CloseCode::TooSlow,
+        }),
     }
     gone.cancel();
     for task in [running, writing] {
@@ -128,6 +145,15 @@ async fn attend<C: Carrier, I: Inbound>(
             tracing::error!(remote = %carrier.remote(), "a session has panicked");
         }
     }
+}
+
+/// Lets the connection be looked at.
+fn probe<C: Carrier>(sessions: &Sessions, carrier: &C, queue: &Arc<PushQueue>) -> Probe {
+    let (carrier, queue) = (carrier.clone(), Arc::clone(queue));
+    sessions.probes.add(carrier.transport(), move || Sample {
+        round_trip: carrier.round_trip(),
+        queued: queue.frames(),
+    })
 }
 
 /// Answers requests until the connection ends. With as many under way as there may
@@ -152,9 +178,10 @@ async fn serve_calls<I: Inbound>(sessions: &Arc<Sessions>, mut inbound: I, calle
 async fn serve_call<C: Call>(sessions: Arc<Sessions>, caller: Arc<Caller>, mut call: C) {
     let response = match call.read().await {
         Ok(request) => sessions.answer(&caller, request).await,
-        Err(error) => sessions.refuse(error),
+        Err(error) => sessions.refuse_of(&caller, error),
     };
-    call.answer(response).await;
+    // Whoever does not read an answer does not keep it here.
+    let _ = timeout(ANSWER_TIMEOUT, call.answer(response)).await;
 }
 
 /// Writes pushes, many at a time.

@@ -12,7 +12,7 @@ pub mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, request, response, server_frame};
@@ -33,6 +33,8 @@ use crate::feeds::{Feeds, Share};
 use crate::gate::Gate;
 use crate::hub::machine::SessionId;
 use crate::hub::{Hubs, Subscriber, read_log};
+use crate::limits::{Limits, Quota};
+use crate::metrics::{Kind, Measures, Probes};
 use crate::refusals::Refusals;
 use crate::upstream::{Ask, Upstream};
 
@@ -59,6 +61,12 @@ pub struct Sessions {
     pub pop: Name,
     /// Counts what was refused, by code.
     pub refusals: Arc<Refusals>,
+    /// What users may ask.
+    pub limits: Limits,
+    /// How long things take.
+    pub measures: Measures,
+    /// Looks at connections.
+    pub probes: Probes,
 }
 
 /// A session that has been let in.
@@ -96,6 +104,7 @@ impl Sessions {
         let user = claims
             .map_err(|e| ApiError::new(e.code(), e.to_string()))?
             .user;
+        let quota = self.limits.hello(user)?;
         let cell = self.upstream.cell_of(user.workspace()).await?;
         // Not older than what the client has seen at another PoP.
         let boot = client::Request {
@@ -117,7 +126,7 @@ impl Sessions {
             kept,
             boot: boot.metadata_version.clone(),
         };
-        let session = self.join(user, cell, feed, versions, (topics, first));
+        let session = self.join((user, quota), cell, feed, versions, (topics, first));
         let welcome = client::Welcome {
             session_id: session.id.0,
             edge: self.edge.to_string(),
@@ -135,7 +144,7 @@ impl Sessions {
 
     fn join(
         self: &Arc<Self>,
-        user: UserId,
+        (user, quota): (UserId, Quota),
         cell: CellId,
         feed: Share,
         versions: Versions,
@@ -145,7 +154,7 @@ impl Sessions {
         let id = SessionId(SESSIONS.fetch_add(1, Ordering::Relaxed));
         let notices = Arc::new(notices());
         let (queue, cut) = (Arc::<PushQueue>::default(), CancellationToken::new());
-        let caller = Caller::new(user, Arc::clone(&notices));
+        let caller = Caller::new(user, quota, Arc::clone(&notices), cut.clone());
         self.hubs.join(
             id,
             Subscriber {
@@ -171,6 +180,17 @@ impl Sessions {
 
     /// Answers a request of a session; every refusal is counted.
     pub async fn answer(&self, caller: &Caller, request: client::Request) -> client::Response {
+        let body = request.body.as_ref();
+        if let Err(error) = caller.may_ask(&self.limits, body) {
+            return self.refuse(error);
+        }
+        let (kind, began) = (Kind::of(body), Instant::now());
+        let response = self.carry_out(caller, request).await;
+        self.measures.answered(kind, began.elapsed());
+        response
+    }
+
+    async fn carry_out(&self, caller: &Caller, request: client::Request) -> client::Response {
         let here = match request.body {
             Some(request::Body::Ping(_)) => Ok(response::Result::Pong(client::Pong {})),
             Some(request::Body::Hello(_)) => Err(ApiError::new(
@@ -214,6 +234,12 @@ impl Sessions {
             result: Some(response::Result::Error(refusal)),
             ..client::Response::default()
         })
+    }
+
+    /// The answer to what is no request; it counts like one.
+    pub fn refuse_of(&self, caller: &Caller, error: ApiError) -> client::Response {
+        let may = caller.may_ask(&self.limits, None);
+        self.refuse(may.err().unwrap_or(error))
     }
 
     /// The answer to what is no request.
@@ -330,7 +356,10 @@ impl Session {
                 hubs.attach(self.id, self.cell, topic, cursor).await;
             }
             Step::Detach(topic) => hubs.detach(self.id, topic).await,
-            Step::Missed(topic, head) => self.queue.missed(topic, head),
+            Step::Missed(topic, head) => {
+                self.queue.missed(topic, head);
+                hubs.count(|c| &c.missed);
+            }
             Step::Open(topic) => {
                 let listener = Listener {
                     user: self.caller.user(),

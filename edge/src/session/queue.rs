@@ -192,6 +192,11 @@ impl PushQueue {
         true
     }
 
+    /// How many frames wait.
+    pub fn frames(&self) -> u32 {
+        u32::try_from(self.state.lock().frames.len()).unwrap_or(u32::MAX)
+    }
+
     /// Notes that the session misses entries up to `head`.
     pub fn missed(&self, topic: Topic, head: Seq) {
         self.state.lock().miss(topic, head);

@@ -11,7 +11,9 @@ async fn nothing_stays_of_a_session_that_never_ran() {
     let sessions = Node::new().sessions;
     let (topics, first) = Topics::start(USER, &client::BootData::default(), &[]);
     let feed = (sessions.feeds).join(USER.workspace(), CellId(1), &sessions.upstream);
-    let session = sessions.join(USER, CellId(1), feed, Versions::default(), (topics, first));
+    let quota = sessions.limits.hello(USER).unwrap();
+    let versions = Versions::default();
+    let session = sessions.join((USER, quota), CellId(1), feed, versions, (topics, first));
     assert_eq!(sessions.hubs.sessions(), 1);
     drop(session);
     assert_eq!(sessions.hubs.sessions(), 0);

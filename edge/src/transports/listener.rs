@@ -15,6 +15,7 @@ use web_transport_quinn::proto::ConnectResponse;
 use web_transport_quinn::{Request, Session};
 
 use super::streams::Streams;
+use crate::limits::door::{Door, Place};
 use crate::session::{Sessions, attend};
 
 /// A handshake must be done by then, and the opening of a WebTransport session.
@@ -24,20 +25,35 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 const BROWSER_STREAMS_MAX: u32 = 1_024;
 
 /// Accepts clients until `stop`, and then waits for their sessions to end.
-pub async fn serve(endpoint: Endpoint, sessions: Arc<Sessions>, stop: CancellationToken) {
+pub async fn serve(
+    endpoint: Endpoint,
+    sessions: Arc<Sessions>,
+    door: Door,
+    stop: CancellationToken,
+) {
     let tracker = TaskTracker::new();
     while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
-        tracker.spawn(serve_client(Arc::clone(&sessions), incoming, stop.clone()));
+        // Whoever is not let in has been answered.
+        if let Some((incoming, place)) = door.let_in(incoming) {
+            let sessions = Arc::clone(&sessions);
+            tracker.spawn(serve_client(sessions, incoming, place, stop.clone()));
+        }
     }
     tracker.close();
     tracker.wait().await;
 }
 
-async fn serve_client(sessions: Arc<Sessions>, incoming: Incoming, stop: CancellationToken) {
+async fn serve_client(
+    sessions: Arc<Sessions>,
+    incoming: Incoming,
+    mut place: Place,
+    stop: CancellationToken,
+) {
     let handshake = timeout(HANDSHAKE_TIMEOUT, incoming);
     let Some(Ok(Ok(connection))) = stop.run_until_cancelled(handshake).await else {
         return;
     };
+    place.established();
     let streams = match alpn(&connection).as_slice() {
         CLIENT_ALPN => {
             // Those that were allowed for the sake of HTTP/3 are not read.

@@ -10,6 +10,7 @@ pub mod websocket;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_protocol::{ApiError, CloseCode, client};
@@ -36,6 +37,9 @@ pub trait Carrier: Clone + Send + Sync + 'static {
 
     /// Where the client is.
     fn remote(&self) -> SocketAddr;
+
+    /// How long a round trip takes, where that is known.
+    fn round_trip(&self) -> Option<Duration>;
 
     /// What the connection is made of.
     fn transport(&self) -> Transport;

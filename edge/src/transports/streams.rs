@@ -71,6 +71,10 @@ impl Carrier for Streams {
         self.session.remote_address()
     }
 
+    fn round_trip(&self) -> Option<Duration> {
+        Some(self.session.rtt())
+    }
+
     fn transport(&self) -> Transport {
         self.transport
     }

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -132,6 +133,10 @@ impl Carrier for Socket {
 
     fn remote(&self) -> SocketAddr {
         self.remote
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        None
     }
 
     fn transport(&self) -> Transport {

@@ -5,11 +5,13 @@
 
 mod bad_input;
 mod chaos;
+mod dashboard;
 mod durability;
 mod events;
 mod export;
 mod failover;
 mod isolation;
+mod limits;
 mod membership;
 mod metadata;
 mod planted;

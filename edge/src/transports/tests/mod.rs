@@ -19,6 +19,7 @@ use tokio::sync::mpsc::Receiver;
 use self::site::{Site, code};
 use crate::drain;
 use crate::fixture::{CHANNEL, GENERAL, LAST_SEQ, posted};
+use crate::limits::{LimitsConfig, Rate};
 use crate::session::notice::Notice;
 
 /// Each test, over each transport.
@@ -53,6 +54,7 @@ on_every_transport!(
     pushes_come_in_their_order
     what_a_client_has_missed_comes_once_and_in_order
     a_slow_reader_is_told_of_holes
+    a_flood_is_refused_and_cut_off_and_others_are_served
     a_client_that_is_asked_to_go_is_served_until_it_does
     a_session_that_is_cut_off_is_told_why
     a_stop_waits_neither_for_a_hello_nor_for_the_refused
@@ -221,6 +223,30 @@ async fn a_slow_reader_is_told_of_holes(transport: Transport) {
     assert!(client.pings().await);
     assert_eq!(queue.push(GENERAL, &[entry(last + 1, 1)]), 1);
     assert_eq!(next_seq(&mut pushes).await, last + 1);
+}
+
+async fn a_flood_is_refused_and_cut_off_and_others_are_served(transport: Transport) {
+    let site = Site::limited(LimitsConfig {
+        requests_per_connection: Rate::new(1, 10),
+        ..LimitsConfig::default()
+    })
+    .await;
+    let (flooding, _) = site.let_in(transport).await;
+    let (calm, _) = site.let_in(transport).await;
+    let mut taken = 0;
+    while flooding.is_refused([]).await.unwrap() != "ratelimited" {
+        taken += 1;
+    }
+    assert!(taken >= 10, "{taken}");
+    assert!(calm.pings().await);
+    while let Ok(code) = flooding.is_refused([]).await {
+        assert!(
+            ["ratelimited", "unknown_method"].contains(&code.as_str()),
+            "{code}"
+        );
+    }
+    flooding.is_closed_with(CloseCode::Flooding).await;
+    assert!(calm.pings().await);
 }
 
 async fn a_client_that_is_asked_to_go_is_served_until_it_does(transport: Transport) {

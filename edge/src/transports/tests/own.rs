@@ -6,6 +6,7 @@ use causeway_transport::Transport;
 use causeway_transport::socket::{PATH, SUBPROTOCOL};
 use causeway_transport::tls;
 use futures::{SinkExt, StreamExt};
+use quinn::ConnectionError;
 use std::sync::Arc;
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
@@ -17,6 +18,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::site::Site;
 use crate::fixture::HERE;
+use crate::limits::LimitsConfig;
+use crate::limits::admission::Reason;
 
 async fn open(
     site: &Site,
@@ -77,9 +80,40 @@ async fn a_webtransport_session_is_opened_at_its_path_alone() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_a_handshake() {
-    let site = Site::serve().await;
-    // A client whose first packet arrives, and no other.
+async fn above_the_limit_connections_are_refused_and_others_live_on() {
+    let site = Site::limited(LimitsConfig {
+        connections: 2,
+        ..LimitsConfig::default()
+    })
+    .await;
+    let (client, _) = site.let_in(Transport::Native).await;
+    let _second = site.quic(tls::client_plane_client).await;
+    for _ in 0..10 {
+        let refused = site.begin_quic(site.pop.address).await.unwrap_err();
+        assert!(
+            matches!(refused, ConnectionError::ConnectionClosed(_)),
+            "{refused}"
+        );
+    }
+    assert_eq!(site.doors.quic.refused(Reason::Connections), 10);
+    assert!(client.pings().await);
+}
+
+#[tokio::test]
+async fn while_an_address_has_handshakes_under_way_it_is_proven_and_then_let_in() {
+    let site = Site::limited(LimitsConfig {
+        handshakes_per_address: 4,
+        ..LimitsConfig::default()
+    })
+    .await;
+    let _silent = one_packet(&site).await;
+    let (client, _) = site.let_in(Transport::Native).await;
+    assert!(client.pings().await);
+    assert_eq!(site.doors.quic.retried(), 1);
+}
+
+/// A client whose first packet arrives, and no other. The server has begun.
+async fn one_packet(site: &Site) -> UdpSocket {
     let silent = UdpSocket::bind((HERE, 0)).await.unwrap();
     let _connecting = site.begin_quic(silent.local_addr().unwrap());
     let mut packet = [0; 2048];
@@ -88,8 +122,14 @@ async fn a_stop_does_not_wait_for_a_handshake() {
         .send_to(&packet[..length], site.pop.address)
         .await
         .unwrap();
-    // The server has begun.
     silent.recv(&mut packet).await.unwrap();
+    silent
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_handshake() {
+    let site = Site::serve().await;
+    let _silent = one_packet(&site).await;
     site.stops_at_once().await;
 }
 

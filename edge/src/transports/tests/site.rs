@@ -22,6 +22,8 @@ use crate::fixture::{HERE, Node};
 use crate::https;
 use crate::hub::Subscriber;
 use crate::hub::machine::SessionId;
+use crate::limits::LimitsConfig;
+use crate::metrics::Doors;
 use crate::transports::{listener, websocket};
 
 /// Far below every timeout of a connection.
@@ -34,6 +36,7 @@ type Tls = fn(&Roots) -> Result<QuicClientConfig, TlsError>;
 pub struct Site {
     pub node: Node,
     pub pop: Pop,
+    pub doors: Doors,
     stop: CancellationToken,
     serving: Vec<JoinHandle<()>>,
     client: Endpoint,
@@ -41,7 +44,13 @@ pub struct Site {
 
 impl Site {
     pub async fn serve() -> Self {
-        let node = Node::new();
+        Self::limited(LimitsConfig::default()).await
+    }
+
+    /// The same, with these limits.
+    pub async fn limited(limits: LimitsConfig) -> Self {
+        let doors = Doors::new(&limits);
+        let node = Node::limited(limits);
         let tls = tls::client_plane_server(&node.server()).unwrap();
         let transport = endpoint::client_transport(Liveness::CLIENT_PLANE, Streams::EDGE);
         let config = endpoint::server_config(tls, transport);
@@ -56,11 +65,19 @@ impl Site {
         let stop = CancellationToken::new();
         let sockets = websocket::Sockets::new(node.sessions.clone(), Liveness::CLIENT_PLANE);
         let tls = tls::https_server(&node.server()).unwrap();
-        let quic = listener::serve(endpoint, node.sessions.clone(), stop.clone());
-        let https = https::serve(tcp, tls, websocket::routes(), Some(sockets), stop.clone());
+        let quic = listener::serve(
+            endpoint,
+            node.sessions.clone(),
+            doors.quic.clone(),
+            stop.clone(),
+        );
+        let app = websocket::routes();
+        let door = doors.tcp.clone();
+        let https = https::serve(tcp, tls, app, Some(sockets), door, stop.clone());
         Self {
             node,
             pop,
+            doors,
             stop,
             serving: vec![tokio::spawn(quic), tokio::spawn(https)],
             client: endpoint::bind((HERE, 0).into(), None, None).unwrap(),
