@@ -1,12 +1,13 @@
 //! An edge node: terminates clients at a PoP, and holds nothing that lasts.
 //!
 //! [`node`] puts the parts together: [`session`]s on one side, the [`hub`] that
-//! fans entries out to them, and the way [`upstream`] to the cells. The [`web`]
-//! API asks the same way. Nothing in here knows how a cell keeps its state.
+//! fans entries out to them, what is kept of workspaces ([`flannel`]), and the way
+//! [`upstream`] to the cells. The [`web`] API asks the same way. Nothing in here knows how a cell keeps its state.
 
 pub mod drain;
 pub mod events;
 pub mod feeds;
+pub mod flannel;
 pub mod gate;
 pub mod https;
 pub mod hub;
@@ -20,4 +21,5 @@ pub mod status;
 pub mod upstream;
 pub mod web;
 
+pub use flannel::FlannelConfig;
 pub use node::{EdgeConfig, EdgeError, run};

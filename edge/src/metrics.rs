@@ -11,16 +11,22 @@ use prometheus_client::registry::Registry;
 
 use crate::events::Events;
 use crate::feeds::Feeds;
+use crate::flannel::Flannel;
 use crate::hub::Hubs;
 use crate::refusals::Refusals;
+use crate::upstream::Upstream;
 
 /// Where the numbers come from.
 #[derive(Clone)]
 pub struct Metrics {
     /// Sessions and deliveries.
     pub hubs: Hubs,
+    /// The way to the cells.
+    pub upstream: Upstream,
     /// Workspaces whose metadata is followed.
     pub feeds: Feeds,
+    /// What is kept of workspaces.
+    pub flannel: Flannel,
     /// What is not stored.
     pub events: Events,
     /// What was refused.
@@ -112,6 +118,8 @@ impl Metrics {
             "Frames that told sessions who came and went",
             count(&events.presences),
         );
+        number("calls", "Calls to core nodes", self.upstream.calls());
+        self.flannel_numbers(&mut number);
         let emulated = u64::from(self.wan_emulated);
         number(
             "wan_emulated",
@@ -135,5 +143,34 @@ impl Metrics {
         dropped.get_or_create(&lost).set(self.events.lost());
         registry.register("events_dropped", "Events dropped, by why", dropped);
         registry
+    }
+
+    fn flannel_numbers(&self, number: &mut impl FnMut(&str, &str, u64)) {
+        let counters = self.flannel.counters();
+        let mut count = |name: &str, help: &str, counter: &AtomicU64| {
+            number(name, help, counter.load(Ordering::Relaxed));
+        };
+        count("boots", "Boots", &counters.boots);
+        let hits = "Boots from what was kept";
+        count("flannel_hits", hits, &counters.hits);
+        let misses = "Boots for which something was read";
+        count("flannel_misses", misses, &counters.misses);
+        let reads = "Readings from replicas for boots and queries";
+        count("flannel_core_reads", reads, &counters.core_reads);
+        let alone = "Boots that only a replica could serve";
+        count("flannel_alone", alone, &counters.alone);
+        let old = "Answers while no replica was within reach";
+        count("flannel_old", old, &counters.old);
+        let passed_on = "Boots and queries that another edge node of the PoP was asked for";
+        count("flannel_passed_on", passed_on, &counters.passed_on);
+        let evicted = "Things that made room for others";
+        count("flannel_evicted", evicted, &counters.evicted);
+        let refused = "Boots refused, as too many came at once";
+        count("boots_refused", refused, &counters.refused);
+        let (held, bytes) = self.flannel.size();
+        number("flannel_workspaces", "Workspaces that are kept", held as u64);
+        number("flannel_bytes", "What that takes, about", bytes as u64);
+        let age = "How old the oldest of it is, in milliseconds";
+        number("flannel_age_ms", age, self.flannel.age_ms());
     }
 }

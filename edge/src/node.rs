@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::drain::Drain;
 use crate::events::Events;
 use crate::feeds::Feeds;
+use crate::flannel::source::Cells;
+use crate::flannel::{Flannel, FlannelConfig};
 use crate::gate::{Closed, Gate, Reach};
 use crate::hub::Hubs;
 use crate::metrics::Metrics;
@@ -53,6 +55,8 @@ pub struct EdgeConfig {
     pub client_liveness: Liveness,
     /// Without a core node for this long, clients are sent to other PoPs.
     pub cut_off_after: Duration,
+    /// How much is kept of workspaces.
+    pub flannel: FlannelConfig,
     /// Where the Web API is served.
     pub https_listen: SocketAddr,
     /// What proves this node to clients.
@@ -123,17 +127,25 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         gate: gate.clone(),
         node: me,
     };
-    backbone.serve(status.register(services));
+    let upstream = Upstream::new(router);
+    let cells = Cells {
+        upstream: upstream.clone(),
+        feeds: feeds.clone(),
+        gate: gate.clone(),
+    };
+    let flannel = Flannel::new(cells, hubs.clone(), me, config.flannel);
+    backbone.serve(flannel.register(status.register(services)));
     let drain = Drain {
         hubs: hubs.clone(),
         gate: gate.clone(),
         reach: Reach::new(config.cut_off_after),
     };
-    let upstream = Upstream::new(router);
     let refusals = Arc::<Refusals>::default();
     let metrics = Metrics {
         hubs: hubs.clone(),
+        upstream: upstream.clone(),
         feeds: feeds.clone(),
+        flannel: flannel.clone(),
         events: events.clone(),
         refusals: Arc::clone(&refusals),
         gossip: gossip.clone(),
@@ -162,9 +174,10 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         hubs,
         gate,
         feeds,
+        flannel: flannel.clone(),
         events: events.clone(),
         edge: config.name,
-        pop: config.pop,
+        pop: config.pop.clone(),
         refusals,
     });
 
@@ -181,6 +194,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let router = upstream.router().clone();
     let events = tokio::spawn(events.run(router, gossip.clone(), middle.clone()));
     let hub = tokio::spawn(hub_tasks.run(upstream, gossip.clone(), middle.clone()));
+    let flannel = tokio::spawn(flannel.run(gossip.clone(), config.pop, middle.clone()));
     let (have, take) = (routes.clone(), routes.clone());
     let directory = tokio::spawn(follow_directory(
         backbone.clone(),
@@ -196,6 +210,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         ("the native client plane", native),
         ("the Web API", https),
         ("the hub", hub),
+        ("flannel", flannel),
         ("events", events),
         ("following the directory", directory),
         ("gossip", membership),

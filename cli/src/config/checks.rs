@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use super::layers::ConfigFile;
 use super::sections::{
-    BackboneSection, ClientsSection, CoreFile, DiskSection, EdgeFile, FoundingSection,
-    GossipSection, PlacementSection, RaftSection, VerifySection, liveness, millis,
+    BackboneSection, ClientsSection, CoreFile, DiskSection, EdgeFile, FlannelSection,
+    FoundingSection, GossipSection, PlacementSection, RaftSection, VerifySection, liveness, millis,
 };
 
 /// Silence of a connection.
@@ -27,6 +27,10 @@ const RESERVE_MB: RangeInclusive<u64> = 8..=1_048_576;
 const STALL_MS: RangeInclusive<u64> = 200..=600_000;
 /// A disk is well again: up to an hour.
 const CALM_MS: RangeInclusive<u64> = 1_000..=3_600_000;
+/// What an edge node keeps of workspaces: up to 1 TiB.
+const FLANNEL_MB: RangeInclusive<u64> = 1..=1_048_576;
+/// Clients that are let in each second.
+const BOOTS_PER_S: RangeInclusive<u64> = 1..=1_000_000;
 /// Cells of a new world.
 const CELLS: RangeInclusive<u64> = 1..=1_024;
 /// Core nodes that a new world waits for.
@@ -76,13 +80,14 @@ impl ConfigFile for CoreFile {
 
 impl ConfigFile for EdgeFile {
     const SECTIONS: &'static [&'static str] = &[
-        "node", "backbone", "http", "clients", "tokens", "gossip", "wan", "log",
+        "node", "backbone", "http", "clients", "tokens", "flannel", "gossip", "wan", "log",
     ];
 
     fn check(&self) -> Result<(), WrongValue> {
         self.backbone.check()?;
         self.clients.check()?;
         self.tokens.check()?;
+        self.flannel.check()?;
         self.gossip.check()
     }
 }
@@ -100,6 +105,14 @@ impl ClientsSection {
         let liveness = liveness(default, self.idle_timeout_ms, self.keep_alive_ms);
         check_liveness("clients", liveness)?;
         within("clients", "cut_off_ms", self.cut_off_ms(), TIMING_MS)
+    }
+}
+
+impl FlannelSection {
+    fn check(&self) -> Result<(), WrongValue> {
+        within("flannel", "memory_mb", self.memory_mb, FLANNEL_MB)?;
+        let boots_per_s = u64::from(self.boots_per_s);
+        within("flannel", "boots_per_s", boots_per_s, BOOTS_PER_S)
     }
 }
 
@@ -376,6 +389,8 @@ verify_keys = ["tokens.pem"]
                 "keep_alive_ms = 10000: less than idle_timeout_ms = 10000",
             ),
             ("clients.cut_off_ms=0", "[clients] cut_off_ms = 0"),
+            ("flannel.memory_mb=0", "[flannel] memory_mb = 0"),
+            ("flannel.boots_per_s=0", "[flannel] boots_per_s = 0"),
             ("backbone.idle_timeout_ms=0", "[backbone] idle_timeout_ms"),
             ("gossip.suspicion_ms=0", "[gossip] suspicion_ms = 0"),
             ("tokens.verify_keys=[]", "[tokens] verify_keys = []"),

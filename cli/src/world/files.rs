@@ -231,6 +231,7 @@ fn edge_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> EdgeFil
         tokens: VerifySection {
             verify_keys: vec!["../tokens.pem".into()],
         },
+        flannel: Default::default(),
         gossip: Default::default(),
         wan: wan_section(new),
         log: LogSection::default(),

@@ -26,12 +26,15 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::beginning::Beginning;
 use super::facts::Versions;
 use super::native::{self, close};
 use super::topics::Topics;
 use super::{Sessions, Upstream};
 use crate::events::Events;
 use crate::feeds::Feeds;
+use crate::flannel::source::Cells;
+use crate::flannel::{Flannel, FlannelConfig};
 use crate::gate::Gate;
 use crate::hub::Hubs;
 
@@ -63,9 +66,18 @@ fn sessions(authority: &Authority) -> Arc<Sessions> {
     let events = Events::new(hubs.clone(), &backbone);
     let (gossip, _task) = Gossip::new(alone(&identity), backbone, Inbox::default());
     let feeds = Feeds::new(hubs.clone());
+    let gate = Gate::new(gossip, router.clone());
+    let upstream = Upstream::new(router);
+    let cells = Cells {
+        upstream: upstream.clone(),
+        feeds: feeds.clone(),
+        gate: gate.clone(),
+    };
+    let config = FlannelConfig::default();
     Arc::new(Sessions {
-        gate: Gate::new(gossip, router.clone()),
-        upstream: Upstream::new(router),
+        flannel: Flannel::new(cells, hubs.clone(), NodeId(1), config),
+        gate,
+        upstream,
         verifier: Verifier::from_pems([token_keys().unwrap().public]).unwrap(),
         hubs,
         feeds,
@@ -221,9 +233,11 @@ async fn a_stop_does_not_wait_for_the_refused_to_go() {
 async fn nothing_stays_of_a_session_that_never_ran() {
     let sessions = sessions(&Authority::new("test", 1).unwrap());
     let user = UserId::new(WorkspaceId(1), 7);
-    let (topics, first) = Topics::start(user, &client::BootData::default(), &[]);
+    let boot = client::BootData::default();
+    let (topics, first) = Topics::start(user, &boot, &[]);
+    let beginning = Beginning::new(&boot, false, first);
     let feed = (sessions.feeds).join(user.workspace(), CellId(1), &sessions.upstream);
-    let session = sessions.join(user, CellId(1), feed, Versions::default(), (topics, first));
+    let session = sessions.join(user, CellId(1), feed, Versions::default(), (topics, beginning));
     assert_eq!(sessions.hubs.sessions(), 1);
     drop(session);
     assert_eq!(sessions.hubs.sessions(), 0);

@@ -9,6 +9,7 @@ mod durability;
 mod events;
 mod export;
 mod failover;
+mod flannel;
 mod isolation;
 mod membership;
 mod metadata;
