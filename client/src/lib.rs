@@ -2,15 +2,17 @@
 //! message once whatever happens, and gives the application each entry of its
 //! topics once and in order.
 //!
-//! The decisions are two state machines: the [`outbox`] and the [`inbox`]. The
-//! [`Client`] moves their bytes.
+//! The decisions are state machines: the [`outbox`], the [`inbox`], and what is [`kept`]
+//! over a break. The [`Client`] moves their bytes.
 
 pub mod connection;
 pub mod inbox;
+pub mod kept;
 pub mod looking;
 mod moving;
 mod nearest;
 pub mod outbox;
+pub mod queries;
 mod race;
 mod supervisor;
 

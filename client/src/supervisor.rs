@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::{Connection, answer, request, result};
 use crate::inbox::{Inbox, Seen, Take};
+use crate::kept::Kept;
 use crate::looking::{self, Looking};
 use crate::moving::{Moved, Moving, Unwelcome, Welcomed, greet};
 use crate::nearest::{self, Arrived, Avoid};
@@ -57,6 +58,7 @@ pub(crate) async fn run(
             false => Inbox::default(),
             true => Inbox::out_of_order(),
         },
+        kept: Kept::default(),
         outbox: Outbox::new(rand::make_rng()),
         looking: Looking::default(),
         avoid: Avoid::default(),
@@ -113,6 +115,13 @@ struct Link {
     takes: Vec<Take>,
 }
 
+impl Link {
+    /// The next connection brings all boot data.
+    fn start_over(&self) {
+        self.connection.close();
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         self.connection.close();
@@ -130,6 +139,7 @@ fn leave(link: Link) {
 
 struct State {
     inbox: Inbox,
+    kept: Kept,
     outbox: Outbox,
     looking: Looking,
     avoid: Avoid,
@@ -168,7 +178,8 @@ impl State {
             client: config.client.clone(),
             cursors: self.inbox.cursors(),
             metadata_version: self.inbox.version(),
-            nowhere_else: false,
+            keeps_boot: self.kept.is_there(),
+            ..client::Hello::default()
         }
     }
 
@@ -193,7 +204,7 @@ impl State {
         round_trip: Duration,
         Welcomed { welcome, age, .. }: Welcomed,
     ) -> Vec<Take> {
-        let boot = welcome.boot.unwrap_or_default();
+        let boot = self.kept.booted(welcome.boot.unwrap_or_default());
         let takes = self.inbox.booted(&boot);
         self.tell(Event::Connected {
             pop,
@@ -484,10 +495,17 @@ impl State {
         for take in takes {
             match take {
                 Take::Deliver(topic, entry) => {
+                    self.kept.entry(topic, &entry);
                     let entry = Box::new(entry);
                     self.tell(Event::Entry { topic, entry, at }).await;
                 }
                 Take::Tell(push) => {
+                    match push.start_over {
+                        // What was not told with the welcome is to be told now.
+                        true if self.kept.start_over() => link.start_over(),
+                        true => {}
+                        false => self.kept.facts(&push),
+                    }
                     self.tell(Event::Metadata {
                         push: Box::new(push),
                         at,

@@ -15,6 +15,7 @@ pub mod consensus;
 pub mod directory;
 pub mod faults;
 mod feeds;
+mod flannel;
 mod hand_back;
 pub mod health;
 pub mod heirs;

@@ -36,7 +36,7 @@ use crate::state::CellState;
 use crate::step_aside::StepAside;
 use crate::store::{Identity, Store, StoreError, next_incarnation};
 use crate::vitals::Vitals;
-use crate::{leaders, release};
+use crate::{flannel, leaders, release};
 
 /// How a core node is set up.
 #[derive(Debug, Clone)]
@@ -206,6 +206,7 @@ impl CoreNode {
         let services = book.register(services);
         let services = vitals.register(services);
         let services = release::register(services, cells.clone(), book.clone());
+        let services = flannel::register(services, cells.clone());
         let hand_back = HandBack::new(
             cells.clone(),
             book.clone(),

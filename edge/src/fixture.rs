@@ -27,6 +27,8 @@ use tokio::sync::Semaphore;
 
 use crate::events::Events;
 use crate::feeds::Feeds;
+use crate::flannel::source::Cells;
+use crate::flannel::{Flannel, FlannelConfig};
 use crate::gate::Gate;
 use crate::hub::Hubs;
 use crate::limits::{Limits, LimitsConfig};
@@ -134,11 +136,22 @@ fn sessions(
     let (hubs, _tasks) = Hubs::new();
     let events = Events::new(hubs.clone(), &backbone);
     let (gossip, _task) = Gossip::new(alone(&identity), backbone, Inbox::default());
-    Arc::new(Sessions {
+    let cells = Cells {
         gate: Gate::new(gossip, router.clone()),
         upstream: Upstream::new(router),
-        verifier: Verifier::from_pems([tokens]).unwrap(),
         feeds: Feeds::new(hubs.clone()),
+    };
+    let (gate, upstream, feeds) = (
+        cells.gate.clone(),
+        cells.upstream.clone(),
+        cells.feeds.clone(),
+    );
+    Arc::new(Sessions {
+        flannel: Flannel::new(cells, hubs.clone(), ME, FlannelConfig::default()),
+        gate,
+        upstream,
+        verifier: Verifier::from_pems([tokens]).unwrap(),
+        feeds,
         hubs,
         events,
         edge: identity.name,

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::drain::Drain;
 use crate::events::Events;
 use crate::feeds::Feeds;
+use crate::flannel::source::Cells;
+use crate::flannel::{Flannel, FlannelConfig};
 use crate::gate::{Closed, Gate, Reach};
 use crate::hub::Hubs;
 use crate::limits::{Limits, LimitsConfig};
@@ -57,6 +59,8 @@ pub struct EdgeConfig {
     pub cut_off_after: Duration,
     /// How many may come in, and what they may ask.
     pub limits: LimitsConfig,
+    /// How much is kept of workspaces.
+    pub flannel: FlannelConfig,
     /// Where the Web API is served.
     pub https_listen: SocketAddr,
     /// What proves this node to clients.
@@ -127,20 +131,28 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         gate: gate.clone(),
         node: me,
     };
-    backbone.serve(status.register(services));
+    let upstream = Upstream::new(router.clone());
+    let cells = Cells {
+        upstream: upstream.clone(),
+        feeds: feeds.clone(),
+        gate: gate.clone(),
+    };
+    let flannel = Flannel::new(cells, hubs.clone(), me, config.flannel);
+    backbone.serve(flannel.register(status.register(services)));
     let drain = Drain {
         hubs: hubs.clone(),
         gate: gate.clone(),
         reach: Reach::new(config.cut_off_after),
     };
-    let upstream = Upstream::new(router.clone());
     let refusals = Arc::<Refusals>::default();
     let limits = Limits::new(config.limits.clone());
     let doors = Doors::new(&config.limits);
     let (measures, probes) = (Measures::default(), Probes::default());
     let metrics = Metrics {
         hubs: hubs.clone(),
+        upstream: upstream.clone(),
         feeds: feeds.clone(),
+        flannel: flannel.clone(),
         events: events.clone(),
         refusals: Arc::clone(&refusals),
         limits: limits.clone(),
@@ -175,9 +187,10 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         hubs,
         gate,
         feeds,
+        flannel: flannel.clone(),
         events: events.clone(),
         edge: config.name,
-        pop: config.pop,
+        pop: config.pop.clone(),
         refusals,
         limits,
         measures: measures.clone(),
@@ -204,6 +217,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let router = upstream.router().clone();
     let events = tokio::spawn(events.run(router, gossip.clone(), middle.clone()));
     let hub = tokio::spawn(hub_tasks.run(upstream, gossip.clone(), middle.clone()));
+    let flannel = tokio::spawn(flannel.run(gossip.clone(), config.pop, middle.clone()));
     let (have, take) = (routes.clone(), routes.clone());
     let directory = tokio::spawn(follow_directory(
         backbone.clone(),
@@ -220,6 +234,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         ("the client plane over QUIC", quic),
         ("the Web API and WebSockets", https),
         ("the hub", hub),
+        ("flannel", flannel),
         ("events", events),
         ("following the directory", directory),
         ("gossip", membership),

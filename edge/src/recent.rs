@@ -9,6 +9,8 @@ use causeway_protocol::UserId;
 use causeway_protocol::backbone::ApiCall;
 use causeway_protocol::client::{self, request::Body, response};
 
+use crate::flannel::Demand;
+
 /// Users of whom something is remembered.
 const USERS_MAX: usize = 100_000;
 /// Replicas are this far behind at the most, or they are not asked.
@@ -51,6 +53,38 @@ impl Recent {
         }
     }
 
+    /// What a user was answered, and has written.
+    pub fn seen(&self, user: UserId) -> Demand {
+        let seen = self.users.get(&user);
+        seen.map_or_else(Demand::default, |seen| Demand {
+            position: seen.position,
+            wrote: seen.wrote.clone(),
+            version: Bytes::new(),
+        })
+    }
+
+    /// A user was told at `now` of something at this position.
+    pub fn saw(&mut self, user: UserId, position: u64, now: Instant) {
+        if let Some(seen) = self.of(user, now) {
+            seen.position = seen.position.max(position);
+        }
+    }
+
+    /// What is remembered of a user, if there is room.
+    fn of(&mut self, user: UserId, now: Instant) -> Option<&mut Seen> {
+        if user.is_platform() || !self.users.contains_key(&user) && !self.has_room(now) {
+            return None;
+        }
+        let seen = self.users.entry(user).or_insert_with(|| Seen {
+            position: 0,
+            wrote: Bytes::new(),
+            joined: None,
+            at: now,
+        });
+        seen.at = now;
+        Some(seen)
+    }
+
     /// A user has asked for something, and was answered at `now`.
     pub fn answered(
         &mut self,
@@ -59,20 +93,10 @@ impl Recent {
         response: &client::Response,
         now: Instant,
     ) {
-        if user.is_platform() {
+        let Some(seen) = self.of(user, now) else {
             return;
-        }
-        if !self.users.contains_key(&user) && !self.has_room(now) {
-            return;
-        }
-        let seen = self.users.entry(user).or_insert_with(|| Seen {
-            position: 0,
-            wrote: Bytes::new(),
-            joined: None,
-            at: now,
-        });
+        };
         seen.position = seen.position.max(response.position);
-        seen.at = now;
         if !response.wrote.is_empty() {
             seen.wrote = response.wrote.clone();
         }

@@ -3,17 +3,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_gossip::{Patience, Repeat, Router};
-use causeway_protocol::backbone::ApiCall;
+use causeway_protocol::backbone::{ApiCall, FlannelAnswer, FlannelAsk};
 use causeway_protocol::client::{self, request::Body, response};
 use causeway_protocol::{ApiError, CellId, ErrorCode, Method, UserId, WorkspaceId};
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::{Mutex, RwLock};
 use prost::Message;
 
+use crate::flannel::Demand;
 use crate::recent::{Asked, Recent};
 
 /// A request that no cell has answered by then is refused as `unavailable`.
@@ -48,6 +50,7 @@ pub struct Upstream {
     recent: Arc<Mutex<Recent>>,
     /// What clients of this edge node have been told of metadata.
     told: Arc<RwLock<HashMap<WorkspaceId, Bytes>>>,
+    calls: Arc<AtomicU64>,
     patience: Patience,
 }
 
@@ -58,6 +61,7 @@ impl Upstream {
             router,
             recent: Arc::default(),
             told: Arc::default(),
+            calls: Arc::default(),
             patience: OF_CLIENTS,
         }
     }
@@ -80,6 +84,11 @@ impl Upstream {
             true => told.remove(&workspace),
             false => told.insert(workspace, version.clone()),
         };
+    }
+
+    /// Calls to core nodes so far; one that is repeated elsewhere counts once.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// The router below.
@@ -120,6 +129,7 @@ impl Upstream {
         version: &Bytes,
     ) -> Result<client::Response, ApiError> {
         let cell = self.cell_of(user.workspace()).await?;
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let asked = Asked::of(&request);
         let way = way(request.body.as_ref());
         let told = self.told.read().get(&user.workspace()).cloned();
@@ -140,6 +150,29 @@ impl Upstream {
         let mut recent = self.recent.lock();
         recent.answered(user, asked, &response, Instant::now());
         Ok(response)
+    }
+
+    /// What a user was answered last; see [`Recent`].
+    pub fn seen(&self, user: UserId) -> Demand {
+        self.recent.lock().seen(user)
+    }
+
+    /// A user was told of something that is at this position of the log.
+    pub fn saw(&self, user: UserId, position: u64) {
+        self.recent.lock().saw(user, position, Instant::now());
+    }
+
+    /// Asks the nearest replica for what this edge node keeps of a workspace.
+    ///
+    /// # Errors
+    /// As for [`ask`](Ask::ask).
+    pub async fn flannel(&self, ask: FlannelAsk) -> Result<FlannelAnswer, ApiError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let cell = CellId(ask.cell);
+        let body = ask.encode_to_vec().into();
+        let asking = (self.router).call_nearest(cell, Method::FlannelPages, body, self.patience);
+        let answer = FlannelAnswer::decode(asking.await?);
+        answer.map_err(|e| ApiError::new(ErrorCode::InternalError, e.to_string()))
     }
 
     /// Asks the nearest replica, and the leader where a replica may not know yet

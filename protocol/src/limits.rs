@@ -70,3 +70,9 @@ pub const EVENTS_PER_S_MAX: u32 = 20;
 pub const EVENTS_AT_ONCE_MAX: u32 = 40;
 /// Milliseconds between two typing events of a session in a channel that go on.
 pub const TYPING_EVERY_MS: u64 = 3_000;
+/// Users that are asked for by id at a time.
+pub const GET_USERS_MAX: usize = 500;
+/// Users that a mention is completed to when the request does not say.
+pub const COMPLETIONS_DEFAULT: u32 = 20;
+/// Users that a mention is completed to at the most.
+pub const COMPLETIONS_MAX: u32 = 100;

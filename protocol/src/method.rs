@@ -88,6 +88,11 @@ methods! {
     /// Call: `ReturnRequest` → nothing: a node that was replaced asks the
     /// directory's leader to count its metadata for a while.
     MetadataReturn = 37;
+    /// Call: `ApiCall` → `FlannelReply`, from an edge node to the one of its PoP that
+    /// holds the workspace.
+    Flannel = 40;
+    /// Call: `FlannelAsk` → `RoutedReply` of a `FlannelAnswer`, from an edge node.
+    FlannelPages = 41;
 }
 
 impl fmt::Display for Method {

@@ -407,6 +407,7 @@ fn the_longest_hello_fits_into_a_frame() {
             cursors: vec![cursor; HELLO_CURSORS_MAX],
             metadata_version: vec![0; VERSION_BYTES_MAX].into(),
             nowhere_else: true,
+            keeps_boot: true,
         })),
         wrote: vec![0; WROTE_BYTES_MAX].into(),
     };

@@ -42,7 +42,7 @@ const GRAIN: Duration = Duration::from_millis(5);
 /// What came to be known.
 enum Sight {
     Event(ClientNumber, Event),
-    Answered(usize, Result<response::Result, ApiError>, Instant),
+    Answered(usize, Box<Result<response::Result, ApiError>>, Instant),
     Full(usize),
     FaultDone(anyhow::Result<Done>),
 }
@@ -211,7 +211,7 @@ fn carry_out(
             },
             Err(body) => {
                 let answer = client.request(*body).await;
-                Sight::Answered(index, answer, Instant::now())
+                Sight::Answered(index, Box::new(answer), Instant::now())
             }
         };
         // The play is over if nobody listens.
@@ -431,7 +431,7 @@ impl Scribe {
             Sight::Event(client, event) => self.event(client, event, workload),
             Sight::Answered(index, answer, at) => {
                 let at = at.saturating_duration_since(self.began);
-                self.ends(index, outcome(answer, at), workload);
+                self.ends(index, outcome(*answer, at), workload);
             }
             Sight::Full(index) => {
                 for waiting in self.sending.values_mut() {

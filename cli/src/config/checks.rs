@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use super::layers::ConfigFile;
 use super::sections::{
-    BackboneSection, ClientsSection, CoreFile, DiskSection, EdgeFile, FoundingSection,
-    GossipSection, PlacementSection, RaftSection, VerifySection, liveness, millis,
+    BackboneSection, ClientsSection, CoreFile, DiskSection, EdgeFile, FlannelSection,
+    FoundingSection, GossipSection, PlacementSection, RaftSection, VerifySection, liveness, millis,
 };
 
 /// Silence of a connection.
@@ -32,6 +32,10 @@ const CALM_MS: RangeInclusive<u64> = 1_000..=3_600_000;
 const AT_A_TIME: RangeInclusive<u64> = 1..=10_000_000;
 /// Requests and the like, a second or at once.
 const A_SECOND: RangeInclusive<u64> = 1..=10_000_000;
+/// What an edge node keeps of workspaces: up to 1 TiB.
+const FLANNEL_MB: RangeInclusive<u64> = 1..=1_048_576;
+/// Clients that are let in each second.
+const BOOTS_PER_S: RangeInclusive<u64> = 1..=1_000_000;
 /// Cells of a new world.
 const CELLS: RangeInclusive<u64> = 1..=1_024;
 /// Core nodes that a new world waits for.
@@ -81,7 +85,8 @@ impl ConfigFile for CoreFile {
 
 impl ConfigFile for EdgeFile {
     const SECTIONS: &'static [&'static str] = &[
-        "node", "backbone", "http", "clients", "tokens", "limits", "gossip", "wan", "log",
+        "node", "backbone", "http", "clients", "tokens", "limits", "flannel", "gossip", "wan",
+        "log",
     ];
 
     fn check(&self) -> Result<(), WrongValue> {
@@ -89,6 +94,7 @@ impl ConfigFile for EdgeFile {
         self.clients.check()?;
         self.tokens.check()?;
         check_limits(&self.limits)?;
+        self.flannel.check()?;
         self.gossip.check()
     }
 }
@@ -134,6 +140,14 @@ fn check_limits(limits: &LimitsConfig) -> Result<(), WrongValue> {
         within("limits", key, rate.burst.into(), A_SECOND)?;
     }
     Ok(())
+}
+
+impl FlannelSection {
+    fn check(&self) -> Result<(), WrongValue> {
+        within("flannel", "memory_mb", self.memory_mb, FLANNEL_MB)?;
+        let boots_per_s = u64::from(self.boots_per_s);
+        within("flannel", "boots_per_s", boots_per_s, BOOTS_PER_S)
+    }
 }
 
 fn check_liveness(section: &'static str, liveness: Liveness) -> Result<(), WrongValue> {
@@ -409,6 +423,8 @@ verify_keys = ["tokens.pem"]
                 "keep_alive_ms = 10000: less than idle_timeout_ms = 10000",
             ),
             ("clients.cut_off_ms=0", "[clients] cut_off_ms = 0"),
+            ("flannel.memory_mb=0", "[flannel] memory_mb = 0"),
+            ("flannel.boots_per_s=0", "[flannel] boots_per_s = 0"),
             ("backbone.idle_timeout_ms=0", "[backbone] idle_timeout_ms"),
             ("gossip.suspicion_ms=0", "[gossip] suspicion_ms = 0"),
             ("tokens.verify_keys=[]", "[tokens] verify_keys = []"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causeway_core_region::faults::Faults;
 use causeway_core_region::{CoreConfig, DiskLimits, Founding, RaftTimings};
-use causeway_edge::{EdgeConfig, LimitsConfig};
+use causeway_edge::{EdgeConfig, FlannelConfig, LimitsConfig};
 use causeway_gossip::swim;
 use causeway_protocol::Name;
 use causeway_protocol::backbone::Survive;
@@ -79,6 +79,9 @@ pub struct EdgeFile {
     /// How many may come in, and what they may ask.
     #[serde(default, skip_serializing_if = "is_default")]
     pub limits: LimitsConfig,
+    /// What is kept of workspaces.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub flannel: FlannelSection,
     /// How quickly the dead are noticed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gossip: GossipSection,
@@ -336,6 +339,26 @@ pub struct ClientsSection {
     pub cut_off_ms: Option<u64>,
 }
 
+/// `[flannel]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlannelSection {
+    /// What is kept takes about so many MiB at the most.
+    pub memory_mb: u64,
+    /// So many clients are let in each second.
+    pub boots_per_s: u32,
+}
+
+impl Default for FlannelSection {
+    fn default() -> Self {
+        let config = FlannelConfig::default();
+        Self {
+            memory_mb: config.memory_bytes as u64 / MIB,
+            boots_per_s: config.boots_per_s,
+        }
+    }
+}
+
 /// `[wan]`
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -414,6 +437,16 @@ impl BackboneSection {
 impl ClientsSection {
     pub(super) fn cut_off_ms(&self) -> u64 {
         self.cut_off_ms.unwrap_or(CUT_OFF_MS)
+    }
+}
+
+impl FlannelSection {
+    fn resolve(&self) -> FlannelConfig {
+        let memory_bytes = usize::try_from(self.memory_mb.saturating_mul(MIB));
+        FlannelConfig {
+            memory_bytes: memory_bytes.unwrap_or(usize::MAX),
+            boots_per_s: self.boots_per_s,
+        }
     }
 }
 
@@ -557,6 +590,7 @@ impl EdgeFile {
             ),
             cut_off_after: Duration::from_millis(clients.cut_off_ms()),
             limits: self.limits,
+            flannel: self.flannel.resolve(),
             https_listen: self.http.listen,
             server: Credentials::load(&certificate, &key)?,
             verifier,

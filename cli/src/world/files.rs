@@ -234,6 +234,7 @@ fn edge_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> EdgeFil
             verify_keys: vec!["../tokens.pem".into()],
         },
         limits: LimitsConfig::of_one_machine(),
+        flannel: Default::default(),
         gossip: Default::default(),
         wan: wan_section(new),
         log: LogSection::default(),

@@ -5,6 +5,7 @@ mod access;
 mod admission;
 mod channels;
 mod cursor;
+mod flannel;
 pub mod machine;
 mod messages;
 pub mod metadata;

@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::access::{self, Sources, Stop, active_user};
 use super::cursor::{Cursor, Kind};
+use super::flannel::PREFERENCES_BYTES_MAX;
 use super::page::PageOf;
 use super::tables::last_u64;
 use super::{messages, metadata, tables, topic_log, views};
@@ -16,7 +17,7 @@ use crate::store::keys::Key;
 use crate::store::{StoreError, record};
 
 /// Channels of one user that boot data has.
-const BOOT_CHANNELS_MAX: usize = 10_000;
+pub const BOOT_CHANNELS_MAX: usize = 10_000;
 /// Bytes of channels that boot data has with what is said of them.
 const BOOT_TEXTS_MAX: usize = PAGE_BYTES_MAX;
 /// Bytes of a page with all that belongs to its messages.
@@ -80,13 +81,29 @@ fn boot(sources: Sources<'_>, user: UserId) -> Result<client::BootData, Stop> {
         channels,
         user_seq,
         workspace_seq,
+        preferences: within_bytes(sources.metadata.preferences(user)?, PREFERENCES_BYTES_MAX),
         ..client::BootData::default()
     })
 }
 
+/// As many of the first of these as have so many bytes together.
+pub fn within_bytes<T: Message>(mut rows: Vec<T>, most: usize) -> Vec<T> {
+    let mut bytes = 0;
+    let fits = rows.iter().take_while(|row| {
+        bytes += row.encoded_len();
+        bytes <= most
+    });
+    let fitting = fits.count();
+    rows.truncate(fitting);
+    rows
+}
+
 /// The channels of which `user` is a member, after the channel with this id, in the
 /// order of their ids: up to `limit`.
-fn channels_of(
+///
+/// # Errors
+/// [`StoreError`].
+pub fn channels_of(
     sources: Sources<'_>,
     user: UserId,
     after: u64,
@@ -332,7 +349,11 @@ fn members(
     })
 }
 
-fn private_members(
+/// Members of a private channel after the user with this id, by id: up to `limit`.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn private_members(
     view: &View<'_>,
     channel: ChannelId,
     after: u64,

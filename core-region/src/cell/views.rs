@@ -141,7 +141,10 @@ pub fn read_channel(
 
 /// How far a member has read: what they have marked, at least what was there when they
 /// joined, and their own messages if they follow on that.
-fn read_mark(
+///
+/// # Errors
+/// [`StoreError`].
+pub fn read_mark(
     sources: Sources<'_>,
     user: UserId,
     channel: ChannelId,

@@ -209,6 +209,14 @@ impl Feed {
         }
     }
 
+    /// The replica that tells, once it has answered.
+    pub fn live_at(&self) -> Option<NodeId> {
+        match self.state {
+            State::Live(server, _) => Some(server),
+            State::Wanted(_) | State::Asked(..) => None,
+        }
+    }
+
     fn advance(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         while let Some(publish) = self.early.remove(&(self.seq + 1)) {

@@ -3,6 +3,7 @@
 //! out, in a task for each workspace that somebody is connected from.
 
 pub mod machine;
+pub mod recent;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use causeway_transport::tls::Role;
 use parking_lot::Mutex;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use self::machine::{Action, Feed};
+use self::recent::{Facts, RecentFacts};
 use crate::hub::Hubs;
 use crate::session::facts;
 use crate::upstream::Upstream;
@@ -51,6 +53,8 @@ struct Inner {
 struct Entry {
     inputs: mpsc::Sender<Input>,
     progress: watch::Receiver<Progress>,
+    recent: Arc<Mutex<RecentFacts>>,
+    added: Arc<Notify>,
     sessions: usize,
 }
 
@@ -77,6 +81,29 @@ pub struct Share {
     workspace: WorkspaceId,
     /// How far the feed is.
     pub progress: watch::Receiver<Progress>,
+    /// What it has passed on last.
+    pub recent: Arc<Mutex<RecentFacts>>,
+    /// Wakes one who waits for more.
+    pub added: Arc<Notify>,
+}
+
+#[cfg(test)]
+impl Share {
+    /// In a feed that somebody else drives.
+    pub fn of(
+        feeds: Feeds,
+        workspace: WorkspaceId,
+        progress: watch::Receiver<Progress>,
+        recent: Arc<Mutex<RecentFacts>>,
+    ) -> Self {
+        Self {
+            feeds,
+            workspace,
+            progress,
+            recent,
+            added: Arc::default(),
+        }
+    }
 }
 
 impl Drop for Share {
@@ -128,6 +155,8 @@ impl Feeds {
         let entry = feeds.entry(workspace).or_insert_with(|| {
             let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
             let (sender, progress) = watch::channel(Progress::default());
+            let recent = Arc::<Mutex<RecentFacts>>::default();
+            let added = Arc::<Notify>::default();
             let task = Task {
                 feeds: self.clone(),
                 upstream: upstream.clone(),
@@ -135,12 +164,16 @@ impl Feeds {
                 cell,
                 inputs: inputs.clone(),
                 progress: sender,
+                recent: Arc::clone(&recent),
+                added: Arc::clone(&added),
                 feed: Feed::new(Instant::now()),
             };
             tokio::spawn(task.run(receiver));
             Entry {
                 inputs,
                 progress,
+                recent,
+                added,
                 sessions: 0,
             }
         });
@@ -149,6 +182,8 @@ impl Feeds {
             feeds: self.clone(),
             workspace,
             progress: entry.progress.clone(),
+            recent: Arc::clone(&entry.recent),
+            added: Arc::clone(&entry.added),
         }
     }
 
@@ -184,6 +219,8 @@ struct Task {
     cell: CellId,
     inputs: mpsc::Sender<Input>,
     progress: watch::Sender<Progress>,
+    recent: Arc<Mutex<RecentFacts>>,
+    added: Arc<Notify>,
     feed: Feed,
 }
 
@@ -207,6 +244,7 @@ impl Task {
                 _ = looks.tick() => {
                     let now = Instant::now();
                     self.feed.moves_to(self.choice(now), now);
+                    self.hear(now);
                     if self.feeds.is_wanted(self.workspace) {
                         wanted_at = Instant::now();
                     } else if wanted_at.elapsed() >= LINGER && self.feeds.end(self.workspace) {
@@ -264,10 +302,13 @@ impl Task {
                 } => self.subscribe(server, id, version),
                 Action::Unsubscribe(server) => self.unsubscribe(server),
                 Action::Deliver { facts, version } => {
-                    self.deliver(facts).await;
+                    self.deliver(facts, &version).await;
                     self.reached(version, 0);
                 }
-                Action::TooMuch { version } => self.reached(version, 1),
+                Action::TooMuch { version } => {
+                    self.recent.lock().start_over(version.clone());
+                    self.reached(version, 1);
+                }
             }
         }
     }
@@ -284,7 +325,18 @@ impl Task {
         version
     }
 
+    /// Notes that whoever tells is within reach, if so.
+    fn hear(&self, now: Instant) {
+        let backbone = self.upstream.router().backbone();
+        let server = self.feed.live_at();
+        if server.is_some_and(|server| backbone.round_trip(server).is_some()) {
+            self.recent.lock().heard(now);
+        }
+    }
+
     fn reached(&self, version: Bytes, too_much: u64) {
+        self.hear(Instant::now());
+        self.added.notify_one();
         self.upstream.told(self.workspace, &version);
         self.progress.send_if_modified(|progress| {
             let is_news = !progress.live || too_much > 0;
@@ -299,13 +351,19 @@ impl Task {
     /// Passes facts on, and waits until all sessions have them in their queues. The
     /// version that they bear is the one before: of a topic that is slower, some might
     /// yet be missing.
-    async fn deliver(&self, facts: Vec<MetadataFacts>) {
+    async fn deliver(&self, facts: Vec<MetadataFacts>, version: &Bytes) {
         let before = self.progress.borrow().version.clone();
-        let facts = facts.into_iter().filter_map(|facts| {
+        let frames = facts.into_iter().filter_map(|facts| {
             let topic = Topic::from_wire(facts.topic.as_ref())?;
             Some((topic, framed(&facts.push, &before)))
         });
-        self.feeds.0.hubs.tell(facts, &before).await;
+        let frames: Vec<_> = frames.collect();
+        // First: a session that comes too late for the hub finds them here.
+        self.recent.lock().add(Facts {
+            frames: frames.clone(),
+            version: version.clone(),
+        });
+        self.feeds.0.hubs.tell(frames.into_iter(), &before).await;
     }
 
     fn subscribe(&self, server: NodeId, id: u64, version: Bytes) {

@@ -32,6 +32,21 @@ const BEHIND_HOLE_MAX: usize = 1_024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
+/// Set in the ids of what follows topics like a session, and is none of a client's.
+const FOLLOWER: u64 = 1 << 63;
+
+impl SessionId {
+    /// The `n`-th that is no client's.
+    pub fn follower(n: u64) -> Self {
+        Self(n | FOLLOWER)
+    }
+
+    /// Whether it is a client's.
+    pub fn is_client(self) -> bool {
+        self.0 & FOLLOWER == 0
+    }
+}
+
 /// Where a topic's channel server is, and in which term its leader was elected:
 /// a change of either calls for a new subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -116,6 +116,8 @@ struct Shared {
     /// Topics that each shard is subscribed to.
     topics: [AtomicUsize; SHARDS],
     sessions: RwLock<HashMap<SessionId, Arc<Subscriber>>>,
+    /// How many of these are no client's.
+    followers: AtomicUsize,
     counters: Counters,
 }
 
@@ -148,6 +150,7 @@ impl Hubs {
             shards,
             topics: Default::default(),
             sessions: RwLock::default(),
+            followers: AtomicUsize::new(0),
             counters: Counters::default(),
         }));
         let tasks = HubTasks {
@@ -183,7 +186,10 @@ impl Hubs {
     /// Takes a session in.
     pub fn join(&self, session: SessionId, subscriber: Subscriber) {
         let subscriber = Arc::new(subscriber);
-        self.0.sessions.write().insert(session, subscriber);
+        let before = self.0.sessions.write().insert(session, subscriber);
+        if before.is_none() && !session.is_client() {
+            self.0.followers.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Takes a session out; it names its topics, so that none is searched for.
@@ -196,7 +202,10 @@ impl Hubs {
 
     /// Takes out a session that has no topics yet, or has left.
     pub fn forget(&self, session: SessionId) {
-        self.0.sessions.write().remove(&session);
+        let gone = self.0.sessions.write().remove(&session);
+        if gone.is_some() && !session.is_client() {
+            self.0.followers.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// A session wants what comes after `cursor`.
@@ -227,9 +236,10 @@ impl Hubs {
         futures::future::join_all(done).await;
     }
 
-    /// How many sessions there are.
+    /// How many sessions of clients there are.
     pub fn sessions(&self) -> usize {
-        self.0.sessions.read().len()
+        let followers = self.0.followers.load(Ordering::Relaxed);
+        self.0.sessions.read().len().saturating_sub(followers)
     }
 
     /// How many inputs wait for each shard.
@@ -244,9 +254,11 @@ impl Hubs {
         topics.map(|topics| topics.load(Ordering::Relaxed)).sum()
     }
 
-    /// Every session.
+    /// Every session of a client.
     pub fn ids(&self) -> Vec<SessionId> {
-        self.0.sessions.read().keys().copied().collect()
+        let sessions = self.0.sessions.read();
+        let ids = sessions.keys().copied();
+        ids.filter(|session| session.is_client()).collect()
     }
 
     /// Where a session is reached, if it is still there.
@@ -465,7 +477,11 @@ impl Shard {
                         }
                     }
                 }
-                Action::Attached { .. } => {}
+                Action::Attached { session, topic } => {
+                    if matches!(topic, Topic::User(_)) {
+                        self.hubs.notify(session, Notice::OwnAttached);
+                    }
+                }
                 Action::Behind {
                     session,
                     topic,

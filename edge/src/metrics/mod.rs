@@ -1,5 +1,6 @@
 //! An edge node's numbers, for Prometheus.
 
+mod flannel;
 mod measures;
 mod probes;
 
@@ -11,15 +12,18 @@ use causeway_gossip::page::Page;
 use causeway_gossip::{Gossip, Router};
 use causeway_protocol::ErrorCode;
 
+use self::flannel::Kept;
 pub use self::measures::{Kind, Measures, Presence};
 pub use self::probes::{Probe, Probes, Sample};
 use crate::events::{self, Events};
 use crate::feeds::Feeds;
+use crate::flannel::Flannel;
 use crate::hub::{Counters, Hubs};
 use crate::limits::admission::Reason;
 use crate::limits::door::Door;
 use crate::limits::{self, Limit, Limits, LimitsConfig};
 use crate::refusals::Refusals;
+use crate::upstream::Upstream;
 
 /// Names on the page begin with this.
 const PREFIX: &str = "causeway_edge";
@@ -27,8 +31,12 @@ const PREFIX: &str = "causeway_edge";
 /// Where the numbers come from.
 #[derive(Clone)]
 pub struct Metrics {
+    /// The way to the cells.
+    pub upstream: Upstream,
     /// Sessions and deliveries.
     pub hubs: Hubs,
+    /// What is kept of workspaces.
+    pub flannel: Flannel,
     /// Workspaces whose metadata is followed.
     pub feeds: Feeds,
     /// What is not stored.
@@ -92,6 +100,14 @@ impl Metrics {
         tell_events(&mut page, self.events.counters(), self.events.lost());
         tell_limits(&mut page, self.limits.counters(), &self.refusals);
         tell_doors(&mut page, &self.doors);
+        let (workspaces, bytes) = self.flannel.size();
+        let kept = Kept {
+            workspaces,
+            bytes,
+            age: Duration::from_millis(self.flannel.age_ms()),
+            calls: self.upstream.calls(),
+        };
+        flannel::tell(&mut page, self.flannel.counters(), &kept);
         self.measures.tell(&mut page);
         page.render()
     }
@@ -113,6 +129,11 @@ pub fn example() -> String {
     refusals.count(ErrorCode::Ratelimited.as_str());
     tell_limits(&mut page, &limits::Counters::default(), &refusals);
     tell_doors(&mut page, &Doors::new(&LimitsConfig::default()));
+    flannel::tell(
+        &mut page,
+        &crate::flannel::counters::Counters::default(),
+        &Kept::default(),
+    );
     Measures::default().tell(&mut page);
     page.render()
 }

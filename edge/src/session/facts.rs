@@ -2,20 +2,23 @@
 //! queue; whatever may have changed before they did is read from a replica first: at
 //! the start, when a topic begins, and when facts were lost. Nothing runs while they flow.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_protocol::client::{self, request, response, server_frame};
+use causeway_protocol::client::{self, fact::Kind, request, response, server_frame};
 use causeway_protocol::{Topic, UserId, frame};
 use futures::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::notice::{Notice, Notices};
 use super::queue::PushQueue;
 use crate::feeds::Progress;
+use crate::feeds::recent::{RecentFacts, kinds};
 use crate::upstream::{Ask, Upstream};
 
 /// Between tries to read what does not answer.
@@ -23,6 +26,8 @@ const READ_PAUSE: Duration = Duration::from_millis(200);
 /// What the replica had not, and the client or the edge was told of, is asked for again
 /// after this: it comes, or it is lost.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Topics that have not begun by then are told of what has changed when they do.
+const BEGIN_WITHIN: Duration = Duration::from_secs(2);
 /// Versions from which is read again.
 const OWED_MAX: usize = 4;
 
@@ -39,6 +44,8 @@ pub struct Reader {
     pub notices: Arc<Notices>,
     /// Cuts the session off.
     pub cut: CancellationToken,
+    /// What the feed has passed on last.
+    pub recent: Arc<Mutex<RecentFacts>>,
 }
 
 /// What a session's client is told of metadata, and when something must be read.
@@ -48,12 +55,15 @@ pub struct Telling {
     progress: watch::Receiver<Progress>,
     /// Topics have begun: what the client knew before it could have heard of them.
     begun: Option<Bytes>,
+    /// What the client knew at the beginning.
+    first: Bytes,
     state: State,
 }
 
 enum State {
-    /// The feed is not live yet: what changes after a reading now would be lost.
-    Starting(Box<Versions>),
+    /// The feed is not live yet, or not all topics have begun: what changes after a reading
+    /// now would be lost.
+    Starting(Box<Start>),
     /// Something is being read; it was begun after the feed had told so often that too
     /// much has changed.
     Reading(BoxFuture<'static, (Pending, Option<Bytes>)>, u64),
@@ -74,6 +84,26 @@ pub struct Versions {
     pub kept: Bytes,
     /// Of what it was given when it was let in.
     pub boot: Bytes,
+    /// It was given less than it knew.
+    pub behind: bool,
+}
+
+impl Versions {
+    /// From where the client is told what has changed.
+    fn first(&self) -> &Bytes {
+        match self.kept.is_empty() {
+            true => &self.boot,
+            false => &self.kept,
+        }
+    }
+}
+
+/// What is known at the beginning.
+struct Start {
+    versions: Versions,
+    /// The session's topics, once all have begun.
+    topics: Option<BTreeSet<Topic>>,
+    until: Instant,
 }
 
 /// What is still to be read, and from where.
@@ -113,7 +143,21 @@ impl Telling {
             reader,
             progress,
             begun: None,
-            state: State::Starting(Box::new(versions)),
+            first: versions.first().clone(),
+            state: State::Starting(Box::new(Start {
+                versions,
+                topics: None,
+                until: Instant::now() + BEGIN_WITHIN,
+            })),
+        }
+    }
+
+    /// The session's topics have begun, all of them.
+    pub fn all_have_begun(&mut self, topics: BTreeSet<Topic>) {
+        match &mut self.state {
+            State::Starting(start) => start.topics = Some(topics),
+            // They could not be waited for.
+            _ => self.begin(self.first.clone()),
         }
     }
 
@@ -142,16 +186,50 @@ impl Telling {
         if live.await.is_err() {
             return State::Over;
         }
-        let versions = match &mut self.state {
-            State::Starting(versions) => std::mem::take(&mut **versions),
-            _ => Versions::default(),
+        let State::Starting(start) = &mut self.state else {
+            return State::Over;
         };
-        let (from, boot) = match versions.kept.is_empty() {
-            true => (versions.boot, None),
-            false => (versions.kept, Some(versions.boot)),
-        };
+        if start.topics.is_none() {
+            tokio::time::sleep_until(start.until.into()).await;
+        }
+        let (versions, topics) = (std::mem::take(&mut start.versions), start.topics.take());
+        if versions.behind {
+            return self.read_and_cut(versions.boot);
+        }
+        let from = versions.first().clone();
+        let boot = (!versions.kept.is_empty()).then_some(versions.boot);
         let owed = Vec::new();
-        self.read(Pending { boot, owed }, from)
+        let pending = Pending { boot, owed };
+        match topics.and_then(|topics| self.reader.recent_news(&topics, &from)) {
+            Some(news) => self.pass_on(pending, news),
+            None => self.read(pending, from),
+        }
+    }
+
+    /// No replica was within reach. Once one is, the client is to say hello again.
+    fn read_and_cut(&self, version: Bytes) -> State {
+        let reader = self.reader.clone();
+        let reading = async move {
+            reader.page(version).await;
+            reader.cut.cancel();
+            (Pending::default(), None)
+        };
+        State::Reading(reading.boxed(), 0)
+    }
+
+    /// Passes on what the feed has passed on: no replica need be asked.
+    fn pass_on(&self, pending: Pending, (frames, version): (Vec<Bytes>, Bytes)) -> State {
+        let too_much = self.progress.borrow().too_much;
+        let queue = Arc::clone(&self.reader.queue);
+        let reading = async move {
+            for frame in frames {
+                if !queue.push_read(frame).await {
+                    return (pending, None);
+                }
+            }
+            (pending, Some(version))
+        };
+        State::Reading(reading.boxed(), too_much)
     }
 
     /// Reads what has changed since `from`; empty = since the version that the client has.
@@ -218,6 +296,28 @@ impl Telling {
 }
 
 impl Reader {
+    /// What the feed has passed on since a version, if that was not long ago, and up to
+    /// which version. Not if the user's channels have changed: then topics begin.
+    fn recent_news(&self, topics: &BTreeSet<Topic>, from: &Bytes) -> Option<(Vec<Bytes>, Bytes)> {
+        let recent = self.recent.lock();
+        let version = recent.version().clone();
+        let mut frames = Vec::new();
+        for facts in recent.since(recent.step_of(from)?)? {
+            let seen = facts.frames.iter();
+            for (topic, frame) in seen.filter(|(topic, _)| topics.contains(topic)) {
+                let is_own = matches!(topic, Topic::User(_));
+                if is_own && kinds(frame).any(|kind| is_membership(&kind)) {
+                    return None;
+                }
+                frames.push(frame.clone());
+            }
+        }
+        if version != *from {
+            frames.push(told_up_to(&version));
+        }
+        Some((frames, version))
+    }
+
     /// Reads what is owed, and what has changed since `from`, of a client that `has` this
     /// version. Returns up to which version; `None` when the session is over.
     async fn catch_up(&self, pending: &mut Pending, from: Bytes, has: &Bytes) -> Option<Bytes> {
@@ -314,6 +414,10 @@ impl Reader {
         }
         frames
     }
+}
+
+fn is_membership(fact: &Kind) -> bool {
+    matches!(fact, Kind::Joined(_) | Kind::Left(_))
 }
 
 /// Nothing but how far the client is.

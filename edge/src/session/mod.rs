@@ -2,6 +2,7 @@
 //! connected. Nothing of it lasts; the client brings its cursors along.
 
 pub mod attend;
+mod beginning;
 pub mod caller;
 pub mod facts;
 pub mod notice;
@@ -21,6 +22,7 @@ use causeway_protocol::token::Verifier;
 use causeway_protocol::{ApiError, CellId, ErrorCode, Name, Seq, UserId, frame};
 use tokio_util::sync::CancellationToken;
 
+use self::beginning::Beginning;
 use self::caller::{Answer, Asked, Caller, Wish};
 use self::facts::{Reader, Telling, Versions};
 use self::notice::{Notice, Notices, notices};
@@ -30,6 +32,8 @@ use crate::events::audience::Listener;
 use crate::events::draft::Draft;
 use crate::events::{Events, presences};
 use crate::feeds::{Feeds, Share};
+use crate::flannel::boot::{Booted, difference};
+use crate::flannel::{Demand, Flannel, queries};
 use crate::gate::Gate;
 use crate::hub::machine::SessionId;
 use crate::hub::{Hubs, Subscriber, read_log};
@@ -53,6 +57,8 @@ pub struct Sessions {
     pub gate: Gate,
     /// Tell of metadata.
     pub feeds: Feeds,
+    /// What is kept of workspaces.
+    pub flannel: Flannel,
     /// What is not stored.
     pub events: Events,
     /// This edge node.
@@ -76,7 +82,7 @@ pub struct Session {
     caller: Arc<Caller>,
     cell: CellId,
     topics: Topics,
-    first: Vec<Step>,
+    beginning: Beginning,
     versions: Versions,
     feed: Share,
     queue: Arc<PushQueue>,
@@ -104,29 +110,34 @@ impl Sessions {
         let user = claims
             .map_err(|e| ApiError::new(e.code(), e.to_string()))?
             .user;
+        self.flannel.admit().await?;
         let quota = self.limits.hello(user)?;
         let cell = self.upstream.cell_of(user.workspace()).await?;
-        // Not older than what the client has seen at another PoP.
-        let boot = client::Request {
-            min_position,
+        let has = hello.metadata_version;
+        // Not less than what the client has seen at another PoP.
+        let demand = Demand {
+            position: min_position,
             wrote,
-            body: Some(request::Body::Boot(client::Boot {})),
+            version: has.clone(),
         };
-        let kept = hello.metadata_version;
         // Before anything is read: what changes meanwhile waits.
         let feed = self.feeds.join(user.workspace(), cell, &self.upstream);
-        let booted = self.upstream.ask_since(user, boot, &kept).await?;
-        let boot = match booted.result {
-            Some(response::Result::Boot(boot)) => boot,
-            Some(response::Result::Error(error)) => return Err(ApiError::from_wire(error)),
-            _ => return Err(ErrorCode::InternalError.into()),
-        };
+        let booted = self.flannel.boot(user, cell, demand).await?;
+        let Booted {
+            boot, behind, kept, ..
+        } = booted;
         let (topics, first) = Topics::start(user, &boot, &hello.cursors);
-        let versions = Versions {
-            kept,
-            boot: boot.metadata_version.clone(),
+        let beginning = Beginning::new(&boot, kept, first);
+        let boot = match hello.keeps_boot && !has.is_empty() {
+            true => difference(boot, &hello.cursors, behind),
+            false => boot,
         };
-        let session = self.join((user, quota), cell, feed, versions, (topics, first));
+        let versions = Versions {
+            kept: has,
+            boot: boot.metadata_version.clone(),
+            behind,
+        };
+        let session = self.join((user, quota), cell, feed, versions, (topics, beginning));
         let welcome = client::Welcome {
             session_id: session.id.0,
             edge: self.edge.to_string(),
@@ -148,7 +159,7 @@ impl Sessions {
         cell: CellId,
         feed: Share,
         versions: Versions,
-        (topics, first): (Topics, Vec<Step>),
+        (topics, beginning): (Topics, Beginning),
     ) -> Session {
         static SESSIONS: AtomicU64 = AtomicU64::new(1);
         let id = SessionId(SESSIONS.fetch_add(1, Ordering::Relaxed));
@@ -169,7 +180,7 @@ impl Sessions {
             caller: Arc::new(caller),
             cell,
             topics,
-            first,
+            beginning,
             versions,
             feed,
             queue,
@@ -202,7 +213,14 @@ impl Sessions {
             }
             Some(request::Body::OpenChannels(open)) => caller.open_channels(open).await,
             Some(request::Body::WatchPresence(watch)) => caller.watch_presence(watch).await,
-            _ => {
+            Some(request::Body::Boot(_)) => {
+                return self.counted(self.boot(caller.user(), request).await);
+            }
+            Some(body) if queries::is_ours(&body) => {
+                return self.counted(self.query(caller.user(), &body).await);
+            }
+            body => {
+                let request = client::Request { body, ..request };
                 let answered = self.upstream.ask(caller.user(), request).await;
                 return self.counted(answered);
             }
@@ -211,6 +229,35 @@ impl Sessions {
             result: Some(result),
             ..client::Response::default()
         }))
+    }
+
+    async fn boot(
+        &self,
+        user: UserId,
+        request: client::Request,
+    ) -> Result<client::Response, ApiError> {
+        let cell = self.upstream.cell_of(user.workspace()).await?;
+        let demand = Demand {
+            position: request.min_position,
+            wrote: request.wrote,
+            version: Bytes::new(),
+        };
+        let booted = self.flannel.boot(user, cell, demand).await?;
+        Ok(client::Response {
+            position: booted.position,
+            age_ms: booted.age_ms,
+            result: Some(response::Result::Boot(booted.boot)),
+            ..client::Response::default()
+        })
+    }
+
+    async fn query(
+        &self,
+        user: UserId,
+        body: &request::Body,
+    ) -> Result<client::Response, ApiError> {
+        let cell = self.upstream.cell_of(user.workspace()).await?;
+        self.flannel.query(user, cell, body).await
     }
 
     fn counted(&self, answered: Result<client::Response, ApiError>) -> client::Response {
@@ -268,7 +315,7 @@ impl Session {
     /// Keeps the session's topics attached until `gone`, then takes it out.
     pub async fn run(mut self, gone: CancellationToken) {
         // The first steps: from there, all is read anyway.
-        for step in std::mem::take(&mut self.first) {
+        for step in self.beginning.first() {
             self.take(step).await;
         }
         let reader = Reader {
@@ -277,10 +324,14 @@ impl Session {
             queue: self.queue(),
             notices: Arc::clone(&self.notices),
             cut: self.cut(),
+            recent: Arc::clone(&self.feed.recent),
         };
         let versions = std::mem::take(&mut self.versions);
         let mut telling = Telling::new(reader, self.feed.progress.clone(), versions);
         loop {
+            if self.beginning.is_over() {
+                telling.all_have_begun(self.topics.all().collect());
+            }
             let notice = tokio::select! {
                 () = gone.cancelled() => break,
                 notice = self.notices.take() => notice,
@@ -302,6 +353,7 @@ impl Session {
     fn on_notice(&mut self, notice: Notice) -> (Vec<Step>, Bytes) {
         match notice {
             Notice::Behind { topic, head } => (self.topics.behind(topic, head), Bytes::new()),
+            Notice::OwnAttached => (self.beginning.go_on(&self.topics), Bytes::new()),
             Notice::UserFrame { frame, known } => (self.user_frame(&frame), known),
             Notice::Read { topic, entries } => {
                 (self.topics.read(topic, &entries), self.queue.version())
@@ -342,8 +394,13 @@ impl Session {
         let decoded = frame::decode::<client::ServerFrame>(body);
         match decoded.ok().and_then(|frame| frame.body) {
             Some(server_frame::Body::Push(client::Push {
-                entry: Some(entry), ..
-            })) => self.topics.user_entry(&entry),
+                entry: Some(entry),
+                position,
+                ..
+            })) => {
+                self.shared.upstream.saw(self.caller.user(), position);
+                self.topics.user_entry(&entry)
+            }
             Some(server_frame::Body::Metadata(push)) => self.topics.user_facts(&push.facts),
             _ => Vec::new(),
         }

@@ -19,6 +19,8 @@ pub enum Notice {
         /// Where the topic is.
         head: Seq,
     },
+    /// From the hub: the session has all there is of its own user topic.
+    OwnAttached,
     /// From the hub: a frame of the session's own user topic. Channels come and go with it.
     UserFrame {
         /// As the client receives it.

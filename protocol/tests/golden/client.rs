@@ -496,7 +496,7 @@ pub fn responses() -> Vec<Example> {
     ]
 }
 
-fn boot() -> BootData {
+pub fn boot() -> BootData {
     BootData {
         self_: Some(ann()),
         workspace: Some(Workspace {

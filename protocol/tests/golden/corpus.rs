@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::example::Example;
-use crate::{backbone, client, events, metadata};
+use crate::{backbone, client, events, flannel, metadata};
 
 /// With `FUZZ_CORPUS` set to a folder, writes the examples there, in one folder
 /// for each fuzz target that reads them.
@@ -33,6 +33,9 @@ fn examples_become_the_fuzzers_corpus() {
     write("server_frame", events::frames(), true);
     write("backbone", metadata::feeds(), false);
     write("backbone", events::relays(), false);
+    write("client_request", flannel::requests(), true);
+    write("server_frame", flannel::responses(), true);
+    write("backbone", flannel::pages(), false);
     write("backbone", backbone::connections(), false);
     write("backbone", backbone::cells(), false);
     write("backbone", backbone::directory(), false);

@@ -113,6 +113,9 @@ fn it_has_every_limit() {
         EVENTS_PER_S_MAX
         EVENTS_AT_ONCE_MAX
         TYPING_EVERY_MS
+        GET_USERS_MAX
+        COMPLETIONS_DEFAULT
+        COMPLETIONS_MAX
     );
     let source = include_str!("../../src/limits.rs");
     let constants = source.lines().filter_map(|line| {

@@ -11,6 +11,7 @@ mod corpus;
 mod document;
 mod events;
 mod example;
+mod flannel;
 mod metadata;
 mod shape;
 
@@ -33,6 +34,9 @@ fn all() -> Vec<Example> {
         events::responses(),
         events::frames(),
         events::relays(),
+        flannel::requests(),
+        flannel::responses(),
+        flannel::pages(),
         backbone::connections(),
         backbone::cells(),
         backbone::directory(),

@@ -10,6 +10,7 @@ mod durability;
 mod events;
 mod export;
 mod failover;
+mod flannel;
 mod isolation;
 mod limits;
 mod membership;

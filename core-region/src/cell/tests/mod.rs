@@ -5,6 +5,7 @@ mod boot;
 mod channels;
 mod dedup;
 mod edits;
+mod flannel;
 mod history;
 mod laws;
 mod lists;

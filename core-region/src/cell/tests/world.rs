@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use causeway_protocol::backbone::{EnsureChannel, EnsureUser, InitWorkspace};
+use causeway_protocol::backbone::flannel_ask::What;
+use causeway_protocol::backbone::{
+    EnsureChannel, EnsureUser, FlannelAnswer, FlannelAsk, InitWorkspace,
+};
 use causeway_protocol::client::request::Body as Question;
 use causeway_protocol::client::response::Result as Answer;
 use causeway_protocol::client::{self, Channel, Entry, Message, Sent};
@@ -17,11 +20,12 @@ use tempfile::TempDir;
 use crate::cell::access::{Sources, Stop};
 use crate::cell::machine::{CellMachine, Publish};
 use crate::cell::metadata::{self, MetadataView, Wish};
-use crate::cell::{query, tables, views};
+use crate::cell::{flannel, query, tables, views};
 use crate::consensus::{Machine, Outcome, TopicEntry};
 use crate::metadata::hybrid::HybridClock;
 use crate::metadata::replica::Replica;
 use crate::metadata::tables as metadata_tables;
+use crate::metadata::version::Version;
 use crate::state::{CellState, ReadState, Row};
 use crate::state_records::{Command, UserRecord, command::Body};
 use crate::store::table::{Overlay, Table};
@@ -153,6 +157,18 @@ impl World {
 
     pub fn ask(&self, user: UserId, question: Question) -> Result<Answer, ErrorCode> {
         self.look(user, |sources| query::answer(sources, user, &question))
+    }
+
+    /// Answers an edge node, with metadata of this version.
+    pub fn flannel(&self, version: &Version, what: What) -> Result<FlannelAnswer, ErrorCode> {
+        let ask = FlannelAsk {
+            workspace: HOME.0,
+            what: Some(what),
+            ..FlannelAsk::default()
+        };
+        self.look(UserId::platform(HOME), |sources| {
+            flannel::answer(sources, version, &ask)
+        })
     }
 
     fn metadata(&self, workspace: WorkspaceId) -> Table<'_> {
