@@ -1,9 +1,9 @@
 //! What a report tells of many measurements.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// 50th and 99th percentile and maximum, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Half are below.
     pub p50: f64,

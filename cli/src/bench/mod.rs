@@ -5,10 +5,13 @@ mod cpu;
 mod element;
 mod fanout;
 mod idle;
+mod loss;
 mod machine;
 mod metadata;
+mod nats;
 mod node;
 mod progress;
+mod resume;
 mod swarm;
 mod world;
 
@@ -29,6 +32,14 @@ enum Bench {
     Fanout(fanout::FanoutArgs),
     /// Connections at rest: what memory and time they cost an edge node
     Idle(idle::IdleArgs),
+    /// Sessions that are cut, and come back at another PoP
+    Resume(resume::ResumeArgs),
+    /// A NATS server with TLS on one core, to compare with: deliveries and their latency
+    Nats(nats::NatsArgs),
+    /// A link that loses packets: how long messages take to a client behind it (as root)
+    Loss(loss::LossArgs),
+    #[command(hide = true)]
+    LossSide(loss::LossSideArgs),
 }
 
 /// Measures.
@@ -40,5 +51,9 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         Bench::Metadata(args) => metadata::run(args).await,
         Bench::Fanout(args) => fanout::run(args).await,
         Bench::Idle(args) => idle::run(args).await,
+        Bench::Resume(args) => resume::run(args).await,
+        Bench::Nats(args) => nats::run(args).await,
+        Bench::Loss(args) => loss::run(args).await,
+        Bench::LossSide(args) => loss::run_side(args).await,
     }
 }

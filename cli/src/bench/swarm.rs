@@ -2,6 +2,7 @@
 //! They speak the protocol on plain QUIC connections, as the client library would cost
 //! more than what is measured.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,15 +70,19 @@ impl Swarm {
             latencies_ms: Mutex::default(),
         });
         let config = client_config(world)?;
-        let sockets = tokens.len().div_ceil(PER_SOCKET);
-        let endpoints = (0..sockets).map(|_| bind(([127, 0, 0, 1], 0).into(), None, None));
-        let endpoints: Vec<Endpoint> = endpoints.collect::<Result<_, _>>()?;
+        let endpoints = endpoints(tokens.len())?;
         let clients = futures::stream::iter(tokens.iter().enumerate())
             .map(|(i, token)| {
-                let (endpoint, config) = (&endpoints[i / PER_SOCKET], config.clone());
-                let (counts, token) = (Arc::clone(&counts), (*token).to_owned());
+                let (endpoint, config) = (&endpoints[i % endpoints.len()], config.clone());
+                let counts = Arc::clone(&counts);
+                let hello = client::Hello {
+                    token: (*token).to_owned(),
+                    client: "causeway-bench".into(),
+                    ..client::Hello::default()
+                };
                 async move {
-                    let connection = hello(endpoint, config, address, token).await?;
+                    let Greeting { connection, .. } =
+                        greet(endpoint, config, address, hello).await?;
                     tokio::spawn(read_pushes(connection.clone(), counts, i));
                     anyhow::Ok(connection)
                 }
@@ -183,8 +188,22 @@ fn posted(body: Bytes) -> Option<String> {
     }
 }
 
+/// Sockets for so many connections.
+///
+/// # Errors
+/// The system's.
+pub fn endpoints(connections: usize) -> io::Result<Vec<Endpoint>> {
+    let sockets = 0..connections.div_ceil(PER_SOCKET);
+    sockets
+        .map(|_| bind(([127, 0, 0, 1], 0).into(), None, None))
+        .collect()
+}
+
 /// Settings of light clients: they ping like any other.
-fn client_config(world: &World) -> anyhow::Result<quinn::ClientConfig> {
+///
+/// # Errors
+/// Certificates that cannot be used.
+pub fn client_config(world: &World) -> anyhow::Result<quinn::ClientConfig> {
     let tls = tls::client_plane_client(&world.roots()?)?;
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     let transport = client_transport(Liveness::CLIENT_PLANE, Streams::CLIENT);
@@ -192,22 +211,32 @@ fn client_config(world: &World) -> anyhow::Result<quinn::ClientConfig> {
     Ok(config)
 }
 
-async fn hello(
+/// A client that has been let in.
+pub struct Greeting {
+    /// Its connection.
+    pub connection: Connection,
+    /// What it was answered.
+    pub welcome: client::Welcome,
+}
+
+/// Connects to an edge node, and says hello.
+///
+/// # Errors
+/// The refusal, or that it took too long.
+pub async fn greet(
     endpoint: &Endpoint,
     config: quinn::ClientConfig,
     address: SocketAddr,
-    token: String,
-) -> anyhow::Result<Connection> {
+    hello: client::Hello,
+) -> anyhow::Result<Greeting> {
     let greeting = async {
         let connecting = endpoint.connect_with(config, address, &address.ip().to_string())?;
         let connection = connecting.await?;
-        let hello = client::Hello {
-            token,
-            client: "causeway-bench".into(),
-            ..client::Hello::default()
-        };
         match ask(&connection, request::Body::Hello(hello)).await? {
-            response::Result::Welcome(_) => Ok(connection),
+            response::Result::Welcome(welcome) => Ok(Greeting {
+                connection,
+                welcome,
+            }),
             _ => bail!("a hello was not answered with a welcome"),
         }
     };

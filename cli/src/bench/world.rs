@@ -115,6 +115,15 @@ impl BenchWorld {
         self.world.edges().nth(1).context("the world has one edge")
     }
 
+    /// An edge node at a third PoP.
+    ///
+    /// # Errors
+    /// Never, in a world that has started.
+    pub fn third(&self) -> anyhow::Result<&WorldNode> {
+        let edge = self.world.edges().nth(2);
+        edge.context("the world has two edges")
+    }
+
     /// Creates a workspace with so many users, all in one channel.
     ///
     /// # Errors
@@ -142,6 +151,23 @@ impl BenchWorld {
             users,
             channel: ChannelId(channel.id),
         })
+    }
+
+    /// Creates more channels of which all of the crowd are members.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn channels(&self, crowd: &Crowd, count: usize) -> anyhow::Result<Vec<ChannelId>> {
+        let workspace = crowd.users.first().context("nobody")?.workspace();
+        let channels = (0..count).map(|n| async move {
+            let name = format!("channel-{n}");
+            let channel = self
+                .operator
+                .ensure_channel(workspace, &name, false, &crowd.users)
+                .await?;
+            anyhow::Ok(ChannelId(channel.id))
+        });
+        futures::future::try_join_all(channels).await
     }
 
     /// Tokens of these users.

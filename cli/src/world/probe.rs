@@ -1,6 +1,6 @@
 //! Readiness of nodes, asked over HTTP as a load balancer would.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +47,9 @@ async fn ask(node: &WorldNode, roots: &Roots) -> anyhow::Result<()> {
         NodeRole::Core => get(stream, node.http, "/readyz").await?,
         NodeRole::Edge => {
             let tls = TlsConnector::from(Arc::new(tls::https_client(roots)?));
-            let ip: IpAddr = node.http.ip();
-            let stream = tls.connect(ServerName::from(ip), stream).await?;
+            // The certificate names the PoP, wherever its node listens.
+            let name = ServerName::try_from(node.place.to_string())?;
+            let stream = tls.connect(name, stream).await?;
             get(stream, node.http, "/readyz").await?
         }
     };
