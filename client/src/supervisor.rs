@@ -23,6 +23,8 @@ use crate::{ClientConfig, Command, Event, Outgoing, Pop};
 const FRAMES_MAX: usize = 1_024;
 /// What is under way on a connection that is left is answered by then.
 const LINGER: Duration = Duration::from_secs(5);
+/// What is on the screen is said again after this, if it was not taken.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Between tries to read a log that does not answer.
 const READ_PAUSE: Duration = Duration::from_millis(200);
 
@@ -41,7 +43,7 @@ enum Done {
     Sent(Box<(Outgoing, Result<client::Response, ApiError>)>),
     Read(Topic, Option<Vec<client::Entry>>, Seen),
     Saw(Seen),
-    Looked(Box<client::Response>),
+    Looked(u64, Result<client::Presences, ApiError>),
 }
 
 pub(crate) async fn run(
@@ -216,6 +218,7 @@ impl State {
         let mut moving = Moving::default();
         loop {
             self.send_due(&link, &finished);
+            self.look_due(&link, &finished);
             let deadline = self.outbox.deadline();
             tokio::select! {
                 reason = link.connection.closed() => return End::Broken(reason.to_string()),
@@ -265,9 +268,7 @@ impl State {
         tokio::spawn(read_pushes(link.connection.clone(), sender));
         let takes = std::mem::take(&mut link.takes);
         self.carry_out(takes, link, done).await;
-        for body in self.looking.again() {
-            self.look(body, link, done);
-        }
+        self.looking.connected();
         frames
     }
 
@@ -316,40 +317,46 @@ impl State {
                     let _ = reply.send(Err(error));
                 }
             },
-            Command::Open(channels) => {
-                let body = self.looking.open(channels);
-                self.say(Some(body), link, done);
-            }
-            Command::Watch(users) => {
-                let body = self.looking.watch(users);
-                self.say(Some(body), link, done);
-            }
+            Command::Open(channels, counters) => self.looking.open(channels, counters),
+            Command::Watch(users) => self.looking.watch(users),
             Command::Types(channel, thread) => {
-                let body = self.looking.types(channel, thread, Instant::now());
-                self.say(body, link, done);
+                if let Some(event) = self.looking.types(channel, thread, Instant::now()) {
+                    self.send_event(event, link);
+                }
             }
-            Command::Event(event) => {
-                self.say(Some(request::Body::SendEvent(event)), link, done);
-            }
+            Command::Event(event) => self.send_event(event, link),
             Command::Reconnect => {}
         }
     }
 
-    /// Says something if there is a connection. What is looked at is said to the next.
-    fn say(&self, body: Option<request::Body>, link: Option<&Link>, done: &mpsc::Sender<Done>) {
-        if let (Some(body), Some(link)) = (body, link) {
-            self.look(body, link, done);
-        }
-    }
-
-    fn look(&self, body: request::Body, link: &Link, done: &mpsc::Sender<Done>) {
+    /// Says what is on the screen, if there is anything to say.
+    fn look_due(&mut self, link: &Link, done: &mpsc::Sender<Done>) {
+        let Some((number, body)) = self.looking.next(&mut self.inbox) else {
+            return;
+        };
         let (connection, done) = (link.connection.clone(), done.clone());
         let seen = self.inbox.seen();
         link.requests.spawn(async move {
-            if let Ok(response) = request(&connection, seen, body).await {
-                let _ = done.send(Done::Looked(Box::new(response))).await;
-            }
+            let looked = match request(&connection, seen, body).await.and_then(result) {
+                Ok(response::Result::Presences(presences)) => Ok(presences),
+                Err(error) if error.code.is_retryable() => {
+                    tokio::time::sleep(LOOK_PAUSE).await;
+                    Err(error)
+                }
+                _ => Ok(client::Presences::default()),
+            };
+            let _ = done.send(Done::Looked(number, looked)).await;
         });
+    }
+
+    /// Sends what is worth nothing later: whether it was taken does not matter.
+    fn send_event(&self, event: client::SendEvent, link: Option<&Link>) {
+        if let Some(link) = link {
+            let (connection, seen) = (link.connection.clone(), self.inbox.seen());
+            let body = request::Body::SendEvent(event);
+            link.requests
+                .spawn(async move { drop(request(&connection, seen, body).await) });
+        }
     }
 
     /// Sends what the outbox wants sent.
@@ -395,6 +402,10 @@ impl State {
                 takes
             }
             server_frame::Body::Metadata(push) => self.inbox.metadata(push),
+            server_frame::Body::Counters(counters) => {
+                let counters = counters.counters.into_iter();
+                counters.filter_map(|c| self.inbox.counted(c)).collect()
+            }
             server_frame::Body::Event(event) => {
                 return self.tell_any(looking::event(event, Instant::now())).await;
             }
@@ -416,14 +427,13 @@ impl State {
                 self.carry_out(takes, link, done).await;
             }
             Done::Saw(seen) => self.inbox.saw(seen),
-            Done::Looked(response) => match result(*response) {
-                Ok(response::Result::Presences(presences)) => {
+            Done::Looked(number, looked) => {
+                self.looking.said(number, looked.is_ok());
+                if let Ok(presences) = looked {
                     let told = looking::presence(&presences, Instant::now());
                     self.tell_any(told).await;
                 }
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "what is not stored was not taken"),
-            },
+            }
         }
     }
 
@@ -469,6 +479,7 @@ impl State {
                     })
                     .await
                 }
+                Take::Count(counter) => self.tell(Event::Counter { counter, at }).await,
                 Take::Read { topic, from, to } => {
                     let (connection, done) = (link.connection.clone(), done.clone());
                     let seen = self.inbox.seen();

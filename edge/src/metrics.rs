@@ -66,6 +66,11 @@ impl Metrics {
             count(&counters.delivered),
         );
         number(
+            "counts",
+            "Times that sessions were told how far a channel is, instead of its entries",
+            count(&counters.counts),
+        );
+        number(
             "dropped",
             "Entries that slow sessions lost",
             count(&counters.dropped),

@@ -25,6 +25,8 @@ pub struct Stage {
     pub now: Timestamp,
     /// What was to be done and has not been looked at.
     pub effects: Vec<Effect>,
+    /// What was to be told about the screen and the user's writing, likewise.
+    pub looks: Vec<Effect>,
 }
 
 /// A channel of the user's, in which nothing is unread.
@@ -57,6 +59,7 @@ impl Stage {
             world: World::default(),
             now,
             effects: Vec::new(),
+            looks: Vec::new(),
         }
     }
 
@@ -108,6 +111,13 @@ impl Stage {
 
     pub fn handle(&mut self, input: Input) {
         let effects = self.app.handle(self.now, input);
+        let (looks, effects): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| {
+            matches!(
+                effect,
+                Effect::Open(_) | Effect::Watch(_) | Effect::Types(_)
+            )
+        });
+        self.looks.extend(looks);
         self.effects.extend(effects);
     }
 

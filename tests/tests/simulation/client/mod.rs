@@ -145,6 +145,7 @@ impl Client {
             Some(
                 server_frame::Body::Metadata(_)
                 | server_frame::Body::Event(_)
+                | server_frame::Body::Counters(_)
                 | server_frame::Body::Presences(_),
             )
             | None => Vec::new(),
