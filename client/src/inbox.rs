@@ -1,12 +1,13 @@
 //! Entries on their way in: each topic's once and in order, holes filled from
 //! the log. A state machine; the reading is done around it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
-use causeway_protocol::{ChannelId, Seq, Topic};
+use causeway_protocol::mention::is_mentioned;
+use causeway_protocol::{ChannelId, Seq, Topic, UserId};
 
 /// Entries that wait behind a hole, per topic; more are read from the log.
 const EARLY_MAX: usize = 2_000;
@@ -20,6 +21,8 @@ pub enum Take {
     Deliver(Topic, client::Entry),
     /// Tell the application of metadata that has changed.
     Tell(client::MetadataPush),
+    /// Tell the application how far a channel is that is closed.
+    Count(client::Counter),
     /// Read these entries from the log and hand them in with [`Inbox::log`].
     Read {
         /// The topic.
@@ -38,6 +41,9 @@ struct TopicState {
     /// The last entry known to exist.
     head: Seq,
     reading: bool,
+    /// Of a channel that is closed and counted: how far it is known to be. What lies
+    /// between is no hole, and is read when the channel is opened.
+    counted: Option<Seq>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,6 +80,9 @@ pub struct Inbox {
     /// Channels that the client is not in, as far as it knows: between topics
     /// there is no order, and a push may overtake the news of joining or leaving.
     absent: BTreeMap<Topic, Absent>,
+    /// The topics that are on the screen.
+    shown: BTreeSet<Topic>,
+    me: Option<UserId>,
     seen: Seen,
     /// All metadata up to here has been told.
     version: Bytes,
@@ -97,7 +106,7 @@ impl Disorder {
                     spoilt.push(take);
                     spoilt.extend(held);
                 }
-                Take::Read { .. } | Take::Tell(_) => spoilt.push(take),
+                Take::Read { .. } | Take::Tell(_) | Take::Count(_) => spoilt.push(take),
             }
         }
         spoilt
@@ -135,7 +144,8 @@ impl Inbox {
     pub fn cursors(&self) -> Vec<client::Cursor> {
         let cursors = self.topics.iter().map(|(topic, state)| client::Cursor {
             topic: Some(topic.to_wire()),
-            seq: state.cursor.0,
+            // Of what is closed, only what is new: the rest is read when it is opened.
+            seq: state.cursor.max(state.counted.unwrap_or_default()).0,
         });
         // Topics beyond the limit begin anew, with a hole that is then filled.
         cursors.take(HELLO_CURSORS_MAX).collect()
@@ -149,7 +159,8 @@ impl Inbox {
             .map(|c| (Topic::Channel(ChannelId(c.id)), Seq(c.last_seq)))
             .collect();
         if let Some(user) = &boot.self_ {
-            let user = causeway_protocol::UserId(user.id);
+            let user = UserId(user.id);
+            self.me = Some(user);
             heads.push((Topic::User(user), Seq(boot.user_seq)));
             let workspace = Topic::Workspace(user.workspace());
             heads.push((workspace, Seq(boot.workspace_seq)));
@@ -180,9 +191,78 @@ impl Inbox {
             self.hear(topic, Seq(entry.seq));
             return Vec::new();
         };
+        if state.counted.is_some() {
+            return self.counts(topic, &entry).into_iter().collect();
+        }
         state.add(entry);
         let takes = state.advance(topic);
         self.follow(takes)
+    }
+
+    /// These channels are on the screen, and no others any more. Returns them with how far
+    /// the client has each: what comes after that is pushed.
+    pub fn show(&mut self, channels: &[ChannelId]) -> Vec<client::OpenChannel> {
+        self.shown = channels.iter().map(|id| Topic::Channel(*id)).collect();
+        let open = channels.iter().map(|id| {
+            let state = self.topics.get_mut(&Topic::Channel(*id));
+            let cursor = state.map_or(Seq(0), |state| {
+                state.counted = None;
+                state.cursor
+            });
+            client::OpenChannel {
+                channel: id.0,
+                seq: cursor.0,
+            }
+        });
+        open.collect()
+    }
+
+    /// Closed channels are no longer counted: all entries are pushed again.
+    pub fn count_nothing(&mut self) {
+        self.topics
+            .values_mut()
+            .for_each(|state| state.counted = None);
+    }
+
+    /// How far a channel is that is not on the screen.
+    pub fn counted(&mut self, counter: client::Counter) -> Option<Take> {
+        let topic = Topic::Channel(ChannelId(counter.channel));
+        if self.shown.contains(&topic) {
+            // It was said before the edge knew that the channel is open.
+            return None;
+        }
+        let state = self.topics.get_mut(&topic)?;
+        let last = Seq(counter.last_seq);
+        state.counted = Some(state.counted.map_or(last, |known| known.max(last)));
+        // Whatever waited behind a hole is read with the rest.
+        state.early.clear();
+        state.head = state.cursor;
+        Some(Take::Count(counter))
+    }
+
+    /// An entry of a channel that is counted: it was pushed before the edge knew.
+    fn counts(&mut self, topic: Topic, entry: &client::Entry) -> Option<Take> {
+        let state = self.topics.get_mut(&topic)?;
+        let (known, seq) = (state.counted?, Seq(entry.seq));
+        let Topic::Channel(channel) = topic else {
+            return None;
+        };
+        if seq <= known {
+            return None;
+        }
+        state.counted = Some(seq);
+        let mentions_me = match (&entry.kind, self.me) {
+            (Some(Kind::Posted(message)), Some(me)) => {
+                message.user != me.0 && is_mentioned(&message.text, me)
+            }
+            _ => false,
+        };
+        Some(Take::Count(client::Counter {
+            channel: channel.0,
+            last_seq: entry.seq,
+            messages: entry.messages,
+            mentioned: mentions_me.then_some(entry.seq).into_iter().collect(),
+        }))
     }
 
     /// Metadata has changed. Topics come and go with the facts that say so.
@@ -212,6 +292,10 @@ impl Inbox {
             self.hear(topic, head);
             return Vec::new();
         };
+        if let Some(known) = &mut state.counted {
+            *known = head.max(*known);
+            return Vec::new();
+        }
         state.head = state.head.max(head);
         state.advance(topic).into_iter().collect()
     }
@@ -222,6 +306,9 @@ impl Inbox {
             return Vec::new();
         };
         state.reading = false;
+        if state.counted.is_some() {
+            return Vec::new();
+        }
         for entry in entries.unwrap_or_default() {
             state.add(entry);
         }
@@ -431,7 +518,7 @@ mod tests {
                             delivered = entry.seq;
                         }
                         Take::Read { from, to, .. } => reads.push((from.0, to.0)),
-                        Take::Tell(push) => panic!("nothing has changed: {push:?}"),
+                        other => panic!("nothing of that has come: {other:?}"),
                     }
                 }
                 match rng.random_range(0..10) {
@@ -469,6 +556,77 @@ mod tests {
             }
             assert_eq!(delivered, log, "seed {seed}");
         }
+    }
+
+    fn counter(last_seq: u64) -> client::Counter {
+        client::Counter {
+            channel: 5,
+            last_seq,
+            messages: last_seq,
+            ..client::Counter::default()
+        }
+    }
+
+    #[test]
+    fn a_closed_channel_has_no_holes_and_goes_on_where_it_was_closed() {
+        let mut inbox = Inbox::default();
+        inbox.booted(&boot(vec![channel(3)]));
+        assert_eq!(inbox.show(&[ChannelId(5)])[0].seq, 3);
+        assert_eq!(inbox.push(TOPIC, entry(4), 0).len(), 1);
+        assert_eq!(inbox.counted(counter(4)), None, "it is open");
+        inbox.show(&[]);
+        let counted = Some(Take::Count(counter(40)));
+        assert_eq!(inbox.counted(counter(40)), counted);
+        assert_eq!(inbox.missed(TOPIC, Seq(41)), []);
+        assert_eq!(inbox.log(TOPIC, Some(vec![entry(5)])), []);
+        // After a break, what is new is pushed before the edge knows what is closed.
+        assert_eq!(inbox.cursors().iter().map(|c| c.seq).max(), Some(41));
+        assert_eq!(inbox.booted(&boot(vec![channel(42)])), []);
+        let me = format!("<@{}>", user());
+        let mention = client::Entry {
+            kind: Some(Kind::Posted(client::Message {
+                text: me,
+                ..client::Message::default()
+            })),
+            messages: 42,
+            ..entry(42)
+        };
+        let mentioned = client::Counter {
+            mentioned: vec![42],
+            ..counter(42)
+        };
+        let counts = [Take::Count(mentioned)];
+        assert_eq!(inbox.push(TOPIC, mention.clone(), 0), counts);
+        assert_eq!(inbox.push(TOPIC, mention, 0), [], "twice");
+        // Opened, it has all from where it was closed.
+        assert_eq!(inbox.show(&[ChannelId(5)])[0].seq, 4);
+        for seq in 5..=42 {
+            assert_eq!(inbox.push(TOPIC, entry(seq), 0).len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_to_be_pushed_is_read_when_a_channel_is_opened() {
+        let mut inbox = Inbox::default();
+        inbox.booted(&boot(vec![channel(3)]));
+        inbox.counted(counter(5_000));
+        assert_eq!(inbox.show(&[ChannelId(5)])[0].seq, 3);
+        let read = Take::Read {
+            topic: TOPIC,
+            from: Seq(4),
+            to: Seq(5_000),
+        };
+        assert_eq!(inbox.missed(TOPIC, Seq(5_000)), [read]);
+    }
+
+    #[test]
+    fn without_counting_holes_are_holes_again() {
+        let mut inbox = Inbox::default();
+        inbox.booted(&boot(vec![channel(3)]));
+        inbox.counted(counter(9));
+        inbox.count_nothing();
+        let takes = inbox.push(TOPIC, entry(10), 0);
+        assert!(matches!(takes[..], [Take::Read { from: Seq(4), .. }]));
     }
 
     #[test]

@@ -144,6 +144,14 @@ pub enum Event {
         /// When it came in.
         at: Instant,
     },
+    /// How far a big channel is that is closed.
+    Counter {
+        /// The channel, its last entry, how many messages there are, and which of them,
+        /// since the last counter, mention the user.
+        counter: client::Counter,
+        /// When it came in.
+        at: Instant,
+    },
     /// How users that are watched are now. After a break of the connection all of them
     /// are told again.
     Presence {
@@ -227,7 +235,7 @@ pub struct Stopped;
 pub(crate) enum Command {
     Send(Outgoing, oneshot::Sender<Result<(), OutboxFull>>),
     Request(request::Body, oneshot::Sender<Result<Answer, ApiError>>),
-    Open(Vec<ChannelId>),
+    Open(Vec<ChannelId>, bool),
     Watch(Vec<UserId>),
     Types(ChannelId, Option<Timestamp>),
     Event(client::SendEvent),
@@ -290,8 +298,12 @@ impl Client {
     /// These channels are on the screen, and no others any more: of them the application
     /// is told who types, and what else happens without being stored. As many as
     /// `OPEN_CHANNELS_MAX`; the others are left out.
-    pub async fn open_channels(&self, channels: Vec<ChannelId>) {
-        self.command(Command::Open(channels)).await;
+    ///
+    /// With `counters`, the application is not given the entries of big channels that are
+    /// not among them: an [`Event::Counter`] tells how far they are. When one is opened,
+    /// its entries come from where it was closed.
+    pub async fn open_channels(&self, channels: Vec<ChannelId>, counters: bool) {
+        self.command(Command::Open(channels, counters)).await;
     }
 
     /// These users are on the screen, and no others any more: the application is told

@@ -9,39 +9,90 @@ use causeway_protocol::limits::{OPEN_CHANNELS_MAX, TYPING_EVERY_MS, WATCHED_USER
 use causeway_protocol::{ChannelId, Timestamp, Topic, UserId};
 
 use crate::Event;
+use crate::inbox::Inbox;
 
 /// Typing is told again after this.
 const TYPING_EVERY: Duration = Duration::from_millis(TYPING_EVERY_MS);
 
-/// What is on the screen.
+/// Words about what is on the screen: one kind takes the place of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Open,
+    Watch,
+}
+
+/// What is on the screen. It is said in order: the next word when the one before has been
+/// taken.
 #[derive(Debug, Default)]
 pub struct Looking {
     open: Vec<ChannelId>,
+    counters: bool,
     watched: Vec<UserId>,
+    /// Still to be said.
+    due: Vec<Word>,
+    /// The word under way, and its number.
+    saying: Option<(u64, Word)>,
+    said: u64,
     /// When typing was told last, by channel; no older than [`TYPING_EVERY`].
     typed: BTreeMap<ChannelId, Instant>,
 }
 
 impl Looking {
-    /// These channels are on the screen; so many of them as can be.
-    pub fn open(&mut self, mut channels: Vec<ChannelId>) -> Body {
+    /// These channels are on the screen; so many of them as can be. With `counters`, others
+    /// that are big are counted.
+    pub fn open(&mut self, mut channels: Vec<ChannelId>, counters: bool) {
         channels.truncate(OPEN_CHANNELS_MAX);
-        self.open = channels;
-        self.open_channels()
+        (self.open, self.counters) = (channels, counters);
+        self.is_due(Word::Open);
     }
 
     /// These users are on the screen; so many of them as can be.
-    pub fn watch(&mut self, mut users: Vec<UserId>) -> Body {
+    pub fn watch(&mut self, mut users: Vec<UserId>) {
         users.truncate(WATCHED_USERS_MAX);
         self.watched = users;
-        self.watch_presence()
+        self.is_due(Word::Watch);
     }
 
-    /// What a new connection is told.
-    pub fn again(&self) -> Vec<Body> {
-        let open = (!self.open.is_empty()).then(|| self.open_channels());
-        let watch = (!self.watched.is_empty()).then(|| self.watch_presence());
-        open.into_iter().chain(watch).collect()
+    /// There is a new connection, which has been told nothing.
+    pub fn connected(&mut self) {
+        self.saying = None;
+        self.due.clear();
+        if self.counters || !self.open.is_empty() {
+            self.is_due(Word::Open);
+        }
+        if !self.watched.is_empty() {
+            self.is_due(Word::Watch);
+        }
+    }
+
+    /// What to say next, and under which number; nothing while something is under way.
+    pub fn next(&mut self, inbox: &mut Inbox) -> Option<(u64, Body)> {
+        if self.saying.is_some() || self.due.is_empty() {
+            return None;
+        }
+        let word = self.due.remove(0);
+        self.said += 1;
+        self.saying = Some((self.said, word));
+        let body = match word {
+            Word::Open => self.open_channels(inbox),
+            Word::Watch => self.watch_presence(),
+        };
+        Some((self.said, body))
+    }
+
+    /// What was said under this number was taken, or is to be said again.
+    pub fn said(&mut self, number: u64, taken: bool) {
+        if let Some((_, word)) = self.saying.take_if(|(saying, _)| *saying == number)
+            && !taken
+        {
+            self.is_due(word);
+        }
+    }
+
+    fn is_due(&mut self, word: Word) {
+        if !self.due.contains(&word) {
+            self.due.push(word);
+        }
     }
 
     /// The user types; `None` when others know already.
@@ -67,11 +118,13 @@ impl Looking {
         })
     }
 
-    fn open_channels(&self) -> Body {
-        let channels = self.open.iter();
-        let channels = channels.map(|channel| client::OpenChannel { channel: channel.0 });
+    fn open_channels(&self, inbox: &mut Inbox) -> Body {
+        if !self.counters {
+            inbox.count_nothing();
+        }
         Body::OpenChannels(client::OpenChannels {
-            channels: channels.collect(),
+            channels: inbox.show(&self.open),
+            counters: self.counters,
         })
     }
 
@@ -119,20 +172,62 @@ mod tests {
 
     const CHANNEL: ChannelId = ChannelId(5);
 
+    /// Says what is to be said, until nothing is.
+    fn say(looking: &mut Looking) -> Vec<Body> {
+        let mut inbox = Inbox::default();
+        let mut said = Vec::new();
+        while let Some((number, body)) = looking.next(&mut inbox) {
+            looking.said(number, true);
+            said.push(body);
+        }
+        said
+    }
+
     #[test]
-    fn what_is_looked_at_is_said_again() {
+    fn what_is_looked_at_is_said_to_each_connection() {
         let mut looking = Looking::default();
-        assert_eq!(looking.again(), []);
-        let open = looking.open(vec![CHANNEL]);
-        let watch = looking.watch(vec![UserId(7)]);
-        assert_eq!(looking.again(), [open, watch]);
-        looking.open(Vec::new());
+        looking.connected();
+        assert_eq!(say(&mut looking), []);
+        looking.open(vec![CHANNEL], false);
+        looking.watch(vec![UserId(7)]);
+        let said = say(&mut looking);
+        assert_eq!(said.len(), 2);
+        assert_eq!(say(&mut looking), []);
+        looking.connected();
+        assert_eq!(say(&mut looking), said);
+        looking.open(Vec::new(), true);
+        looking.watch(Vec::new());
+        say(&mut looking);
+        looking.connected();
+        assert_eq!(say(&mut looking).len(), 1, "others are to be counted");
         looking.watch((0..1_000).map(UserId).collect());
-        let again = looking.again();
-        let [Body::WatchPresence(watch)] = &again[..] else {
-            panic!("{again:?}");
+        let said = say(&mut looking);
+        let [Body::WatchPresence(watch)] = &said[..] else {
+            panic!("{said:?}");
         };
         assert_eq!(watch.users.len(), WATCHED_USERS_MAX);
+    }
+
+    #[test]
+    fn the_last_word_is_said_last_and_what_was_not_taken_again() {
+        let (mut looking, mut inbox) = (Looking::default(), Inbox::default());
+        looking.watch(vec![UserId(1)]);
+        let (first, _) = looking.next(&mut inbox).unwrap();
+        looking.watch(vec![UserId(2)]);
+        looking.watch(vec![UserId(3)]);
+        assert_eq!(looking.next(&mut inbox), None, "one is under way");
+        looking.said(first + 1, true);
+        assert_eq!(looking.next(&mut inbox), None, "of that nothing is known");
+        looking.said(first, false);
+        let (second, body) = looking.next(&mut inbox).unwrap();
+        let users = vec![3];
+        assert_eq!(body, Body::WatchPresence(client::WatchPresence { users }));
+        looking.connected();
+        looking.said(second, true);
+        assert!(
+            looking.next(&mut inbox).is_some(),
+            "the new one knows nothing"
+        );
     }
 
     #[test]

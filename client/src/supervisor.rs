@@ -25,6 +25,8 @@ use crate::{ClientConfig, Command, Event, Outgoing, Pop};
 const FRAMES_MAX: usize = 1_024;
 /// What is under way on a connection that is left is answered by then.
 const LINGER: Duration = Duration::from_secs(5);
+/// What is on the screen is said again after this, if it was not taken.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Between tries to read a log that does not answer.
 const READ_PAUSE: Duration = Duration::from_millis(200);
 
@@ -43,7 +45,7 @@ enum Done {
     Sent(Box<(Outgoing, Result<client::Response, ApiError>)>),
     Read(Topic, Option<Vec<client::Entry>>, Seen),
     Saw(Seen),
-    Looked(Box<client::Response>),
+    Looked(u64, Result<client::Presences, ApiError>),
 }
 
 pub(crate) async fn run(
@@ -231,6 +233,7 @@ impl State {
         let mut moving = Moving::default();
         loop {
             self.send_due(&link, &finished);
+            self.look_due(&link, &finished);
             let deadline = self.outbox.deadline();
             tokio::select! {
                 how = link.connection.closed() => return End::Broken(how.reason),
@@ -280,9 +283,7 @@ impl State {
         tokio::spawn(link.connection.clone().read_pushes(sender));
         let takes = std::mem::take(&mut link.takes);
         self.carry_out(takes, link, done).await;
-        for body in self.looking.again() {
-            self.look(body, link, done);
-        }
+        self.looking.connected();
         frames
     }
 
@@ -331,59 +332,53 @@ impl State {
                     let _ = reply.send(Err(error));
                 }
             },
-            Command::Open(channels) => {
-                let body = self.looking.open(channels);
-                self.say(body, link, done);
-            }
-            Command::Watch(users) => {
-                let body = self.looking.watch(users);
-                self.say(body, link, done);
-            }
+            Command::Open(channels, counters) => self.looking.open(channels, counters),
+            Command::Watch(users) => self.looking.watch(users),
             Command::Types(channel, thread) => {
                 if let Some(event) = self.looking.types(channel, thread, Instant::now()) {
-                    self.send_event(event, link, done);
+                    self.send_event(event, link);
                 }
             }
-            Command::Event(event) => self.send_event(event, link, done),
+            Command::Event(event) => self.send_event(event, link),
             Command::Reconnect => {}
         }
     }
 
-    /// Says something if there is a connection. What is looked at is said to the next.
-    fn say(&self, body: request::Body, link: Option<&Link>, done: &mpsc::Sender<Done>) {
-        if let Some(link) = link {
-            self.look(body, link, done);
-        }
-    }
-
-    /// Sends an event now or not at all; one that is too long for a datagram, as a
-    /// request.
-    fn send_event(&self, event: client::SendEvent, link: Option<&Link>, done: &mpsc::Sender<Done>) {
-        let Some(link) = link else {
+    /// Says what is on the screen, if there is anything to say.
+    fn look_due(&mut self, link: &Link, done: &mpsc::Sender<Done>) {
+        let Some((number, body)) = self.looking.next(&mut self.inbox) else {
             return;
         };
         let (connection, done) = (link.connection.clone(), done.clone());
-        let (seen, body) = (self.inbox.seen(), request::Body::SendEvent(event));
+        let seen = self.inbox.seen();
+        link.requests.spawn(async move {
+            let looked = match request(&connection, seen, body).await.and_then(result) {
+                Ok(response::Result::Presences(presences)) => Ok(presences),
+                Err(error) if error.code.is_retryable() => {
+                    tokio::time::sleep(LOOK_PAUSE).await;
+                    Err(error)
+                }
+                _ => Ok(client::Presences::default()),
+            };
+            let _ = done.send(Done::Looked(number, looked)).await;
+        });
+    }
+
+    /// Sends what is worth nothing later, now or not at all: as a datagram, or as a request
+    /// if it is too long for one. Whether it was taken does not matter.
+    fn send_event(&self, event: client::SendEvent, link: Option<&Link>) {
+        let Some(link) = link else {
+            return;
+        };
+        let (connection, seen) = (link.connection.clone(), self.inbox.seen());
+        let body = request::Body::SendEvent(event);
         link.requests.spawn(async move {
             let alone = client::Request {
                 body: Some(body.clone()),
                 ..client::Request::default()
             };
-            if connection.send_event(alone.encode_to_vec().into()).await {
-                return;
-            }
-            if let Ok(response) = request(&connection, seen, body).await {
-                let _ = done.send(Done::Looked(Box::new(response))).await;
-            }
-        });
-    }
-
-    fn look(&self, body: request::Body, link: &Link, done: &mpsc::Sender<Done>) {
-        let (connection, done) = (link.connection.clone(), done.clone());
-        let seen = self.inbox.seen();
-        link.requests.spawn(async move {
-            if let Ok(response) = request(&connection, seen, body).await {
-                let _ = done.send(Done::Looked(Box::new(response))).await;
+            if !connection.send_event(alone.encode_to_vec().into()).await {
+                drop(request(&connection, seen, body).await);
             }
         });
     }
@@ -431,6 +426,10 @@ impl State {
                 takes
             }
             server_frame::Body::Metadata(push) => self.inbox.metadata(push),
+            server_frame::Body::Counters(counters) => {
+                let counters = counters.counters.into_iter();
+                counters.filter_map(|c| self.inbox.counted(c)).collect()
+            }
             server_frame::Body::Event(event) => {
                 return self.tell_any(looking::event(event, Instant::now())).await;
             }
@@ -452,14 +451,13 @@ impl State {
                 self.carry_out(takes, link, done).await;
             }
             Done::Saw(seen) => self.inbox.saw(seen),
-            Done::Looked(response) => match result(*response) {
-                Ok(response::Result::Presences(presences)) => {
+            Done::Looked(number, looked) => {
+                self.looking.said(number, looked.is_ok());
+                if let Ok(presences) = looked {
                     let told = looking::presence(&presences, Instant::now());
                     self.tell_any(told).await;
                 }
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "what is not stored was not taken"),
-            },
+            }
         }
     }
 
@@ -512,6 +510,7 @@ impl State {
                     })
                     .await
                 }
+                Take::Count(counter) => self.tell(Event::Counter { counter, at }).await,
                 Take::Read { topic, from, to } => {
                     let (connection, done) = (link.connection.clone(), done.clone());
                     let seen = self.inbox.seen();

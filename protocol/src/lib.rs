@@ -10,6 +10,7 @@ pub mod error;
 pub mod frame;
 pub mod id;
 pub mod limits;
+pub mod mention;
 pub mod method;
 pub mod name;
 pub mod token;

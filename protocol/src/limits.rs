@@ -56,6 +56,8 @@ pub const TOKEN_BYTES_MAX: usize = 2_048;
 pub const DEDUPLICATION_HOURS: u64 = 24;
 /// Channels that a session may have open.
 pub const OPEN_CHANNELS_MAX: usize = 64;
+/// Members of a channel from which on it is big: closed, it is counted.
+pub const COUNTED_MEMBERS_MIN: u32 = 100;
 /// Users whose presence a session may watch.
 pub const WATCHED_USERS_MAX: usize = 500;
 /// Bytes of the payload of a custom event; its name is a key.

@@ -493,6 +493,7 @@ impl Scribe {
             Event::Stopped(_)
             | Event::Typing { .. }
             | Event::Custom { .. }
+            | Event::Counter { .. }
             | Event::Presence { .. } => {}
         }
     }

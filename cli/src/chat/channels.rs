@@ -19,6 +19,10 @@ pub struct Channel {
     pub members: u32,
     /// Messages that the user has not seen.
     pub unread: u32,
+    /// Those among them that mention the user, as far as that has been told.
+    pub mentions: u32,
+    /// Messages up to the last entry, where that is known.
+    messages: Option<u64>,
     /// The last entry that is known to exist.
     pub last_seq: Seq,
     /// Up to here the user has seen everything.
@@ -42,6 +46,7 @@ impl Channel {
         let last_seq = Seq(channel.last_seq);
         // Start-up data may be older than what has been pushed.
         if last_seq >= self.last_seq {
+            self.messages = self.messages.filter(|_| last_seq == self.last_seq);
             self.last_seq = last_seq;
             self.members = channel.members;
             self.told.clear();
@@ -60,6 +65,7 @@ impl Channel {
             return;
         }
         self.last_seq = seq;
+        self.messages = Some(entry.messages);
         match &entry.kind {
             Some(Kind::Posted(message)) => {
                 let all_read = self.unread == 0 && self.read_seq == self.marked_seq;
@@ -74,6 +80,25 @@ impl Channel {
             Some(Kind::MemberLeft(_)) => self.members = self.members.saturating_sub(1),
             _ => {}
         }
+    }
+
+    /// The channel is not on the screen, and told to be so far.
+    pub fn counted(&mut self, counter: &client::Counter) {
+        let seq = Seq(counter.last_seq);
+        if seq < self.last_seq {
+            return;
+        }
+        let new = match self.messages {
+            Some(known) => counter.messages.saturating_sub(known),
+            // Nearly every entry is a message.
+            None => seq.0 - self.last_seq.0,
+        };
+        self.last_seq = seq;
+        self.messages = Some(counter.messages);
+        let new = u32::try_from(new).unwrap_or(u32::MAX);
+        self.unread = self.unread.saturating_add(new);
+        let mentions = u32::try_from(counter.mentioned.len()).unwrap_or(u32::MAX);
+        self.mentions = self.mentions.saturating_add(mentions);
     }
 
     /// Takes in an entry of the channel's log.
@@ -98,14 +123,14 @@ impl Channel {
         self.marked_seq = self.marked_seq.max(seq);
         self.read_seq = self.read_seq.max(seq);
         if self.read_seq >= self.last_seq {
-            self.unread = 0;
+            (self.unread, self.mentions) = (0, 0);
         }
     }
 
     /// The user has seen everything.
     pub fn see(&mut self) {
         if self.unread > 0 {
-            self.unread = 0;
+            (self.unread, self.mentions) = (0, 0);
             self.read_seq = self.last_seq;
         }
     }

@@ -49,6 +49,11 @@ impl App {
                 self.people.want(user);
                 self.company.types(channel, user, self.now, good_for);
             }
+            Event::Counter { counter, .. } => {
+                if let Some(channel) = self.channels.get_mut(ChannelId(counter.channel)) {
+                    channel.counted(&counter);
+                }
+            }
             Event::Presence { users, .. } => self.company.presence(&users),
             // Other clients may know what it means.
             Event::Custom { .. } => {}

@@ -237,7 +237,10 @@ async fn send_all(
 async fn look_all(client: Client, mut looks: mpsc::Receiver<Effect>) {
     while let Some(effect) = looks.recv().await {
         match effect {
-            Effect::Open(channel) => client.open_channels(channel.into_iter().collect()).await,
+            Effect::Open(channel) => {
+                let open = channel.into_iter().collect();
+                client.open_channels(open, true).await;
+            }
             Effect::Watch(users) => client.watch_presence(users).await,
             Effect::Types(channel) => client.send_typing(channel, None).await,
             _ => {}

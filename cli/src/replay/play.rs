@@ -232,6 +232,7 @@ impl Play<'_> {
                 Event::Metadata { .. }
                 | Event::Typing { .. }
                 | Event::Custom { .. }
+                | Event::Counter { .. }
                 | Event::Presence { .. },
             ) => {}
             Sight::Event(_, Event::Stopped(error)) => progress.set_message(error.to_string()),

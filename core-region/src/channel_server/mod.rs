@@ -250,6 +250,7 @@ impl ChannelServer {
             Some(Head {
                 known: true,
                 seq: head.seq,
+                messages: head.messages,
             })
         };
         topics.iter().map(head).collect()

@@ -130,9 +130,9 @@ impl Looks {
                     if let Some(old) = old.filter(|old| *old != server.node) {
                         self.look_away.insert((old, topic), look.cell);
                     }
+                    self.look_away.remove(&(server.node, topic));
                     let topics = said.look.entry(server.node).or_default();
                     topics.push((look.cell, topic));
-                    self.look_away.remove(&(server.node, topic));
                     RENEW_EVERY
                 }
                 // Whoever was told last is told when another is in charge.

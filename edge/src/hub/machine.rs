@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_protocol::{CellId, NodeId, Seq, Topic};
+use causeway_protocol::{CellId, NodeId, Seq, Topic, UserId};
 
 use super::backfill::{self, Backfill, Read};
+use super::counting::{Count, Counting, Told};
 use super::recent::{Budget, Recent};
 
 /// A subscription that has no answer by then is asked for again.
@@ -88,6 +89,15 @@ pub enum Action {
         /// Whoever has this, and all before, has so much of the metadata.
         version: Bytes,
     },
+    /// Tell these sessions how far the topic is, whose entries they are not given.
+    Count {
+        /// The topic.
+        topic: Topic,
+        /// How far it is.
+        count: Count,
+        /// Whom, and which messages mention them.
+        told: Told,
+    },
     /// Tell these sessions that they miss entries up to `head`.
     Missed {
         /// Whom.
@@ -153,6 +163,8 @@ struct TopicState {
     subscription: Subscription,
     /// Subscribers, and the last entry each has; `None` while it reads the log.
     sessions: BTreeMap<SessionId, Option<Seq>>,
+    /// Sessions that are not given entries.
+    counting: Counting,
     /// Who waits for `head` to be known.
     waiting: BTreeMap<SessionId, Seq>,
     /// Entries that came before those they follow.
@@ -223,13 +235,9 @@ impl Hub {
         placement: &impl Placement,
         now: Instant,
     ) {
-        let state = self
-            .topics
-            .entry(topic)
-            .or_insert_with(|| TopicState::new(cell, now));
-        state.unwanted_since = None;
-        state.sessions.remove(&session);
-        state.backfill.forget(session);
+        let topics = &mut self.topics;
+        let state = wanted(topics, topic, cell, now);
+        state.take_out(session);
         match state.head {
             Some(head) => state.place(session, topic, cursor, head, now, &mut self.actions),
             None => {
@@ -239,13 +247,27 @@ impl Hub {
         self.subscribe_due(topic, placement, now);
     }
 
+    /// A session of this user only wants to know how far a topic is.
+    pub fn count(
+        &mut self,
+        session: SessionId,
+        user: UserId,
+        cell: CellId,
+        topic: Topic,
+        placement: &impl Placement,
+        now: Instant,
+    ) {
+        let state = wanted(&mut self.topics, topic, cell, now);
+        state.take_out(session);
+        state.counting.begin(session, user);
+        self.subscribe_due(topic, placement, now);
+    }
+
     /// A session no longer wants a topic.
     pub fn detach(&mut self, session: SessionId, topic: Topic, now: Instant) {
         if let Some(state) = self.topics.get_mut(&topic) {
-            state.sessions.remove(&session);
-            state.waiting.remove(&session);
-            state.backfill.forget(session);
-            if state.sessions.is_empty() && state.waiting.is_empty() {
+            state.take_out(session);
+            if state.is_unwanted() {
                 state.unwanted_since.get_or_insert(now);
             }
         }
@@ -282,8 +304,8 @@ impl Hub {
         let Some(state) = self.topics.get(&topic) else {
             return;
         };
-        let sessions = state.sessions.keys().chain(state.waiting.keys());
-        let sessions: Vec<SessionId> = sessions.copied().collect();
+        let sessions = state.sessions.keys().chain(state.waiting.keys()).copied();
+        let sessions: Vec<SessionId> = sessions.chain(state.counting.sessions()).collect();
         if !sessions.is_empty() {
             self.actions.push(Action::Tell {
                 sessions,
@@ -323,6 +345,13 @@ impl Hub {
         let last_early = state.early.last_key_value().map(|(seq, _)| *seq);
         state.expect(last_early.map_or(head, |early| early.max(head)), now);
         self.advance(topic, now);
+    }
+
+    /// So many messages there are in a topic, as a channel server says.
+    pub fn counted(&mut self, topic: Topic, count: Count) {
+        if let Some(state) = self.topics.get_mut(&topic) {
+            state.counting.know(count);
+        }
     }
 
     /// A subscription was not answered.
@@ -423,10 +452,21 @@ impl Hub {
             }
             self.subscribe_due(topic, placement, now);
             self.advance(topic, now);
+            self.tell_counts(topic, now);
             let overdue = |state: &TopicState| state.backfill.is_overdue(now);
             if self.topics.get(&topic).is_some_and(overdue) {
                 self.backfilled(topic, Vec::new());
             }
+        }
+    }
+
+    /// Tells those who are only told how far the topic is.
+    fn tell_counts(&mut self, topic: Topic, now: Instant) {
+        if let Some(state) = self.topics.get_mut(&topic)
+            && let Some(head) = state.head
+            && let Some((count, told)) = state.counting.due(head, now)
+        {
+            self.actions.push(Action::Count { topic, count, told });
         }
     }
 
@@ -480,6 +520,7 @@ impl Hub {
             return;
         };
         state.recent.add(seq, frame.clone());
+        state.counting.entry(&frame);
         let bytes = frame.len();
         self.actions.extend(state.deliver(topic, seq, frame));
         self.keep(topic, seq, bytes);
@@ -570,6 +611,20 @@ impl Hub {
     }
 }
 
+/// The state of a topic that somebody wants.
+fn wanted(
+    topics: &mut BTreeMap<Topic, TopicState>,
+    topic: Topic,
+    cell: CellId,
+    now: Instant,
+) -> &mut TopicState {
+    let state = topics
+        .entry(topic)
+        .or_insert_with(|| TopicState::new(cell, now));
+    state.unwanted_since = None;
+    state
+}
+
 impl TopicState {
     fn new(cell: CellId, now: Instant) -> Self {
         Self {
@@ -577,6 +632,7 @@ impl TopicState {
             head: None,
             subscription: Subscription::Wanted(now),
             sessions: BTreeMap::new(),
+            counting: Counting::default(),
             waiting: BTreeMap::new(),
             early: BTreeMap::new(),
             hole: None,
@@ -584,6 +640,18 @@ impl TopicState {
             backfill: Backfill::default(),
             unwanted_since: None,
         }
+    }
+
+    /// Nothing is given to a session any more.
+    fn take_out(&mut self, session: SessionId) {
+        self.sessions.remove(&session);
+        self.counting.end(session);
+        self.waiting.remove(&session);
+        self.backfill.forget(session);
+    }
+
+    fn is_unwanted(&self) -> bool {
+        self.sessions.is_empty() && self.waiting.is_empty() && self.counting.is_empty()
     }
 
     /// Takes a session in: it is given what it lacks, or the log is read for it, or it is

@@ -3,6 +3,7 @@
 //! own.
 
 mod backfill;
+pub mod counting;
 pub mod machine;
 pub mod places;
 mod recent;
@@ -28,6 +29,7 @@ use prost::Message;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::counting::{Count, Told};
 use self::machine::{Action, Hub, SessionId};
 use self::places::Places;
 use self::round::{Delivery, Round};
@@ -96,12 +98,13 @@ impl Subscriber {
 
 enum Input {
     Attach(SessionId, CellId, Topic, Seq),
+    Count(SessionId, UserId, CellId, Topic),
     Detach(SessionId, Topic),
     Publish(Topic, Seq, Bytes),
     Tell(Topic, Bytes, Bytes),
     /// Everything before this has been carried out.
     Done(oneshot::Sender<()>),
-    Subscribed(Topic, NodeId, Option<Seq>),
+    Subscribed(Topic, NodeId, Option<Count>),
     SubscribeFailed(Topic, NodeId),
     Fetched(Topic, Vec<(Seq, Bytes)>),
     ServerLost(NodeId),
@@ -126,6 +129,8 @@ struct Shared {
 pub struct Counters {
     /// Entries given to sessions.
     pub delivered: AtomicU64,
+    /// Times that sessions were told how far a topic is, instead.
+    pub counts: AtomicU64,
     /// Entries that a slow session lost.
     pub dropped: AtomicU64,
     /// Entries lost on the way to the hub's shards.
@@ -211,6 +216,12 @@ impl Hubs {
     /// A session wants what comes after `cursor`.
     pub async fn attach(&self, session: SessionId, cell: CellId, topic: Topic, cursor: Seq) {
         self.input(topic, Input::Attach(session, cell, topic, cursor))
+            .await;
+    }
+
+    /// A session of this user only wants to know how far a topic is.
+    pub async fn count_for(&self, session: SessionId, user: UserId, cell: CellId, topic: Topic) {
+        self.input(topic, Input::Count(session, user, cell, topic))
             .await;
     }
 
@@ -307,6 +318,42 @@ impl Hubs {
         counters.delivered.fetch_add(delivered, Ordering::Relaxed);
         counters.dropped.fetch_add(dropped, Ordering::Relaxed);
         round.sessions.len() * round.entries.len()
+    }
+
+    /// Tells sessions how far a topic is; most of them the same.
+    fn tell_count(&self, topic: Topic, count: Count, told: Told) {
+        let Topic::Channel(channel) = topic else {
+            return;
+        };
+        let frame_of = |mentioned: Vec<Seq>| {
+            let counter = client::Counter {
+                channel: channel.0,
+                last_seq: count.seq.0,
+                messages: count.messages,
+                mentioned: mentioned.into_iter().map(|seq| seq.0).collect(),
+            };
+            frame::encode(&client::ServerFrame {
+                body: Some(server_frame::Body::Counters(client::Counters {
+                    counters: vec![counter],
+                })),
+            })
+        };
+        let common = frame_of(Vec::new());
+        let table = self.0.sessions.read();
+        for (session, mentioned) in told {
+            let Some(subscriber) = table.get(&session) else {
+                continue;
+            };
+            let frame = match mentioned.is_empty() {
+                true => common.clone(),
+                false => frame_of(mentioned),
+            };
+            match subscriber.queue.offer(frame) {
+                true => self.count(|c| &c.counts),
+                // At least how far it is will be told.
+                false => subscriber.queue.missed(topic, count.seq),
+            }
+        }
     }
 
     fn give_facts(&self, sessions: &[SessionId], topic: Topic, frame: &Bytes, version: &Bytes) {
@@ -424,11 +471,19 @@ impl Shard {
             Input::Attach(session, cell, topic, cursor) => {
                 hub.attach(session, cell, topic, cursor, places, now);
             }
+            Input::Count(session, user, cell, topic) => {
+                hub.count(session, user, cell, topic, places, now);
+            }
             Input::Detach(session, topic) => hub.detach(session, topic, now),
             Input::Publish(topic, seq, frame) => hub.publish(topic, seq, frame, now),
             Input::Tell(topic, frame, version) => hub.tell(topic, frame, version),
             Input::Done(done) => self.waiting.push(done),
-            Input::Subscribed(topic, node, head) => hub.subscribed(topic, node, head, now),
+            Input::Subscribed(topic, node, head) => {
+                if let Some(count) = head {
+                    hub.counted(topic, count);
+                }
+                hub.subscribed(topic, node, head.map(|count| count.seq), now);
+            }
             Input::SubscribeFailed(topic, node) => hub.subscribe_failed(topic, node, now),
             Input::Fetched(topic, entries) => hub.fetched(topic, entries, now),
             Input::ServerLost(node) => hub.server_lost(node, places, now),
@@ -463,6 +518,7 @@ impl Shard {
                     frame,
                     version,
                 } => self.hubs.give_facts(&sessions, topic, &frame, &version),
+                Action::Count { topic, count, told } => self.hubs.tell_count(topic, count, told),
                 Action::Missed {
                     sessions,
                     topic,
@@ -561,7 +617,10 @@ async fn subscribe(hubs: Hubs, backbone: Backbone, call: TopicCall) {
         return;
     };
     for ((_, topic), head) in call.topics.into_iter().zip(heads.heads) {
-        let head = head.known.then_some(Seq(head.seq));
+        let head = head.known.then_some(Count {
+            seq: Seq(head.seq),
+            messages: head.messages,
+        });
         hubs.input(topic, Input::Subscribed(topic, server, head))
             .await;
     }

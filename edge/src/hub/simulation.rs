@@ -1,15 +1,18 @@
 //! Seeded worlds around one hub: entries that are lost, late, doubled and
 //! overtaken, leaders that move, servers that forget, logs that answer slowly or
-//! not at all. However bad it was: each session has each entry once, in order.
+//! not at all. However bad it was: each session has each entry once, in order, or knows how
+//! far the topic is if that is all that it wants.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_protocol::{CellId, ChannelId, NodeId, Seq, Topic};
+use causeway_protocol::client::{self, server_frame::Body};
+use causeway_protocol::{CellId, ChannelId, NodeId, Seq, Topic, UserId, frame};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use super::counting::Count;
 use super::machine::{Action, Hub, Placement, Server, SessionId};
 
 const TOPIC: Topic = Topic::Channel(ChannelId(1));
@@ -48,6 +51,8 @@ struct World {
     count: u64,
     /// What each session has last.
     sessions: BTreeMap<SessionId, Seq>,
+    /// Those that are told how far the topic is, and what they were told last.
+    counting: BTreeMap<SessionId, Option<Seq>>,
     calm: bool,
 }
 
@@ -67,6 +72,7 @@ impl World {
             on_the_way: BTreeMap::new(),
             count: 0,
             sessions: BTreeMap::new(),
+            counting: BTreeMap::new(),
             calm: false,
         }
     }
@@ -81,8 +87,20 @@ impl World {
         self.on_the_way.insert((self.now + delay, self.count), what);
     }
 
+    /// Every entry is a message.
     fn frame(seq: Seq) -> Bytes {
-        Bytes::copy_from_slice(&seq.0.to_be_bytes())
+        let entry = client::Entry {
+            seq: seq.0,
+            messages: seq.0,
+            ..client::Entry::default()
+        };
+        let push = client::Push {
+            entry: Some(entry),
+            ..client::Push::default()
+        };
+        frame::encode(&client::ServerFrame {
+            body: Some(Body::Push(push)),
+        })
     }
 
     /// Metadata has changed: whoever is there is told, also while it catches up.
@@ -120,6 +138,7 @@ impl World {
                 }
             }
             60..70 if self.sessions.len() < 8 => {
+                self.count += 1;
                 let session = SessionId(self.count + 1_000);
                 let cursor = Seq(self.rng.random_range(0..=self.log));
                 self.sessions.insert(session, cursor);
@@ -128,10 +147,12 @@ impl World {
             70..73 => {
                 if let Some(session) = self.sessions.keys().next().copied() {
                     self.sessions.remove(&session);
+                    self.counting.remove(&session);
                     self.hub.detach(session, TOPIC, self.now);
                 }
             }
             73..78 => self.move_leader(),
+            82..86 => self.open_or_close(),
             78..82 => {
                 // A channel server restarts and remembers nobody.
                 let node = NodeId(self.rng.random_range(1..4));
@@ -151,6 +172,21 @@ impl World {
         self.hub.routes_changed(&self.route, self.now);
     }
 
+    /// A session only wants to know how far the topic is, or all of it again.
+    fn open_or_close(&mut self) {
+        let at = self.rng.random_range(0..8);
+        let Some((session, cursor)) = self.sessions.iter().nth(at) else {
+            return;
+        };
+        let (session, cursor) = (*session, *cursor);
+        if self.counting.remove(&session).is_some() {
+            return self.attach(session, cursor);
+        }
+        self.counting.insert(session, None);
+        let (hub, user) = (&mut self.hub, UserId(session.0));
+        hub.count(session, user, CELL, TOPIC, &self.route, self.now);
+    }
+
     fn attach(&mut self, session: SessionId, cursor: Seq) {
         self.hub
             .attach(session, CELL, TOPIC, cursor, &self.route, self.now);
@@ -166,6 +202,10 @@ impl World {
                     self.hub.publish(TOPIC, seq, Self::frame(seq), self.now);
                 }
                 Late::Subscribed(node, head) => {
+                    if let Some(Seq(messages)) = head {
+                        let seq = Seq(messages);
+                        self.hub.counted(TOPIC, Count { seq, messages });
+                    }
                     self.hub.subscribed(TOPIC, node, head, self.now);
                 }
                 Late::SubscribeFailed(node) => {
@@ -175,6 +215,8 @@ impl World {
                     let entries = seqs.into_iter().map(|seq| (seq, Self::frame(seq)));
                     self.hub.fetched(TOPIC, entries.collect(), self.now);
                 }
+                // Whoever closes the topic meanwhile has no use for it.
+                Late::Read(session, _) if self.counting.contains_key(&session) => {}
                 Late::Read(session, head) => {
                     let Some(cursor) = self.sessions.get_mut(&session) else {
                         continue;
@@ -198,11 +240,21 @@ impl World {
                 } => {
                     assert_eq!(frame, Self::frame(seq), "seed {}", self.seed);
                     for session in sessions {
+                        assert!(!self.counting.contains_key(&session), "seed {}", self.seed);
                         let Some(cursor) = self.sessions.get_mut(&session) else {
                             continue;
                         };
                         assert_eq!(cursor.next(), seq, "seed {}: {session:?}", self.seed);
                         *cursor = seq;
+                    }
+                }
+                Action::Count { count, told, .. } => {
+                    assert_eq!(count.seq.0, count.messages, "seed {}", self.seed);
+                    assert!(count.seq.0 <= self.log, "seed {}", self.seed);
+                    for (session, _) in told {
+                        let last = self.counting.get_mut(&session).expect("it counts");
+                        assert!(last.is_none_or(|last| last <= count.seq));
+                        *last = Some(count.seq);
                     }
                 }
                 Action::Missed { .. } => panic!("seed {}: no hole is that long", self.seed),
@@ -264,7 +316,12 @@ fn run(seed: u64) {
         world.step();
     }
     for (session, cursor) in &world.sessions {
-        assert_eq!(cursor.0, world.log, "seed {seed}: {session:?} is behind");
+        let knows = match world.counting.get(session) {
+            Some(told) => *told,
+            None => Some(*cursor),
+        };
+        let all = Some(Seq(world.log));
+        assert_eq!(knows, all, "seed {seed}: {session:?} is behind");
     }
 }
 

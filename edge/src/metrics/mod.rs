@@ -171,6 +171,11 @@ fn tell_hub(page: &mut Page, counters: &Counters) {
             &counters.delivered,
         ),
         (
+            "counts",
+            "Times that sessions were told how far a channel is, instead of its entries",
+            &counters.counts,
+        ),
+        (
             "dropped",
             "Entries that slow sessions lost",
             &counters.dropped,

@@ -1,14 +1,14 @@
 //! A session as its own requests see it: what they want of the session itself, and how
 //! much they may.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, request, response};
 use causeway_protocol::limits::{OPEN_CHANNELS_MAX, WATCHED_USERS_MAX};
-use causeway_protocol::{ApiError, ChannelId, ErrorCode, Topic, UserId};
+use causeway_protocol::{ApiError, ChannelId, ErrorCode, Seq, Topic, UserId};
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::oneshot;
@@ -33,8 +33,9 @@ pub type Answer = Result<response::Result, ApiError>;
 pub enum Wish {
     /// Send an event.
     Send(Draft),
-    /// These topics are on the screen.
-    Show(BTreeSet<Topic>),
+    /// These topics are on the screen, of which the client has so much; whether others
+    /// are counted.
+    Show(BTreeMap<Topic, Seq>, bool),
     /// So are these users.
     Watch(BTreeSet<UserId>),
 }
@@ -132,8 +133,11 @@ impl Caller {
             return Err(ApiError::new(ErrorCode::InvalidArguments, text));
         }
         let channels = open.channels.iter();
-        let topics = channels.map(|open| Topic::Channel(ChannelId(open.channel)));
-        self.ask(Wish::Show(topics.collect())).await
+        let topics = channels.map(|open| {
+            let topic = Topic::Channel(ChannelId(open.channel));
+            (topic, Seq(open.seq))
+        });
+        self.ask(Wish::Show(topics.collect(), open.counters)).await
     }
 
     /// Users are on the screen.
@@ -292,9 +296,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_much_or_of_another_workspace_is_refused() {
         let (caller, _notices) = caller();
-        let channel = OpenChannel { channel: 1 };
+        let channel = OpenChannel::default();
         let open = client::OpenChannels {
             channels: vec![channel; OPEN_CHANNELS_MAX + 1],
+            counters: false,
         };
         let refused = caller.open_channels(open).await;
         assert_eq!(code(refused), ErrorCode::InvalidArguments);

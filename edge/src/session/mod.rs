@@ -367,7 +367,7 @@ impl Session {
         let done = Ok(response::Result::Done(client::Done {}));
         let (answer, steps) = match asked.wish {
             Wish::Send(draft) => (self.send_event(draft), Vec::new()),
-            Wish::Show(topics) => (done, self.topics.show(topics)),
+            Wish::Show(topics, counts) => (done, self.topics.show(&topics, counts)),
             Wish::Watch(users) => {
                 let known = self.shared.events.watch(self.id, self.cell, users);
                 let known = response::Result::Presences(presences(&known));
@@ -411,6 +411,10 @@ impl Session {
         match step {
             Step::Begin(topic, cursor) | Step::Attach(topic, cursor) => {
                 hubs.attach(self.id, self.cell, topic, cursor).await;
+            }
+            Step::Count(topic) => {
+                let user = self.caller.user();
+                hubs.count_for(self.id, user, self.cell, topic).await;
             }
             Step::Detach(topic) => hubs.detach(self.id, topic).await,
             Step::Missed(topic, head) => {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind};
+use causeway_protocol::limits::COUNTED_MEMBERS_MIN;
 use causeway_protocol::{ChannelId, Seq, Topic, UserId};
 
 /// A client that is further behind in a topic reads the log by itself.
@@ -31,6 +32,8 @@ pub enum Step {
     },
     /// Tell the client that it misses entries up to here.
     Missed(Topic, Seq),
+    /// Ask the hub for no more than how far the topic is.
+    Count(Topic),
     /// The client has the topic on its screen: it gets the topic's events.
     Open(Topic),
     /// It no longer has.
@@ -46,6 +49,10 @@ struct State {
     cursor: Seq,
     /// Entries up to here are being read.
     reading_to: Option<Seq>,
+    /// A channel of many.
+    is_big: bool,
+    /// The client is told how far it is, and no entries.
+    is_counted: bool,
 }
 
 /// The topics of one session.
@@ -54,6 +61,8 @@ pub struct Topics {
     topics: BTreeMap<Topic, State>,
     /// What the client has on its screen, also before it is known to be its own.
     shown: BTreeSet<Topic>,
+    /// Big channels that are not on the screen are counted.
+    counts: bool,
     /// Entries of the user's topic up to here are part of the boot data.
     booted_at: Seq,
 }
@@ -68,20 +77,24 @@ impl Topics {
         let known: BTreeMap<Topic, Seq> = (cursors.iter())
             .filter_map(|c| Some((Topic::from_wire(c.topic.as_ref())?, Seq(c.seq))))
             .collect();
-        let channels = boot.channels.iter();
-        let channels = channels.map(|c| (Topic::Channel(ChannelId(c.id)), Seq(c.last_seq)));
+        let channels = boot.channels.iter().map(|channel| {
+            let topic = Topic::Channel(ChannelId(channel.id));
+            (topic, Seq(channel.last_seq), is_big(channel))
+        });
+        let workspace = Topic::Workspace(user.workspace());
         let own = [
-            (Topic::User(user), Seq(boot.user_seq)),
-            (Topic::Workspace(user.workspace()), Seq(boot.workspace_seq)),
+            (Topic::User(user), Seq(boot.user_seq), false),
+            (workspace, Seq(boot.workspace_seq), false),
         ];
         let mut topics = Self {
             topics: BTreeMap::new(),
             shown: BTreeSet::new(),
+            counts: false,
             booted_at: Seq(boot.user_seq),
         };
-        let steps = channels.chain(own).map(|(topic, head)| {
+        let steps = channels.chain(own).map(|(topic, head, is_big)| {
             let cursor = known.get(&topic).copied().unwrap_or(head);
-            topics.add(topic, cursor)
+            topics.add(topic, cursor, is_big)
         });
         let steps = steps.collect();
         (topics, steps)
@@ -102,16 +115,34 @@ impl Topics {
         self.shown.iter().copied().filter(|topic| self.has(*topic))
     }
 
-    /// The client has these topics on its screen, and no others any more.
-    pub fn show(&mut self, topics: BTreeSet<Topic>) -> Vec<Step> {
-        let before = std::mem::replace(&mut self.shown, topics);
+    /// The client has these topics on its screen, and no others any more; each with the
+    /// last entry that it has. With `counts`, other big ones are counted.
+    pub fn show(&mut self, shown: &BTreeMap<Topic, Seq>, counts: bool) -> Vec<Step> {
+        let before = std::mem::replace(&mut self.shown, shown.keys().copied().collect());
+        self.counts = counts;
         let own = |topic: &&Topic| self.has(**topic);
         let closed = before.difference(&self.shown).filter(own);
         let opened = self.shown.difference(&before).filter(own);
         let closed = closed.map(|topic| Step::Close(*topic));
-        closed
-            .chain(opened.map(|topic| Step::Open(*topic)))
-            .collect()
+        let opened = opened.map(|topic| Step::Open(*topic));
+        let mut steps: Vec<Step> = closed.chain(opened).collect();
+        for (topic, state) in &mut self.topics {
+            let is_counted = counts && state.is_big && !self.shown.contains(topic);
+            let was_counted = std::mem::replace(&mut state.is_counted, is_counted);
+            let is_opened = self.shown.contains(topic) && !before.contains(topic);
+            // Whoever says nothing goes on from where the session began.
+            let has = shown.get(topic).copied().filter(|seq| *seq > Seq(0));
+            let has = has.unwrap_or(state.cursor);
+            let lacks_some = is_opened && has < state.cursor;
+            if is_counted && !was_counted {
+                state.reading_to = None;
+                steps.push(Step::Count(*topic));
+            } else if !is_counted && (was_counted || lacks_some) {
+                state.cursor = has;
+                steps.push(Step::Attach(*topic, has));
+            }
+        }
+        steps
     }
 
     /// The hub is further than the client.
@@ -119,6 +150,10 @@ impl Topics {
         let Some(state) = self.topics.get_mut(&topic) else {
             return Vec::new();
         };
+        if state.is_counted {
+            // This was said before the hub heard of that.
+            return Vec::new();
+        }
         if head <= state.cursor {
             return vec![Step::Attach(topic, state.cursor)];
         }
@@ -158,6 +193,13 @@ impl Topics {
         let Some(to) = state.reading_to else {
             return steps;
         };
+        if entries
+            .first()
+            .is_some_and(|first| Seq(first.seq) > state.cursor.next())
+        {
+            // Of a reading before the present one.
+            return steps;
+        }
         let last = entries.last().map(|entry| Seq(entry.seq));
         state.cursor = last.map_or(state.cursor, |last| last.max(state.cursor));
         if state.cursor < to {
@@ -200,9 +242,18 @@ impl Topics {
         if self.has(topic) {
             return Vec::new();
         }
-        let begin = self.add(topic, Seq(channel.last_seq));
-        let open = self.shown.contains(&topic).then_some(Step::Open(topic));
-        [begin].into_iter().chain(open).collect()
+        let is_big = is_big(channel);
+        let begin = self.add(topic, Seq(channel.last_seq), is_big);
+        let is_shown = self.shown.contains(&topic);
+        let then = match self.topics.get_mut(&topic) {
+            _ if is_shown => Some(Step::Open(topic)),
+            Some(state) if is_big && self.counts => {
+                state.is_counted = true;
+                Some(Step::Count(topic))
+            }
+            _ => None,
+        };
+        [begin].into_iter().chain(then).collect()
     }
 
     fn left(&mut self, channel: u64) -> Vec<Step> {
@@ -214,14 +265,20 @@ impl Topics {
         close.into_iter().chain([Step::Detach(topic)]).collect()
     }
 
-    fn add(&mut self, topic: Topic, cursor: Seq) -> Step {
+    fn add(&mut self, topic: Topic, cursor: Seq, is_big: bool) -> Step {
         let state = State {
             cursor,
             reading_to: None,
+            is_big,
+            is_counted: false,
         };
         self.topics.insert(topic, state);
         Step::Begin(topic, cursor)
     }
+}
+
+fn is_big(channel: &client::Channel) -> bool {
+    channel.members >= COUNTED_MEMBERS_MIN
 }
 
 #[cfg(test)]
@@ -345,8 +402,10 @@ mod tests {
     fn what_is_on_the_screen_is_open_as_long_as_it_is_the_sessions_own() {
         let (mut topics, _) = Topics::start(user(), &boot(vec![channel(1, 5)]), &[]);
         let (one, two) = (topic(1), topic(2));
-        assert_eq!(topics.show([one, two].into()), [Step::Open(one)]);
-        assert_eq!(topics.show([one, two].into()), [], "said again");
+        let shown = |topics: &[Topic]| topics.iter().map(|topic| (*topic, Seq(0))).collect();
+        let both = shown(&[one, two]);
+        assert_eq!(topics.show(&both, false), [Step::Open(one)]);
+        assert_eq!(topics.show(&both, false), [], "said again");
         let joined = FactKind::Joined(channel(2, 3));
         let told = |kind| [client::Fact { kind: Some(kind) }];
         let begins = [Step::Begin(two, Seq(3)), Step::Open(two)];
@@ -356,8 +415,92 @@ mod tests {
         let ends = [Step::Close(one), Step::Detach(one)];
         assert_eq!(topics.user_facts(&told(left)), ends);
         assert!(topics.opened().eq([two]));
-        assert_eq!(topics.show([one].into()), [Step::Close(two)]);
-        assert_eq!(topics.show([].into()), []);
+        assert_eq!(topics.show(&shown(&[one]), false), [Step::Close(two)]);
+        assert_eq!(topics.show(&shown(&[]), false), []);
+    }
+
+    fn big(number: u32, last_seq: u64) -> client::Channel {
+        client::Channel {
+            members: COUNTED_MEMBERS_MIN,
+            ..channel(number, last_seq)
+        }
+    }
+
+    #[test]
+    fn big_channels_are_counted_while_they_are_closed_if_the_client_asks_for_it() {
+        let boot = boot(vec![big(1, 5), channel(2, 9)]);
+        let (mut topics, _) = Topics::start(user(), &boot, &[]);
+        let (one, nothing) = (topic(1), BTreeMap::new());
+        let opened = |seq| BTreeMap::from([(one, Seq(seq))]);
+        let open = [Step::Open(one)];
+        assert_eq!(topics.show(&opened(5), true), open, "it is pushed anyway");
+        let closes = [Step::Close(one), Step::Count(one)];
+        assert_eq!(topics.show(&nothing, true), closes);
+        assert_eq!(topics.show(&nothing, true), [], "said again");
+        assert_eq!(topics.behind(one, Seq(8)), [], "said too late");
+        let opens = [Step::Open(one), Step::Attach(one, Seq(7))];
+        assert_eq!(topics.show(&opened(7), true), opens);
+        let read = Step::Read {
+            topic: one,
+            from: Seq(8),
+            to: Seq(12),
+        };
+        assert_eq!(topics.behind(one, Seq(12)), [read]);
+        topics.show(&nothing, true);
+        assert_eq!(topics.read(one, &[]), [], "nobody waits for it");
+        let attach = [Step::Attach(one, Seq(7))];
+        assert_eq!(topics.show(&nothing, false), attach);
+    }
+
+    #[test]
+    fn a_client_that_opens_a_channel_gets_what_it_lacks() {
+        let (mut topics, _) = Topics::start(user(), &boot(vec![channel(1, 50)]), &[]);
+        let one = topic(1);
+        let opened = |seq| BTreeMap::from([(one, Seq(seq))]);
+        let opens = [Step::Open(one), Step::Attach(one, Seq(40))];
+        assert_eq!(topics.show(&opened(40), true), opens, "it began at 50");
+        assert_eq!(topics.show(&opened(30), true), [], "it is open");
+        topics.show(&BTreeMap::new(), true);
+        let open = [Step::Open(one)];
+        assert_eq!(
+            topics.show(&opened(60), true),
+            open,
+            "it has been pushed more"
+        );
+        topics.show(&BTreeMap::new(), true);
+        assert_eq!(topics.show(&opened(0), true), open, "it says nothing");
+    }
+
+    #[test]
+    fn a_big_channel_that_is_joined_is_counted_from_the_beginning() {
+        let (mut topics, _) = Topics::start(user(), &boot(vec![]), &[]);
+        topics.show(&BTreeMap::new(), true);
+        let joined = |number| {
+            let kind = FactKind::Joined(big(number, 3));
+            [client::Fact { kind: Some(kind) }]
+        };
+        let begins = [Step::Begin(topic(1), Seq(3)), Step::Count(topic(1))];
+        assert_eq!(topics.user_facts(&joined(1)), begins);
+        topics.show(&BTreeMap::from([(topic(2), Seq(3))]), true);
+        let begins = [Step::Begin(topic(2), Seq(3)), Step::Open(topic(2))];
+        assert_eq!(topics.user_facts(&joined(2)), begins);
+    }
+
+    #[test]
+    fn what_was_read_before_does_not_pass_for_what_is_read_now() {
+        let (mut topics, _) = Topics::start(user(), &boot(vec![big(1, 50)]), &[]);
+        let one = topic(1);
+        topics.behind(one, Seq(60));
+        topics.show(&BTreeMap::new(), true);
+        topics.show(&BTreeMap::from([(one, Seq(40))]), true);
+        topics.behind(one, Seq(60));
+        let plain = |seq| client::Entry {
+            seq,
+            ..client::Entry::default()
+        };
+        assert_eq!(topics.read(one, &[plain(51), plain(60)]), []);
+        let now: Vec<_> = (41..=60).map(plain).collect();
+        assert_eq!(topics.read(one, &now), [Step::Attach(one, Seq(60))]);
     }
 
     #[test]

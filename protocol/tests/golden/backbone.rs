@@ -219,9 +219,21 @@ pub fn cells() -> Vec<Example> {
                     Head {
                         known: true,
                         seq: 42,
+                        messages: 0,
                     },
                     Head::default(),
                 ],
+            },
+        ),
+        Example::new(
+            "heads_counted",
+            "0a06 0801 102a 5026",
+            Heads {
+                heads: vec![Head {
+                    known: true,
+                    seq: 42,
+                    messages: 38,
+                }],
             },
         ),
         Example::new(

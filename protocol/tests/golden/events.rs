@@ -5,8 +5,8 @@ use causeway_protocol::backbone::{EventRelay, Looked, PresenceChanges};
 use causeway_protocol::client::request::Body;
 use causeway_protocol::client::response::Result as Answer;
 use causeway_protocol::client::{
-    CustomEvent, Event, OpenChannel, OpenChannels, Presence, Presences, Response, SendEvent,
-    ServerFrame, Typing, WatchPresence, event, send_event, server_frame,
+    Counter, Counters, CustomEvent, Event, OpenChannel, OpenChannels, Presence, Presences,
+    Response, SendEvent, ServerFrame, Typing, WatchPresence, event, send_event, server_frame,
 };
 use causeway_protocol::frame;
 
@@ -73,7 +73,22 @@ pub fn requests() -> Vec<Example> {
             "open_channels",
             "da0508 0a06 088580808010",
             Body::OpenChannels(OpenChannels {
-                channels: vec![OpenChannel { channel: GENERAL }],
+                channels: vec![OpenChannel {
+                    channel: GENERAL,
+                    seq: 0,
+                }],
+                counters: false,
+            }),
+        ),
+        request(
+            "open_channels_counted",
+            "da050c 0a08 088580808010 102b 1001",
+            Body::OpenChannels(OpenChannels {
+                channels: vec![OpenChannel {
+                    channel: GENERAL,
+                    seq: 43,
+                }],
+                counters: true,
             }),
         ),
         request(
@@ -112,6 +127,18 @@ pub fn frames() -> Vec<Example> {
                 user: BEN,
                 kind: Some(event::Kind::Custom(raised_hand())),
                 good_for_ms: 10_000,
+            })),
+        ),
+        Example::new(
+            "counters",
+            "3a0f 0a0d 088580808010 1030 1829 22012f",
+            frame_of(server_frame::Body::Counters(Counters {
+                counters: vec![Counter {
+                    channel: GENERAL,
+                    last_seq: 48,
+                    messages: 41,
+                    mentioned: vec![47],
+                }],
             })),
         ),
         Example::new(

@@ -48,7 +48,8 @@ impl Person {
     async fn open(&self) {
         let channel = self.channel;
         let open = client::OpenChannels {
-            channels: vec![client::OpenChannel { channel }],
+            channels: vec![client::OpenChannel { channel, seq: 0 }],
+            counters: false,
         };
         let opened = self.ask(request::Body::OpenChannels(open)).await;
         assert_eq!(code(&opened), "no error");

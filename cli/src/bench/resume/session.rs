@@ -186,7 +186,7 @@ impl State {
                     }
                 }
                 Take::Read { topic, from, to } => holes.push(Hole { topic, from, to }),
-                Take::Deliver(..) | Take::Tell(_) => {}
+                Take::Deliver(..) | Take::Tell(_) | Take::Count(_) => {}
             }
         }
         holes

@@ -365,6 +365,7 @@ impl Shared {
                 | Event::Sent { .. }
                 | Event::Typing { .. }
                 | Event::Custom { .. }
+                | Event::Counter { .. }
                 | Event::Presence { .. } => {}
             }
         }

@@ -6,6 +6,7 @@ mod scenes;
 mod stage;
 mod stories_channels;
 mod stories_commands;
+mod stories_company;
 mod stories_history;
 mod stories_links;
 mod stories_messages;

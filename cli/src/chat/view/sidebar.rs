@@ -34,10 +34,11 @@ pub fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
 
 fn line(app: &App, channel: &Channel, is_current: bool, width: usize) -> Line<'static> {
     let theme = app.settings.theme;
+    let at = if channel.mentions > 0 { "@" } else { "" };
     let count = match channel.unread {
         0 => " ".to_owned(),
-        unread if unread > UNREAD_SHOWN_MAX => format!(" {UNREAD_SHOWN_MAX}+ "),
-        unread => format!(" {unread} "),
+        unread if unread > UNREAD_SHOWN_MAX => format!(" {at}{UNREAD_SHOWN_MAX}+ "),
+        unread => format!(" {at}{unread} "),
     };
     let here = if is_current { "▸" } else { " " };
     let name = format!(

@@ -146,6 +146,7 @@ impl Client {
                 server_frame::Body::Answer(_)
                 | server_frame::Body::Metadata(_)
                 | server_frame::Body::Event(_)
+                | server_frame::Body::Counters(_)
                 | server_frame::Body::Presences(_),
             )
             | None => Vec::new(),
@@ -164,7 +165,7 @@ impl Client {
                     self.talk.heard(topic, &entry);
                     io.oracle.deliveries.delivered(io.host, topic, &entry);
                 }
-                Take::Tell(_) => {}
+                Take::Tell(_) | Take::Count(_) => {}
                 Take::Read { topic, from, to } => {
                     let read = client::ReadLog {
                         topic: Some(topic.to_wire()),

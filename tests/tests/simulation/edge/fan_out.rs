@@ -55,7 +55,7 @@ impl Edge {
                         head,
                     } => self.miss(&sessions, topic, head, io),
                     // Metadata has simulations of its own.
-                    Action::Attached { .. } | Action::Tell { .. } => {}
+                    Action::Attached { .. } | Action::Tell { .. } | Action::Count { .. } => {}
                     Action::Behind {
                         session,
                         topic,

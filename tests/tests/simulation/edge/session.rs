@@ -104,8 +104,8 @@ impl Edge {
                 Step::Detach(topic) => self.hub.detach(id, topic, now),
                 Step::Missed(topic, head) => session.queue.missed(topic, head),
                 Step::StartOver => self.cut(id, io),
-                // Nobody here looks at events.
-                Step::Open(_) | Step::Close(_) => {}
+                // Nobody here says what is on the screen.
+                Step::Open(_) | Step::Close(_) | Step::Count(_) => {}
                 Step::Read { topic, from, to } => {
                     io.ledger.resumes_with_reading += 1;
                     let purpose = Purpose::Read(id, topic);
