@@ -1,13 +1,16 @@
 //! `causeway bench`: what a core can do on this machine, and what an edge node can.
 
+mod boot;
 mod churn;
 mod cpu;
 mod element;
 mod fanout;
+mod greeting;
 mod idle;
 mod machine;
 mod metadata;
 mod node;
+mod office;
 mod progress;
 mod swarm;
 mod world;
@@ -29,6 +32,8 @@ enum Bench {
     Fanout(fanout::FanoutArgs),
     /// Connections at rest: what memory and time they cost an edge node
     Idle(idle::IdleArgs),
+    /// Starting: what a client is sent first, and how soon; and two thousand at once
+    Boot(boot::BootArgs),
 }
 
 /// Measures.
@@ -40,5 +45,6 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         Bench::Metadata(args) => metadata::run(args).await,
         Bench::Fanout(args) => fanout::run(args).await,
         Bench::Idle(args) => idle::run(args).await,
+        Bench::Boot(args) => boot::run(args).await,
     }
 }
