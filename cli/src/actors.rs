@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use causeway_client::{Client, ClientConfig, Event, endpoint};
 use causeway_protocol::Name;
 use causeway_protocol::client::BootData;
+use causeway_transport::Transport;
 use causeway_transport::wan::Wan;
 use quinn::Endpoint;
 use tokio::sync::mpsc;
@@ -52,10 +53,28 @@ pub async fn connect(
     token: &str,
     name: &str,
 ) -> anyhow::Result<Actor> {
-    connect_with(world, endpoint, token, name, false).await
+    connect_with(world, endpoint, token, name, Manner::default()).await
 }
 
-/// The same, with a planted bug: entries come out of order.
+/// How a user connects.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// What the connection is made of.
+    pub transport: Transport,
+    /// A planted bug: entries come out of order.
+    pub out_of_order: bool,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            transport: Transport::Native,
+            out_of_order: false,
+        }
+    }
+}
+
+/// The same, in another manner.
 ///
 /// # Errors
 /// As for [`connect`].
@@ -64,7 +83,7 @@ pub async fn connect_with(
     endpoint: Option<Endpoint>,
     token: &str,
     name: &str,
-    out_of_order: bool,
+    manner: Manner,
 ) -> anyhow::Result<Actor> {
     let (client, mut events) = Client::start(ClientConfig {
         pops: world.offered_pops(),
@@ -72,8 +91,9 @@ pub async fn connect_with(
         token: token.to_owned(),
         client: concat!("causeway-cli/", env!("CARGO_PKG_VERSION")).into(),
         endpoint: endpoint.context("a place has no endpoint")?,
+        transports: vec![manner.transport],
         liveness: LIVELY,
-        out_of_order,
+        out_of_order: manner.out_of_order,
     });
     let connected = async {
         while let Some(event) = events.recv().await {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use causeway_client::{Client, ClientConfig, endpoint};
 use causeway_protocol::Name;
+use causeway_transport::Transport;
 use causeway_transport::endpoint::Liveness;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,23 @@ pub struct ChatArgs {
     /// Where you are; the nearest PoP serves you
     #[arg(long, value_name = "PLACE", default_value = "nyc")]
     at: Name,
+    /// What the connection is made of: native, webtransport or websocket; may be repeated
+    /// [default: each, in this order; an emulated network carries the first two]
+    #[arg(long = "transport", value_name = "TRANSPORT")]
+    transports: Vec<Transport>,
+}
+
+impl ChatArgs {
+    /// What connections may be made of. A WebSocket would lead around the faults of an
+    /// emulated network, which carries UDP alone.
+    fn transports(&self, is_emulated: bool) -> Vec<Transport> {
+        if !self.transports.is_empty() {
+            return self.transports.clone();
+        }
+        let all = Transport::ALL.into_iter();
+        all.filter(|transport| !is_emulated || *transport != Transport::WebSocket)
+            .collect()
+    }
 }
 
 /// Opens the terminal client.
@@ -59,6 +77,7 @@ pub async fn run(args: ChatArgs) -> anyhow::Result<()> {
         token,
         client: concat!("causeway-chat/", env!("CARGO_PKG_VERSION")).into(),
         endpoint: endpoint(address, wan.as_ref())?,
+        transports: args.transports(wan.is_some()),
         liveness: LIVELY,
     });
     let me = ChatIdentity {

@@ -5,7 +5,7 @@
 //! The decisions are state machines: the [`outbox`], the [`inbox`], and what is [`kept`]
 //! over a break. The [`Client`] moves their bytes.
 
-mod connection;
+pub mod connection;
 pub mod inbox;
 pub mod kept;
 pub mod looking;
@@ -13,6 +13,7 @@ mod moving;
 mod nearest;
 pub mod outbox;
 pub mod queries;
+mod race;
 mod supervisor;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_protocol::client::{self, request, response};
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, Name, Timestamp, Topic, UserId};
+use causeway_transport::Transport;
 use causeway_transport::tls::Roots;
 use quinn::Endpoint;
 use thiserror::Error;
@@ -46,6 +48,8 @@ pub struct Pop {
     pub name: Name,
     /// Where its edge nodes accept QUIC.
     pub address: SocketAddr,
+    /// Where they accept HTTPS, and WebSockets over it, if known.
+    pub https: Option<SocketAddr>,
     /// The name in their certificate.
     pub server_name: String,
 }
@@ -64,6 +68,9 @@ pub struct ClientConfig {
     /// Where connections start from; see [`endpoint`]. Shared by many clients of
     /// one process, if it has many.
     pub endpoint: Endpoint,
+    /// What connections may be made of, in the order in which it is tried; see
+    /// [`Transport::ALL`].
+    pub transports: Vec<Transport>,
     /// When a silent PoP is given up.
     pub liveness: causeway_transport::endpoint::Liveness,
     /// A planted bug, which the chaos suite must catch: entries come out of order.
@@ -80,6 +87,8 @@ pub enum Event {
         pop: Name,
         /// The edge node.
         edge: String,
+        /// What the connection is made of.
+        transport: Transport,
         /// The measured round trip.
         round_trip: Duration,
         /// The user, the workspace, the channels.

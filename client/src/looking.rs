@@ -50,7 +50,7 @@ impl Looking {
         channel: ChannelId,
         thread: Option<Timestamp>,
         now: Instant,
-    ) -> Option<Body> {
+    ) -> Option<client::SendEvent> {
         self.typed
             .retain(|_, at| now.duration_since(*at) < TYPING_EVERY);
         if self.typed.contains_key(&channel) {
@@ -60,11 +60,11 @@ impl Looking {
         let typing = client::Typing {
             thread_ts: thread.map_or(0, |ts| ts.0),
         };
-        Some(Body::SendEvent(client::SendEvent {
+        Some(client::SendEvent {
             channel: channel.0,
             kind: Some(send_event::Kind::Typing(typing)),
             good_for_ms: 0,
-        }))
+        })
     }
 
     fn open_channels(&self) -> Body {

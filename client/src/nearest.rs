@@ -2,17 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use causeway_transport::endpoint::{Streams, bind, client_transport};
-use causeway_transport::tls::{self, TlsError};
+use causeway_transport::endpoint::bind;
 use causeway_transport::wan::Wan;
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
-use quinn::{Connection, Endpoint};
+use futures::FutureExt;
+use quinn::Endpoint;
 
-use crate::{ClientConfig, Pop};
+use crate::connection::{Connection, Dialer};
+use crate::{ClientConfig, Pop, race};
 
 /// A PoP that does not answer by then is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,15 +35,6 @@ pub(crate) struct Arrived {
     pub round_trip: Duration,
     /// It was to be avoided, and no other answered.
     pub last_resort: bool,
-}
-
-/// Settings of a connection to a PoP.
-fn quinn_config(config: &ClientConfig) -> Result<quinn::ClientConfig, TlsError> {
-    let tls = tls::client_plane_client(&config.roots)?;
-    let mut quinn = quinn::ClientConfig::new(Arc::new(tls));
-    let transport = client_transport(config.liveness, Streams::CLIENT);
-    quinn.transport_config(Arc::new(transport));
-    Ok(quinn)
 }
 
 /// Which PoPs not to connect to, as long as others answer.
@@ -92,18 +81,18 @@ impl Avoid {
 }
 
 /// Connects to the PoP that answers first: every one is asked at the same time,
-/// and a handshake takes one round trip. The others are let go. With `elsewhere`,
+/// and a handshake takes one round trip. The others are let go. Where no native
+/// connection comes about, the next transport is tried beside it. With `elsewhere`,
 /// PoPs that are to be avoided are not even the last resort.
 pub(crate) async fn connect(
     config: &ClientConfig,
     avoid: &Avoid,
     elsewhere: bool,
 ) -> Result<Arrived, String> {
-    let quinn = quinn_config(config).map_err(|e| e.to_string())?;
     let (first, rest) = avoid.split(&config.pops, Instant::now());
-    match race(config, &quinn, first).await {
+    match race(config, first).await {
         Err(_) if !elsewhere && !rest.is_empty() => {
-            let arrived = race(config, &quinn, rest).await?;
+            let arrived = race(config, rest).await?;
             Ok(Arrived {
                 last_resort: true,
                 ..arrived
@@ -113,47 +102,30 @@ pub(crate) async fn connect(
     }
 }
 
-async fn race(
-    config: &ClientConfig,
-    quinn: &quinn::ClientConfig,
-    pops: Vec<&Pop>,
-) -> Result<Arrived, String> {
-    let start = Instant::now();
-    let mut handshakes: FuturesUnordered<_> = (pops.into_iter())
-        .map(|pop| handshake(config, quinn, pop))
-        .collect();
-    let mut last = "no PoP was offered".to_owned();
-    while let Some(result) = handshakes.next().await {
-        match result {
-            Ok((pop, connection)) => {
-                return Ok(Arrived {
-                    pop,
-                    connection,
-                    round_trip: start.elapsed(),
-                    last_resort: false,
-                });
+async fn race(config: &ClientConfig, pops: Vec<&Pop>) -> Result<Arrived, String> {
+    let dial = |transport| {
+        let dialer = Dialer::new(config, transport);
+        let dialing = pops.iter().map(|pop| {
+            let (dialer, pop) = (dialer.clone(), (*pop).clone());
+            async move {
+                let reason = |text: String| format!("{}: {text}", pop.name);
+                let dialer = dialer.map_err(reason)?;
+                match tokio::time::timeout(CONNECT_TIMEOUT, dialer.dial(&pop)).await {
+                    Ok(Ok(reached)) => Ok(Arrived {
+                        connection: reached.connection,
+                        round_trip: reached.round_trip,
+                        last_resort: false,
+                        pop,
+                    }),
+                    Ok(Err(error)) => Err(reason(error)),
+                    Err(_) => Err(reason(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+                }
             }
-            Err(reason) => last = reason,
-        }
-    }
-    Err(last)
-}
-
-async fn handshake(
-    config: &ClientConfig,
-    quinn: &quinn::ClientConfig,
-    pop: &Pop,
-) -> Result<(Pop, Connection), String> {
-    let reason = |text: String| format!("{}: {text}", pop.name);
-    let connecting = config
-        .endpoint
-        .connect_with(quinn.clone(), pop.address, &pop.server_name)
-        .map_err(|e| reason(e.to_string()))?;
-    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(Ok(connection)) => Ok((pop.clone(), connection)),
-        Ok(Err(error)) => Err(reason(error.to_string())),
-        Err(_) => Err(reason(format!("no answer within {CONNECT_TIMEOUT:?}"))),
-    }
+            .boxed()
+        });
+        dialing.collect()
+    };
+    race::run(&config.transports, dial).await
 }
 
 #[cfg(test)]
@@ -164,6 +136,7 @@ mod tests {
         Pop {
             name: name.parse().unwrap(),
             address: ([127, 0, 0, host], 1).into(),
+            https: None,
             server_name: name.into(),
         }
     }

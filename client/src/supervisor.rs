@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::{ApiError, ErrorCode, Name, Topic};
-use quinn::{Connection, VarInt};
+use causeway_transport::Transport;
+use prost::Message as _;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{answer, read_pushes, request, result};
+use crate::connection::{Connection, answer, request, result};
 use crate::inbox::{Inbox, Seen, Take};
 use crate::kept::Kept;
 use crate::looking::{self, Looking};
@@ -123,7 +124,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.connection.close(VarInt::from_u32(0), b"good-bye");
+        self.connection.close();
     }
 }
 
@@ -186,7 +187,8 @@ impl State {
     async fn settle(&mut self, arrived: Arrived, welcomed: Welcomed) -> Link {
         self.inbox.saw(welcomed.seen.clone());
         let name = arrived.pop.name.clone();
-        let takes = self.welcome(name, arrived.round_trip, welcomed).await;
+        let (transport, round_trip) = (arrived.connection.transport(), arrived.round_trip);
+        let takes = self.welcome(name, transport, round_trip, welcomed).await;
         Link {
             pop: arrived.pop,
             connection: arrived.connection,
@@ -198,6 +200,7 @@ impl State {
     async fn welcome(
         &mut self,
         pop: Name,
+        transport: Transport,
         round_trip: Duration,
         Welcomed { welcome, age, .. }: Welcomed,
     ) -> Vec<Take> {
@@ -206,6 +209,7 @@ impl State {
         self.tell(Event::Connected {
             pop,
             edge: welcome.edge,
+            transport,
             round_trip,
             age,
             boot: Box::new(boot),
@@ -229,7 +233,7 @@ impl State {
             self.send_due(&link, &finished);
             let deadline = self.outbox.deadline();
             tokio::select! {
-                reason = link.connection.closed() => return End::Broken(reason.to_string()),
+                how = link.connection.closed() => return End::Broken(how.reason),
                 // Between hello and welcome nothing is taken in here: what the
                 // client has then is what it has told.
                 Some(frame) = frames.recv(), if !moving.has_said_hello() => match frame {
@@ -273,7 +277,7 @@ impl State {
         done: &mpsc::Sender<Done>,
     ) -> mpsc::Receiver<server_frame::Body> {
         let (sender, frames) = mpsc::channel(FRAMES_MAX);
-        tokio::spawn(read_pushes(link.connection.clone(), sender));
+        tokio::spawn(link.connection.clone().read_pushes(sender));
         let takes = std::mem::take(&mut link.takes);
         self.carry_out(takes, link, done).await;
         for body in self.looking.again() {
@@ -329,28 +333,49 @@ impl State {
             },
             Command::Open(channels) => {
                 let body = self.looking.open(channels);
-                self.say(Some(body), link, done);
+                self.say(body, link, done);
             }
             Command::Watch(users) => {
                 let body = self.looking.watch(users);
-                self.say(Some(body), link, done);
-            }
-            Command::Types(channel, thread) => {
-                let body = self.looking.types(channel, thread, Instant::now());
                 self.say(body, link, done);
             }
-            Command::Event(event) => {
-                self.say(Some(request::Body::SendEvent(event)), link, done);
+            Command::Types(channel, thread) => {
+                if let Some(event) = self.looking.types(channel, thread, Instant::now()) {
+                    self.send_event(event, link, done);
+                }
             }
+            Command::Event(event) => self.send_event(event, link, done),
             Command::Reconnect => {}
         }
     }
 
     /// Says something if there is a connection. What is looked at is said to the next.
-    fn say(&self, body: Option<request::Body>, link: Option<&Link>, done: &mpsc::Sender<Done>) {
-        if let (Some(body), Some(link)) = (body, link) {
+    fn say(&self, body: request::Body, link: Option<&Link>, done: &mpsc::Sender<Done>) {
+        if let Some(link) = link {
             self.look(body, link, done);
         }
+    }
+
+    /// Sends an event now or not at all; one that is too long for a datagram, as a
+    /// request.
+    fn send_event(&self, event: client::SendEvent, link: Option<&Link>, done: &mpsc::Sender<Done>) {
+        let Some(link) = link else {
+            return;
+        };
+        let (connection, done) = (link.connection.clone(), done.clone());
+        let (seen, body) = (self.inbox.seen(), request::Body::SendEvent(event));
+        link.requests.spawn(async move {
+            let alone = client::Request {
+                body: Some(body.clone()),
+                ..client::Request::default()
+            };
+            if connection.send_event(alone.encode_to_vec().into()).await {
+                return;
+            }
+            if let Ok(response) = request(&connection, seen, body).await {
+                let _ = done.send(Done::Looked(Box::new(response))).await;
+            }
+        });
     }
 
     fn look(&self, body: request::Body, link: &Link, done: &mpsc::Sender<Done>) {
@@ -413,7 +438,7 @@ impl State {
                 let told = looking::presence(&presences, Instant::now());
                 return self.tell_any(told).await;
             }
-            server_frame::Body::GoAway(_) => Vec::new(),
+            server_frame::Body::GoAway(_) | server_frame::Body::Answer(_) => Vec::new(),
         };
         self.carry_out(takes, link, done).await;
     }

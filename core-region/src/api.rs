@@ -28,6 +28,7 @@ use crate::directory::{
 };
 use crate::metadata::Metadata;
 use crate::metadata::version::dot_from_bytes;
+use crate::metrics::Measures;
 use crate::routed;
 use crate::state_records::command::Body;
 
@@ -62,6 +63,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Signs tokens; `None` on a node that issues none.
     pub signer: Option<Signer>,
+    /// What this node measures.
+    pub measures: Measures,
 }
 
 impl Api {
@@ -116,7 +119,9 @@ impl Api {
             metadata_versions: call.metadata_versions,
             joined: dot_from_bytes(&call.joined_wrote).map(|dot| (ChannelId(call.joined), dot)),
         };
+        let began = Instant::now();
         let executed = cell.execute(UserId(call.user), request, terms).await;
+        self.0.measures.executed(began.elapsed(), &executed);
         Ok(self.routed(cell.id(), executed.map(|response| response.encode_to_vec())))
     }
 

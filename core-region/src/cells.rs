@@ -25,6 +25,7 @@ use crate::heirs::Heirs;
 use crate::homecoming;
 use crate::metadata::{CellMetadata, Left, Metadata};
 use crate::metadata_wire::CellReturn;
+use crate::metrics::Measures;
 use crate::release;
 use crate::routed;
 use crate::state::CellState;
@@ -172,6 +173,8 @@ pub struct CellHost {
     pub hand_back: HandBack,
     /// The metadata of its cells.
     pub metadata: Metadata,
+    /// What it measures.
+    pub measures: Measures,
 }
 
 impl CellHost {
@@ -193,6 +196,7 @@ impl CellHost {
             backbone: self.backbone.clone(),
             timings: self.timings,
             groups: self.groups.clone(),
+            commits: self.measures.commits.clone(),
         });
         let consensus: Arc<dyn Consensus> = group.await?;
         let cell = Arc::new(Cell::new(

@@ -148,11 +148,15 @@ impl Feeds {
         }
     }
 
-    /// How many subscriptions there are, and how many frames were dropped.
-    pub fn counts(&self) -> (usize, u64) {
+    /// How many subscriptions there are.
+    pub fn subscriptions(&self) -> usize {
         let subscribers = self.0.subscribers.lock();
-        let subscriptions = subscribers.workspaces.values().map(HashMap::len).sum();
-        (subscriptions, self.0.lanes.dropped())
+        subscribers.workspaces.values().map(HashMap::len).sum()
+    }
+
+    /// On which changes go out.
+    pub fn lanes(&self) -> &Lanes {
+        &self.0.lanes
     }
 
     fn subscribe(&self, edge: NodeId, body: Bytes) -> Result<Bytes, ApiError> {

@@ -23,6 +23,7 @@ pub mod homecoming;
 pub mod http;
 pub mod leaders;
 pub mod metadata;
+pub mod metrics;
 pub mod node;
 mod release;
 mod routed;

@@ -31,6 +31,7 @@ use crate::health::DiskLimits;
 use crate::heirs::Heirs;
 use crate::http::{self, Health};
 use crate::metadata::{Metadata, MetadataParts};
+use crate::metrics::{Measures, Metrics};
 use crate::state::CellState;
 use crate::step_aside::StepAside;
 use crate::store::{Identity, Store, StoreError, next_incarnation};
@@ -182,6 +183,7 @@ impl CoreNode {
             backbone: backbone.clone(),
             book: book.clone(),
         })?;
+        let measures = Measures::default();
         let api = Api::new(Parts {
             cells: cells.clone(),
             book: book.clone(),
@@ -191,6 +193,7 @@ impl CoreNode {
             metadata: metadata.clone(),
             clock,
             signer: config.signer.clone(),
+            measures: measures.clone(),
         });
         let local = api.clone();
         router.serve_local(Box::new(move |method, body| {
@@ -238,6 +241,7 @@ impl CoreNode {
             heirs,
             hand_back,
             metadata: metadata.clone(),
+            measures: measures.clone(),
         };
         let state = CellState::open(store.clone(), CellId::DIRECTORY)?;
         let machine = Arc::new(DirectoryMachine::new(state.clone(), book.sender())?);
@@ -247,15 +251,21 @@ impl CoreNode {
         }
 
         let health = Health {
-            store: store.clone(),
-            vitals: vitals.clone(),
             cells: cells.clone(),
             book: book.clone(),
-            gossip: gossip.clone(),
-            channel_server: channel_server.clone(),
-            metadata: metadata.clone(),
-            feeds: feeds.clone(),
             me,
+            metrics: Metrics {
+                store: store.clone(),
+                vitals: vitals.clone(),
+                cells: cells.clone(),
+                book: book.clone(),
+                gossip: gossip.clone(),
+                backbone: backbone.clone(),
+                channel_server: channel_server.clone(),
+                metadata: metadata.clone(),
+                feeds: feeds.clone(),
+                measures,
+            },
         };
         let listener = http::bind(config.http)
             .await

@@ -87,8 +87,21 @@ impl<T> Mailbox<T> {
         state.closed = true;
         let dropped = std::mem::take(&mut state.queue);
         drop(state);
+        self.filled.notify_waiters();
         // Whoever waits for one of these learns of it.
         drop(dropped);
+    }
+
+    /// Waits until nothing is read any more.
+    #[cfg(test)]
+    pub async fn closed(&self) {
+        loop {
+            let closed = self.filled.notified();
+            if self.state.lock().closed {
+                return;
+            }
+            closed.await;
+        }
     }
 }
 

@@ -25,10 +25,12 @@ use crate::flannel::source::Cells;
 use crate::flannel::{Flannel, FlannelConfig};
 use crate::gate::{Closed, Gate, Reach};
 use crate::hub::Hubs;
-use crate::metrics::Metrics;
+use crate::limits::{Limits, LimitsConfig};
+use crate::metrics::{Doors, Measures, Metrics, Probes};
 use crate::refusals::Refusals;
-use crate::session::{Sessions, native};
+use crate::session::Sessions;
 use crate::status::Status;
+use crate::transports::{listener, websocket};
 use crate::upstream::Upstream;
 use crate::{https, web};
 
@@ -57,6 +59,8 @@ pub struct EdgeConfig {
     pub cut_off_after: Duration,
     /// How much is kept of workspaces.
     pub flannel: FlannelConfig,
+    /// How many may come in, and what they may ask.
+    pub limits: LimitsConfig,
     /// Where the Web API is served.
     pub https_listen: SocketAddr,
     /// What proves this node to clients.
@@ -127,7 +131,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         gate: gate.clone(),
         node: me,
     };
-    let upstream = Upstream::new(router);
+    let upstream = Upstream::new(router.clone());
     let cells = Cells {
         upstream: upstream.clone(),
         feeds: feeds.clone(),
@@ -141,6 +145,9 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         reach: Reach::new(config.cut_off_after),
     };
     let refusals = Arc::<Refusals>::default();
+    let limits = Limits::new(config.limits.clone());
+    let doors = Doors::new(&config.limits);
+    let (measures, probes) = (Measures::default(), Probes::default());
     let metrics = Metrics {
         hubs: hubs.clone(),
         upstream: upstream.clone(),
@@ -148,7 +155,11 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         flannel: flannel.clone(),
         events: events.clone(),
         refusals: Arc::clone(&refusals),
+        limits: limits.clone(),
+        doors: doors.clone(),
+        measures: measures.clone(),
         gossip: gossip.clone(),
+        router,
         wan_emulated: config.backbone.wan.is_some(),
     };
 
@@ -166,8 +177,10 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         verifier: config.verifier.clone(),
         unready: unready(routes.clone(), gate.clone()),
         metrics: Arc::new(move || metrics.render()),
+        limits: limits.clone(),
         refusals: Arc::clone(&refusals),
     });
+    let app = app.merge(websocket::routes());
     let sessions = Arc::new(Sessions {
         upstream: upstream.clone(),
         verifier: config.verifier,
@@ -179,6 +192,9 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         edge: config.name,
         pop: config.pop.clone(),
         refusals,
+        limits,
+        measures: measures.clone(),
+        probes: probes.clone(),
     });
 
     // In the order in which they stop.
@@ -188,9 +204,16 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         CancellationToken::new(),
     );
     let drain = tokio::spawn(drain.run(stop.clone()));
-    let native = tokio::spawn(native::serve(clients.clone(), sessions, front.clone()));
+    let sockets = websocket::Sockets::new(Arc::clone(&sessions), config.client_liveness);
+    let quic = tokio::spawn(listener::serve(
+        clients.clone(),
+        sessions,
+        doors.quic,
+        front.clone(),
+    ));
     let tls = tls::https_server(&config.server)?;
-    let https = tokio::spawn(https::serve(listener, tls, app, front.clone()));
+    let serving = https::serve(listener, tls, app, Some(sockets), doors.tcp, front.clone());
+    let https = tokio::spawn(serving);
     let router = upstream.router().clone();
     let events = tokio::spawn(events.run(router, gossip.clone(), middle.clone()));
     let hub = tokio::spawn(hub_tasks.run(upstream, gossip.clone(), middle.clone()));
@@ -205,15 +228,17 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         middle.clone(),
     ));
     let membership = tokio::spawn(gossip_task.run(back.clone()));
+    let looking = tokio::spawn(probes.run(measures, back.clone()));
 
     let mut parts = [
-        ("the native client plane", native),
-        ("the Web API", https),
+        ("the client plane over QUIC", quic),
+        ("the Web API and WebSockets", https),
         ("the hub", hub),
         ("flannel", flannel),
         ("events", events),
         ("following the directory", directory),
         ("gossip", membership),
+        ("looking at connections", looking),
     ];
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),

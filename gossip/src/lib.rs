@@ -8,6 +8,7 @@ pub mod away;
 pub mod codec;
 pub mod drains;
 pub mod member;
+pub mod page;
 pub mod ring;
 pub mod router;
 pub mod routes;

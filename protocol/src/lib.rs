@@ -1,10 +1,11 @@
 //! The wire contract of Causeway, shared by every other crate: messages
 //! ([`client`], [`backbone`]), [framing](frame), [ids](id), [timestamps](ts),
-//! [errors](error), [tokens](token) and [limits].
+//! [errors](error), [close codes](close), [tokens](token) and [limits].
 //!
 //! Nothing in here does IO, reads a clock or knows of QUIC. `PROTOCOL.md`, in
 //! this folder, tells the same to authors of clients in other languages.
 
+pub mod close;
 pub mod error;
 pub mod frame;
 pub mod id;
@@ -26,6 +27,7 @@ pub use generated::causeway::backbone::v1 as backbone;
 /// Messages of the client plane, from `proto/client.proto`.
 pub use generated::causeway::client::v1 as client;
 
+pub use close::CloseCode;
 pub use error::{ApiError, ErrorCode};
 pub use id::{CellId, ChannelId, Epoch, NodeId, Position, Seq, UserId, WorkspaceId};
 pub use method::Method;

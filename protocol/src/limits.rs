@@ -36,6 +36,8 @@ pub const PREFERENCES_MAX: usize = 500;
 pub const CLIENT_FRAME_BYTES_MAX: usize = 4 * TEXT_CHARS_MAX + 8 * 1024;
 /// Bytes of one frame from a server to a client: a full page of history.
 pub const SERVER_FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of one WebSocket message from a client; it holds whole frames.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of one frame between nodes.
 pub const BACKBONE_FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Rows of a page when the request does not say.

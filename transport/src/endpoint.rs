@@ -77,15 +77,19 @@ fn backbone_congestion() -> quinn::congestion::CubicConfig {
 pub struct Streams {
     /// For requests.
     pub requests: u32,
-    /// For pushes.
+    /// For pushes, and for what HTTP/3 says of itself.
     pub pushes: u32,
 }
+
+/// Unidirectional streams that HTTP/3 has open in each direction: one for control,
+/// two for the compression of headers.
+const HTTP3_STREAMS: u32 = 3;
 
 impl Streams {
     /// What an edge node lets its clients open.
     pub const EDGE: Self = Self {
         requests: REQUESTS_IN_FLIGHT_MAX,
-        pushes: 0,
+        pushes: HTTP3_STREAMS,
     };
     /// What a client lets its edge node open.
     pub const CLIENT: Self = Self {

@@ -1,4 +1,6 @@
-//! Whole frames on QUIC streams.
+//! Whole frames on streams, of QUIC or of a WebTransport session.
+
+use std::future::Future;
 
 use bytes::{Bytes, BytesMut};
 use causeway_protocol::frame::{self, FrameError, HEADER_BYTES};
@@ -21,19 +23,55 @@ pub enum StreamError {
     /// The connection or stream is gone.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The same, of a WebTransport session.
+    #[error(transparent)]
+    Session(#[from] web_transport_quinn::ReadError),
+}
+
+/// A stream to read from.
+pub trait Source: Send {
+    /// The next bytes, `None` at the end.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, StreamError>> + Send;
+
+    /// Tells the sender to stop.
+    fn stop(&mut self, code: u32);
+}
+
+impl Source for RecvStream {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
+        let chunk = self.read_chunk(CHUNK_BYTES, true).await?;
+        Ok(chunk.map(|chunk| chunk.bytes))
+    }
+
+    fn stop(&mut self, code: u32) {
+        // Fails only when the stream has ended already.
+        let _ = Self::stop(self, code.into());
+    }
+}
+
+impl Source for web_transport_quinn::RecvStream {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
+        let chunk = self.read_chunk(CHUNK_BYTES, true).await?;
+        Ok(chunk.map(|chunk| chunk.bytes))
+    }
+
+    fn stop(&mut self, code: u32) {
+        // As above.
+        let _ = Self::stop(self, code);
+    }
 }
 
 /// Reads frames off a stream, whatever way it is cut into packets.
 #[derive(Debug)]
-pub struct FrameReader {
-    stream: RecvStream,
+pub struct FrameReader<S = RecvStream> {
+    stream: S,
     buf: BytesMut,
     limit: usize,
 }
 
-impl FrameReader {
+impl<S: Source> FrameReader<S> {
     /// Frames over `limit` bytes are refused before they are buffered.
-    pub fn new(stream: RecvStream, limit: usize) -> Self {
+    pub fn new(stream: S, limit: usize) -> Self {
         Self {
             stream,
             buf: BytesMut::new(),
@@ -51,8 +89,8 @@ impl FrameReader {
             if let Some(body) = frame::split(&mut self.buf, self.limit)? {
                 return Ok(Some(body));
             }
-            match self.stream.read_chunk(CHUNK_BYTES, true).await? {
-                Some(chunk) => self.buf.extend_from_slice(&chunk.bytes),
+            match self.stream.chunk().await? {
+                Some(chunk) => self.buf.extend_from_slice(&chunk),
                 None if self.buf.is_empty() => return Ok(None),
                 None => return Err(StreamError::Cut),
             }
@@ -76,9 +114,8 @@ impl FrameReader {
     /// [`StreamError::Cut`] when the stream is shorter.
     pub async fn prefix<const N: usize>(&mut self) -> Result<[u8; N], StreamError> {
         while self.buf.len() < N {
-            let chunk = self.stream.read_chunk(CHUNK_BYTES, true).await?;
-            self.buf
-                .extend_from_slice(&chunk.ok_or(StreamError::Cut)?.bytes);
+            let chunk = self.stream.chunk().await?;
+            self.buf.extend_from_slice(&chunk.ok_or(StreamError::Cut)?);
         }
         let mut prefix = [0; N];
         prefix.copy_from_slice(&self.buf.split_to(N));
@@ -87,8 +124,7 @@ impl FrameReader {
 
     /// Tells the sender to stop.
     pub fn stop(&mut self, code: u32) {
-        // Fails only when the stream has ended already.
-        let _ = self.stream.stop(code.into());
+        self.stream.stop(code);
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_protocol::Name;
-use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,6 +20,8 @@ use x509_parser::extensions::GeneralName;
 pub const BACKBONE_ALPN: &[u8] = b"causeway-backbone/1";
 /// ALPN of the native client plane.
 pub const CLIENT_ALPN: &[u8] = b"causeway/1";
+/// ALPN of WebTransport, on the same port.
+pub const WEBTRANSPORT_ALPN: &[u8] = web_transport_quinn::ALPN.as_bytes();
 /// Every node's certificate is valid for this name: nodes are known by role and
 /// name, wherever they are, so the address dialled proves nothing.
 pub const NODE_SERVER_NAME: &str = "node.causeway.internal";
@@ -280,13 +282,20 @@ pub fn backbone(
     Ok((quic_server(server)?, quic_client(client)?))
 }
 
-/// TLS of the client plane over QUIC, at the edge.
+/// The ALPN on which both sides have agreed; empty if on none.
+pub fn alpn(connection: &quinn::Connection) -> Vec<u8> {
+    let data = connection.handshake_data();
+    let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+    data.and_then(|data| data.protocol).unwrap_or_default()
+}
+
+/// TLS of the client plane over QUIC, native and WebTransport, at the edge.
 ///
 /// # Errors
 /// [`TlsError`] when the credentials do not fit together.
 pub fn client_plane_server(credentials: &Credentials) -> Result<QuicServerConfig, TlsError> {
     let mut server = https_server(credentials)?;
-    server.alpn_protocols = vec![CLIENT_ALPN.to_vec()];
+    server.alpn_protocols = vec![CLIENT_ALPN.to_vec(), WEBTRANSPORT_ALPN.to_vec()];
     quic_server(server)
 }
 
@@ -314,15 +323,25 @@ pub fn https_client(roots: &Roots) -> Result<ClientConfig, TlsError> {
         .with_no_client_auth())
 }
 
-/// TLS of the client plane over QUIC, at the client.
+/// TLS of the native client plane, at the client.
 ///
 /// # Errors
 /// [`TlsError`] when the roots cannot be used.
 pub fn client_plane_client(roots: &Roots) -> Result<QuicClientConfig, TlsError> {
-    let mut client = client_builder()?
-        .with_root_certificates(roots.store())
-        .with_no_client_auth();
-    client.alpn_protocols = vec![CLIENT_ALPN.to_vec()];
+    quic_client_of(roots, CLIENT_ALPN)
+}
+
+/// TLS of WebTransport, at the client.
+///
+/// # Errors
+/// [`TlsError`] when the roots cannot be used.
+pub fn webtransport_client(roots: &Roots) -> Result<QuicClientConfig, TlsError> {
+    quic_client_of(roots, WEBTRANSPORT_ALPN)
+}
+
+fn quic_client_of(roots: &Roots, alpn: &[u8]) -> Result<QuicClientConfig, TlsError> {
+    let mut client = https_client(roots)?;
+    client.alpn_protocols = vec![alpn.to_vec()];
     quic_client(client)
 }
 

@@ -158,7 +158,7 @@ async fn measure(world: &BenchWorld, args: &BootArgs, bar: &ProgressBar) -> anyh
 
 /// Calls of an edge node to core nodes so far.
 async fn calls(world: &BenchWorld, node: &WorldNode) -> anyhow::Result<u64> {
-    probe::number(node, &world.world.roots()?, "causeway_edge_calls").await
+    probe::number(node, &world.world.roots()?, "causeway_edge_calls_total").await
 }
 
 /// Sockets to come from.

@@ -10,7 +10,7 @@ use causeway_transport::wan::Wan;
 use futures::{StreamExt, TryStreamExt};
 
 use super::progress::Progress;
-use crate::actors::{Actor, connect_with, endpoints};
+use crate::actors::{Actor, Manner, connect_with, endpoints};
 use crate::operator::Operator;
 use crate::world::World;
 
@@ -49,8 +49,7 @@ struct Casting {
     open: Vec<ChannelId>,
 }
 
-/// Sets the stage for `clients` clients, with the bug of `out_of_order` or
-/// without.
+/// Sets the stage for `clients` clients, all connected in this manner.
 ///
 /// # Errors
 /// The world's refusal, or a client that cannot connect.
@@ -58,7 +57,7 @@ pub async fn set(
     world: &World,
     operator: &Operator,
     wan: Option<&Wan>,
-    (clients, out_of_order): (usize, bool),
+    (clients, manner): (usize, Manner),
     progress: &Progress,
 ) -> anyhow::Result<Vec<Part>> {
     progress.set_message("workspaces, users and channels");
@@ -88,7 +87,7 @@ pub async fn set(
         let endpoint = endpoints.get(place).cloned();
         async move {
             let (token, name) = (&casting.token, &casting.name);
-            let actor = connect_with(world, endpoint, token, name, out_of_order).await?;
+            let actor = connect_with(world, endpoint, token, name, manner).await?;
             progress.inc(1);
             anyhow::Ok(Part {
                 actor,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::ensure;
+use causeway_transport::Transport;
 use clap::{Args, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ use super::watch::Watch;
 use super::witness;
 use super::workload::Workload;
 use super::{expectations, faults, joins, limits, readback};
+use crate::actors::Manner;
 use crate::operator::Operator;
 use crate::output::{note, say};
 use crate::world::World;
@@ -89,6 +91,9 @@ pub struct RunArgs {
     /// Operations a second, of all clients together
     #[arg(long, default_value_t = 100.0, value_parser = terms::rate)]
     rate: f64,
+    /// What connections are made of: native or webtransport
+    #[arg(long, default_value_t = Transport::Native, value_parser = terms::transport)]
+    transport: Transport,
     /// Fail, too, when clients wait longer than they may on a machine that is idle otherwise
     #[arg(long)]
     strict: bool,
@@ -168,6 +173,7 @@ impl RunArgs {
             world: self.world.clone(),
             plant: plant.map(|plant| plant.get_name().to_owned()),
             strict: self.strict,
+            transport: self.transport,
         }
     }
 }
@@ -202,8 +208,11 @@ async fn run_in(
     if let Some(plant) = plant.and_then(Plant::in_cores) {
         faults::plant(&world, Some(plant))?;
     }
-    let out_of_order = plant == Some(Plant::DeliverUnordered);
-    let clients = (terms.clients, out_of_order);
+    let manner = Manner {
+        transport: terms.transport,
+        out_of_order: plant == Some(Plant::DeliverUnordered),
+    };
+    let clients = (terms.clients, manner);
     let parts = stage::set(&world, &operator, wan.as_ref(), clients, progress).await?;
     let cast = Cast::of(&parts);
     progress.set_message(scenario.name());

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use serde::Serialize;
+use causeway_transport::Transport;
+use serde::{Serialize, Serializer};
 
 /// Clients of one run; each is a connection of this process.
 const CLIENTS_MAX: usize = 20_000;
@@ -33,6 +34,13 @@ pub struct Terms {
     pub plant: Option<String>,
     /// Whether times are judged, too.
     pub strict: bool,
+    /// What clients' connections are made of.
+    #[serde(serialize_with = "as_text")]
+    pub transport: Transport,
+}
+
+fn as_text<S: Serializer>(transport: &Transport, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(transport)
 }
 
 impl Terms {
@@ -61,6 +69,7 @@ impl Terms {
             world,
             plant,
             strict,
+            transport,
         } = self;
         let mut command = format!(
             "causeway chaos {scenario} --seed {seed} --duration {duration} --clients {clients} \
@@ -75,6 +84,9 @@ impl Terms {
         if *strict {
             command += " --strict";
         }
+        if *transport != Transport::Native {
+            command += &format!(" --transport {transport}");
+        }
         command
     }
 }
@@ -84,6 +96,17 @@ pub fn clients(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(clients @ 1..=CLIENTS_MAX) => Ok(clients),
         _ => Err(format!("a number of clients is from 1 to {CLIENTS_MAX}")),
+    }
+}
+
+/// A transport that the emulated network carries: faults must reach the clients.
+pub fn transport(text: &str) -> Result<Transport, String> {
+    match text.parse() {
+        Ok(Transport::WebSocket) => {
+            Err("faults of the network do not reach TCP: take native or webtransport".into())
+        }
+        Ok(transport) => Ok(transport),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -109,6 +132,7 @@ mod tests {
             world: None,
             plant: None,
             strict: false,
+            transport: Transport::Native,
         }
     }
 
@@ -120,12 +144,13 @@ mod tests {
             rate: 0.5,
             world: Some("w/world.json".into()),
             plant: Some("skip-dedup".into()),
+            transport: Transport::WebTransport,
             ..terms()
         };
         assert!(
             elsewhere
                 .command()
-                .ends_with("--rate 0.5 --world w/world.json --plant skip-dedup")
+                .ends_with("--world w/world.json --plant skip-dedup --transport webtransport")
         );
     }
 
@@ -139,6 +164,7 @@ mod tests {
             assert!(clients(text).is_err(), "{text}");
         }
         assert_eq!(clients("1"), Ok(1));
+        assert!(transport("websocket").is_err());
         assert!(terms().check().is_ok());
         let long = Terms {
             rate: 1e5,

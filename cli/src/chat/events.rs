@@ -17,13 +17,18 @@ impl App {
         match event {
             Event::Connected {
                 pop,
+                transport,
                 round_trip,
                 boot,
                 age,
                 ..
             } => {
                 self.tell_age(age);
-                self.link = Link::Up { pop, round_trip };
+                self.link = Link::Up {
+                    pop,
+                    transport,
+                    round_trip,
+                };
                 self.on_boot(&boot);
             }
             Event::Disconnected { reason } => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use causeway_client::Age;
 use causeway_protocol::{Name, Timestamp};
+use causeway_transport::Transport;
 
 /// Whether there is a connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub enum Link {
     Up {
         /// To which PoP.
         pop: Name,
+        /// What the connection is made of.
+        transport: Transport,
         /// The round trip as measured last.
         round_trip: Duration,
     },
@@ -76,9 +79,17 @@ impl Link {
         let seconds = |since: &Timestamp| now.0.saturating_sub(since.0) / 1_000_000;
         match self {
             Self::Connecting { since } => format!("◌ connecting … {} s", seconds(since)),
-            Self::Up { pop, round_trip } => {
+            Self::Up {
+                pop,
+                transport,
+                round_trip,
+            } => {
                 let millis = round_trip.as_millis();
-                format!("● connected to PoP {pop}, round trip {millis} ms")
+                let by = match transport {
+                    Transport::Native => String::new(),
+                    other => format!(" by {other}"),
+                };
+                format!("● connected to PoP {pop}{by}, round trip {millis} ms")
             }
             Self::Down { reason, since } => {
                 let reason = super::text::one_line(reason);

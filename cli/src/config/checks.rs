@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use causeway_edge::LimitsConfig;
 use causeway_transport::endpoint::Liveness;
 use thiserror::Error;
 
@@ -31,6 +32,10 @@ const CALM_MS: RangeInclusive<u64> = 1_000..=3_600_000;
 const FLANNEL_MB: RangeInclusive<u64> = 1..=1_048_576;
 /// Clients that are let in each second.
 const BOOTS_PER_S: RangeInclusive<u64> = 1..=1_000_000;
+/// Connections and the like that there may be at a time.
+const AT_A_TIME: RangeInclusive<u64> = 1..=10_000_000;
+/// Requests and the like, a second or at once.
+const A_SECOND: RangeInclusive<u64> = 1..=10_000_000;
 /// Cells of a new world.
 const CELLS: RangeInclusive<u64> = 1..=1_024;
 /// Core nodes that a new world waits for.
@@ -80,13 +85,14 @@ impl ConfigFile for CoreFile {
 
 impl ConfigFile for EdgeFile {
     const SECTIONS: &'static [&'static str] = &[
-        "node", "backbone", "http", "clients", "tokens", "flannel", "gossip", "wan", "log",
+        "node", "backbone", "http", "clients", "tokens", "limits", "flannel", "gossip", "wan", "log",
     ];
 
     fn check(&self) -> Result<(), WrongValue> {
         self.backbone.check()?;
         self.clients.check()?;
         self.tokens.check()?;
+        check_limits(&self.limits)?;
         self.flannel.check()?;
         self.gossip.check()
     }
@@ -114,6 +120,33 @@ impl FlannelSection {
         let boots_per_s = u64::from(self.boots_per_s);
         within("flannel", "boots_per_s", boots_per_s, BOOTS_PER_S)
     }
+}
+
+fn check_limits(limits: &LimitsConfig) -> Result<(), WrongValue> {
+    for (key, value) in [
+        ("connections", limits.connections),
+        ("tcp_connections", limits.tcp_connections),
+        ("handshakes", limits.handshakes),
+        ("connections_per_address", limits.connections_per_address),
+        ("handshakes_per_address", limits.handshakes_per_address),
+        ("sessions_per_user", limits.sessions_per_user),
+    ] {
+        within("limits", key, value.into(), AT_A_TIME)?;
+    }
+    for (key, rate) in [
+        (
+            "new_connections_per_address",
+            limits.new_connections_per_address,
+        ),
+        ("hellos_per_user", limits.hellos_per_user),
+        ("requests_per_connection", limits.requests_per_connection),
+        ("requests_per_user", limits.requests_per_user),
+        ("requests_per_workspace", limits.requests_per_workspace),
+    ] {
+        within("limits", key, rate.per_s.into(), A_SECOND)?;
+        within("limits", key, rate.burst.into(), A_SECOND)?;
+    }
+    Ok(())
 }
 
 fn check_liveness(section: &'static str, liveness: Liveness) -> Result<(), WrongValue> {
@@ -394,6 +427,11 @@ verify_keys = ["tokens.pem"]
             ("backbone.idle_timeout_ms=0", "[backbone] idle_timeout_ms"),
             ("gossip.suspicion_ms=0", "[gossip] suspicion_ms = 0"),
             ("tokens.verify_keys=[]", "[tokens] verify_keys = []"),
+            ("limits.connections=0", "[limits] connections = 0: 1 to"),
+            (
+                "limits.requests_per_user={ per_s = 0, burst = 5 }",
+                "[limits] requests_per_user = 0: 1 to 10000000",
+            ),
         ] {
             let loaded = edge(folder.path(), &[change]);
             assert_refused(loaded, "edge.toml", told);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causeway_core_region::faults::Faults;
 use causeway_core_region::{CoreConfig, DiskLimits, Founding, RaftTimings};
-use causeway_edge::{EdgeConfig, FlannelConfig};
+use causeway_edge::{EdgeConfig, FlannelConfig, LimitsConfig};
 use causeway_gossip::swim;
 use causeway_protocol::Name;
 use causeway_protocol::backbone::Survive;
@@ -79,6 +79,9 @@ pub struct EdgeFile {
     /// What is kept of workspaces.
     #[serde(default, skip_serializing_if = "is_default")]
     pub flannel: FlannelSection,
+    /// How many may come in, and what they may ask.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub limits: LimitsConfig,
     /// How quickly the dead are noticed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub gossip: GossipSection,
@@ -378,7 +381,7 @@ pub struct LogSection {
 impl Default for LogSection {
     fn default() -> Self {
         Self {
-            filter: "info,openraft=error,foca=warn,quinn=warn".into(),
+            filter: "info,openraft=error,foca=warn,quinn=warn,web_transport_quinn=error".into(),
             format: LogFormat::Text,
         }
     }
@@ -587,6 +590,7 @@ impl EdgeFile {
             ),
             cut_off_after: Duration::from_millis(clients.cut_off_ms()),
             flannel: self.flannel.resolve(),
+            limits: self.limits,
             https_listen: self.http.listen,
             server: Credentials::load(&certificate, &key)?,
             verifier,

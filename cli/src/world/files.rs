@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use causeway_core_region::faults::{self, FaultConfig};
+use causeway_edge::LimitsConfig;
 use causeway_protocol::Name;
 use causeway_transport::ca::{self, Authority, Pem};
 use causeway_transport::tls::{PeerIdentity, Role};
 use causeway_transport::wan;
 
 use super::layout::{Plan, PlannedNode};
-use super::{NodeRole, OperatorFiles, World, WorldNode};
+use super::{NodeRole, OperatorFiles, World, WorldNode, targets};
 use crate::config::{
     BackboneSection, ClientsSection, CoreFile, EdgeFile, FaultsSection, FoundingSection,
     HttpSection, LogSection, NodeSection, SurviveName, TokensSection, VerifySection, WanSection,
@@ -63,6 +64,7 @@ pub fn create(data_dir: &Path, new: &NewWorld, binary: &Path) -> anyhow::Result<
         wan::write(file, &new.plan.wan()?)?;
     }
     let planned = new.plan.nodes()?;
+    targets::write(data_dir, &planned)?;
     let nodes = (planned.iter())
         .map(|node| create_node(data_dir, node, &planned, new, &authority, binary))
         .collect::<anyhow::Result<_>>()?;
@@ -231,6 +233,7 @@ fn edge_file(node: &PlannedNode, all: &[PlannedNode], new: &NewWorld) -> EdgeFil
         tokens: VerifySection {
             verify_keys: vec!["../tokens.pem".into()],
         },
+        limits: LimitsConfig::of_one_machine(),
         flannel: Default::default(),
         gossip: Default::default(),
         wan: wan_section(new),

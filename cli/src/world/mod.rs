@@ -8,6 +8,7 @@ mod layout;
 mod probe;
 pub mod processes;
 pub mod stat;
+mod targets;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -191,6 +192,7 @@ impl World {
             Some(Pop {
                 name: node.place.clone(),
                 address,
+                https: Some(node.http),
                 server_name: address.ip().to_string(),
             })
         };

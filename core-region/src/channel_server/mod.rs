@@ -157,9 +157,14 @@ impl ChannelServer {
         came_or_went(&mut looks, unwanted);
     }
 
-    /// How many subscriptions there are, and how many frames were dropped.
-    pub fn counts(&self) -> (usize, u64) {
-        (self.0.subscriptions.lock().len(), self.0.lanes.dropped())
+    /// How many subscriptions there are.
+    pub fn subscriptions(&self) -> usize {
+        self.0.subscriptions.lock().len()
+    }
+
+    /// On which entries go out.
+    pub fn lanes(&self) -> &Lanes {
+        &self.0.lanes
     }
 
     async fn subscribe(&self, peer: Peer, body: Bytes) -> Result<Bytes, ApiError> {

@@ -16,6 +16,7 @@ use openraft::errors::{
     LinearizableReadError, RaftError,
 };
 use openraft::{ChangeMembers, Raft, ReadPolicy, ServerState, SnapshotPolicy};
+use prometheus_client::metrics::histogram::Histogram;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -87,6 +88,8 @@ pub struct GroupParts {
     pub timings: RaftTimings,
     /// Where messages for it come in.
     pub groups: Groups,
+    /// How long commands take until they are committed and applied.
+    pub commits: Histogram,
 }
 
 /// A replica that cannot start.
@@ -116,6 +119,7 @@ pub struct RaftGroup {
     freshness: SharedFreshness,
     applied: watch::Receiver<Position>,
     proposals: Semaphore,
+    commits: Histogram,
     under_way: TaskTracker,
     campaigns_freely: AtomicBool,
     stop: CancellationToken,
@@ -182,6 +186,7 @@ impl RaftGroup {
             freshness,
             applied,
             proposals: Semaphore::new(PROPOSALS_MAX),
+            commits: parts.commits,
             under_way: TaskTracker::new(),
             campaigns_freely: AtomicBool::new(true),
             stop,
@@ -196,7 +201,10 @@ impl RaftGroup {
             let since = Instant::now();
             loop {
                 match self.raft.client_write(Command(command.clone())).await {
-                    Ok(written) => return Ok((Position(written.log_id.index), written.data)),
+                    Ok(written) => {
+                        self.commits.observe(since.elapsed().as_secs_f64());
+                        return Ok((Position(written.log_id.index), written.data));
+                    }
                     Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => {
                         self.hold(&forward, since).await?;
                     }

@@ -29,6 +29,6 @@ mod traces;
 pub mod types;
 pub mod version;
 
-pub use cell::CellMetadata;
+pub use cell::{CellMetadata, Counters};
 pub use host::{Hosted, Metadata, MetadataParts, Outbox, Told};
 pub use replica::Left;

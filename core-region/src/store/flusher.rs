@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use causeway_gossip::page;
 use parking_lot::{Condvar, Mutex};
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::oneshot;
 
 type Callback = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -19,6 +21,7 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     syncs: AtomicU64,
+    times: Histogram,
 }
 
 #[derive(Default)]
@@ -38,6 +41,7 @@ impl Flusher {
             state: Mutex::default(),
             wake: Condvar::new(),
             syncs: AtomicU64::new(0),
+            times: page::times(),
         });
         let thread = Arc::clone(&shared);
         std::thread::Builder::new()
@@ -84,6 +88,11 @@ impl Flusher {
     pub fn syncs(&self) -> u64 {
         self.0.syncs.load(Ordering::Relaxed)
     }
+
+    /// How long they took.
+    pub fn times(&self) -> Histogram {
+        self.0.times.clone()
+    }
 }
 
 impl Drop for Flusher {
@@ -96,7 +105,9 @@ impl Drop for Flusher {
 impl Shared {
     fn run(&self, sync: impl Fn() -> io::Result<()>) {
         while let Some(group) = self.next_group() {
+            let began = Instant::now();
             let result = sync();
+            self.times.observe(began.elapsed().as_secs_f64());
             self.syncs.fetch_add(1, Ordering::Relaxed);
             self.state.lock().syncing_since = None;
             for done in group {

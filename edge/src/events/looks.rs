@@ -124,17 +124,20 @@ impl Looks {
                 self.topics.remove(&topic);
                 continue;
             }
-            let server = placement.server(look.cell, topic);
-            let pause = match server {
+            let pause = match placement.server(look.cell, topic) {
                 Some(server) => {
+                    let old = look.server.replace(server).map(|server| server.node);
+                    if let Some(old) = old.filter(|old| *old != server.node) {
+                        self.look_away.insert((old, topic), look.cell);
+                    }
                     let topics = said.look.entry(server.node).or_default();
                     topics.push((look.cell, topic));
                     self.look_away.remove(&(server.node, topic));
                     RENEW_EVERY
                 }
+                // Whoever was told last is told when another is in charge.
                 None => RETRY_EVERY,
             };
-            look.server = server;
             look.due = now + pause;
             self.due.insert((look.due, topic));
         }

@@ -13,6 +13,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::LimitsConfig;
+use crate::limits::door::Door;
+
 /// A listener that is being served.
 pub struct Loopback {
     pub address: SocketAddr,
@@ -30,10 +33,11 @@ impl Loopback {
         let roots = Roots::from_pem(&authority.pem().public).unwrap();
         let listener = super::bind((here, 0).into()).await.unwrap();
         let stop = CancellationToken::new();
+        let door = Door::tcp(&LimitsConfig::default());
         Self {
             address: listener.local_addr().unwrap(),
             stop: stop.clone(),
-            serving: tokio::spawn(super::serve(listener, tls, app, stop)),
+            serving: tokio::spawn(super::serve(listener, tls, app, None, door, stop)),
             connector: TlsConnector::from(Arc::new(https_client(&roots).unwrap())),
         }
     }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::loopback::Loopback;
 use super::{GRACE, LINGER_BYTES_MAX, LINGER_MAX, WRITE_STALL_MAX};
 use super::{WriteTimeout, linger, serve_http};
+use crate::limits::Limits;
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -52,8 +53,9 @@ impl Slow {
 fn serve(app: Router, stop: &CancellationToken) -> (DuplexStream, JoinHandle<bool>) {
     let (client, server) = duplex(WINDOW_BYTES);
     let server = WriteTimeout::new(server, WRITE_STALL_MAX);
-    let stop = stop.clone();
-    let serving = tokio::spawn(async move { serve_http(server, app, &stop).await.is_some() });
+    let (stop, meter) = (stop.clone(), Arc::new(Limits::default().meter()));
+    let serving =
+        tokio::spawn(async move { serve_http(server, app, meter, &stop).await.is_some() });
     (client, serving)
 }
 

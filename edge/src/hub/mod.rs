@@ -113,6 +113,8 @@ pub struct Hubs(Arc<Shared>);
 
 struct Shared {
     shards: Vec<mpsc::Sender<Input>>,
+    /// Topics that each shard is subscribed to.
+    topics: [AtomicUsize; SHARDS],
     sessions: RwLock<HashMap<SessionId, Arc<Subscriber>>>,
     /// How many of these are no client's.
     followers: AtomicUsize,
@@ -128,6 +130,8 @@ pub struct Counters {
     pub dropped: AtomicU64,
     /// Entries lost on the way to the hub's shards.
     pub overflowed: AtomicU64,
+    /// Times that a session was told that it misses entries.
+    pub missed: AtomicU64,
     /// Reads of the log that filled holes.
     pub fetches: AtomicU64,
 }
@@ -144,6 +148,7 @@ impl Hubs {
         let (shards, inputs) = (0..SHARDS).map(|_| mpsc::channel(INPUTS_MAX)).unzip();
         let hubs = Self(Arc::new(Shared {
             shards,
+            topics: Default::default(),
             sessions: RwLock::default(),
             followers: AtomicUsize::new(0),
             counters: Counters::default(),
@@ -237,6 +242,18 @@ impl Hubs {
         self.0.sessions.read().len().saturating_sub(followers)
     }
 
+    /// How many inputs wait for each shard.
+    pub fn queues(&self) -> Vec<usize> {
+        let shards = self.0.shards.iter();
+        shards.map(|s| s.max_capacity() - s.capacity()).collect()
+    }
+
+    /// How many topics are subscribed to.
+    pub fn topics(&self) -> usize {
+        let topics = self.0.topics.iter();
+        topics.map(|topics| topics.load(Ordering::Relaxed)).sum()
+    }
+
     /// Every session of a client.
     pub fn ids(&self) -> Vec<SessionId> {
         let sessions = self.0.sessions.read();
@@ -264,7 +281,8 @@ impl Hubs {
         &self.0.shards[usize::from(low) % SHARDS]
     }
 
-    fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64) {
+    /// Counts one.
+    pub fn count(&self, counter: impl Fn(&Counters) -> &AtomicU64) {
         counter(&self.0.counters).fetch_add(1, Ordering::Relaxed);
     }
 
@@ -302,8 +320,9 @@ impl Hubs {
 impl HubTasks {
     /// Runs the shards until `stop`.
     pub async fn run(self, upstream: Upstream, gossip: Gossip, stop: CancellationToken) {
-        let shards = self.inputs.into_iter().map(|inputs| {
+        let shards = self.inputs.into_iter().enumerate().map(|(index, inputs)| {
             let shard = Shard {
+                index,
                 hubs: self.hubs.clone(),
                 upstream: upstream.clone(),
                 hub: Hub::default(),
@@ -344,6 +363,7 @@ async fn watch_servers(hubs: Hubs, backbone: Backbone, stop: CancellationToken) 
 }
 
 struct Shard {
+    index: usize,
     hubs: Hubs,
     upstream: Upstream,
     hub: Hub,
@@ -373,7 +393,10 @@ impl Shard {
                         self.input(input, &places);
                     }
                 }
-                _ = ticks.tick() => self.hub.tick(&places, Instant::now()),
+                _ = ticks.tick() => {
+                    self.hub.tick(&places, Instant::now());
+                    self.hubs.0.topics[self.index].store(self.hub.topics(), Ordering::Relaxed);
+                }
                 _ = routes.changed() => {
                     places = self::places(&mut routes, &mut membership);
                     self.hub.routes_changed(&places, Instant::now());
@@ -447,6 +470,7 @@ impl Shard {
                 } => {
                     for subscriber in sessions.iter().filter_map(|s| self.hubs.subscriber(*s)) {
                         subscriber.queue.missed(topic, head);
+                        self.hubs.count(|c| &c.missed);
                         if matches!(topic, Topic::User(_)) {
                             // The session would not know its channels any more.
                             subscriber.cut.cancel();

@@ -13,11 +13,13 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::notice::{Notice, Notices};
 use crate::events::allowance::{Allowance, Verdict};
 use crate::events::counters::Counters;
 use crate::events::draft::Draft;
+use crate::limits::{Limits, Quota};
 use crate::mailbox::Refused;
 
 /// A session that has not answered by then is too busy.
@@ -50,15 +52,19 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Caller {
     user: UserId,
+    quota: Quota,
+    cut: CancellationToken,
     allowance: Mutex<Allowance>,
     notices: Arc<Notices>,
 }
 
 impl Caller {
-    /// Of a session of this user, which is told here.
-    pub fn new(user: UserId, notices: Arc<Notices>) -> Self {
+    /// Of a session of this user, which is told here and ends with `cut`.
+    pub fn new(user: UserId, quota: Quota, notices: Arc<Notices>, cut: CancellationToken) -> Self {
         Self {
             user,
+            quota,
+            cut,
             allowance: Mutex::default(),
             notices,
         }
@@ -67,6 +73,25 @@ impl Caller {
     /// The session's user.
     pub fn user(&self) -> UserId {
         self.user
+    }
+
+    /// Counts a request. One who was refused far too often is cut off.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Ratelimited`].
+    pub fn may_ask(&self, limits: &Limits, body: Option<&request::Body>) -> Result<(), ApiError> {
+        let asked = limits.request(&self.quota, self.user, body);
+        asked.map_err(|refused| {
+            if refused.flooding {
+                self.cut.cancel();
+            }
+            refused.error
+        })
+    }
+
+    /// Whether that is why it was cut off.
+    pub fn has_flooded(&self) -> bool {
+        self.quota.has_flooded()
     }
 
     /// Carries out what concerns the session itself.
@@ -189,7 +214,10 @@ mod tests {
     fn caller() -> (Caller, Arc<Notices>) {
         let notices = Arc::new(notices());
         let user = UserId::new(WorkspaceId(1), 7);
-        (Caller::new(user, Arc::clone(&notices)), notices)
+        let quota = Limits::default().hello(user).unwrap();
+        let cut = CancellationToken::new();
+        let caller = Caller::new(user, quota, Arc::clone(&notices), cut);
+        (caller, notices)
     }
 
     fn wish(notices: &Notices) -> Option<Wish> {

@@ -1,10 +1,10 @@
 //! Sessions: what an edge node knows of a connected client while it is
 //! connected. Nothing of it lasts; the client brings its cursors along.
 
+pub mod attend;
 mod beginning;
 pub mod caller;
 pub mod facts;
-pub mod native;
 pub mod notice;
 pub mod queue;
 #[cfg(test)]
@@ -13,7 +13,7 @@ pub mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, request, response, server_frame};
@@ -37,6 +37,8 @@ use crate::flannel::{Demand, Flannel, queries};
 use crate::gate::Gate;
 use crate::hub::machine::SessionId;
 use crate::hub::{Hubs, Subscriber, read_log};
+use crate::limits::{Limits, Quota};
+use crate::metrics::{Kind, Measures, Probes};
 use crate::refusals::Refusals;
 use crate::upstream::{Ask, Upstream};
 
@@ -65,6 +67,12 @@ pub struct Sessions {
     pub pop: Name,
     /// Counts what was refused, by code.
     pub refusals: Arc<Refusals>,
+    /// What users may ask.
+    pub limits: Limits,
+    /// How long things take.
+    pub measures: Measures,
+    /// Looks at connections.
+    pub probes: Probes,
 }
 
 /// A session that has been let in.
@@ -102,6 +110,7 @@ impl Sessions {
         let user = claims
             .map_err(|e| ApiError::new(e.code(), e.to_string()))?
             .user;
+        let quota = self.limits.hello(user)?;
         self.flannel.admit().await?;
         let cell = self.upstream.cell_of(user.workspace()).await?;
         let has = hello.metadata_version;
@@ -128,7 +137,7 @@ impl Sessions {
             boot: boot.metadata_version.clone(),
             behind,
         };
-        let session = self.join(user, cell, feed, versions, (topics, beginning));
+        let session = self.join((user, quota), cell, feed, versions, (topics, beginning));
         let welcome = client::Welcome {
             session_id: session.id.0,
             edge: self.edge.to_string(),
@@ -146,7 +155,7 @@ impl Sessions {
 
     fn join(
         self: &Arc<Self>,
-        user: UserId,
+        (user, quota): (UserId, Quota),
         cell: CellId,
         feed: Share,
         versions: Versions,
@@ -156,7 +165,7 @@ impl Sessions {
         let id = SessionId(SESSIONS.fetch_add(1, Ordering::Relaxed));
         let notices = Arc::new(notices());
         let (queue, cut) = (Arc::<PushQueue>::default(), CancellationToken::new());
-        let caller = Caller::new(user, Arc::clone(&notices));
+        let caller = Caller::new(user, quota, Arc::clone(&notices), cut.clone());
         self.hubs.join(
             id,
             Subscriber {
@@ -182,6 +191,17 @@ impl Sessions {
 
     /// Answers a request of a session; every refusal is counted.
     pub async fn answer(&self, caller: &Caller, request: client::Request) -> client::Response {
+        let body = request.body.as_ref();
+        if let Err(error) = caller.may_ask(&self.limits, body) {
+            return self.refuse(error);
+        }
+        let (kind, began) = (Kind::of(body), Instant::now());
+        let response = self.carry_out(caller, request).await;
+        self.measures.answered(kind, began.elapsed());
+        response
+    }
+
+    async fn carry_out(&self, caller: &Caller, request: client::Request) -> client::Response {
         let here = match request.body {
             Some(request::Body::Ping(_)) => Ok(response::Result::Pong(client::Pong {})),
             Some(request::Body::Hello(_)) => Err(ApiError::new(
@@ -261,6 +281,12 @@ impl Sessions {
             result: Some(response::Result::Error(refusal)),
             ..client::Response::default()
         })
+    }
+
+    /// The answer to what is no request; it counts like one.
+    pub fn refuse_of(&self, caller: &Caller, error: ApiError) -> client::Response {
+        let may = caller.may_ask(&self.limits, None);
+        self.refuse(may.err().unwrap_or(error))
     }
 
     /// The answer to what is no request.
@@ -387,7 +413,10 @@ impl Session {
                 hubs.attach(self.id, self.cell, topic, cursor).await;
             }
             Step::Detach(topic) => hubs.detach(self.id, topic).await,
-            Step::Missed(topic, head) => self.queue.missed(topic, head),
+            Step::Missed(topic, head) => {
+                self.queue.missed(topic, head);
+                hubs.count(|c| &c.missed);
+            }
             Step::Open(topic) => {
                 let listener = Listener {
                     user: self.caller.user(),

@@ -192,6 +192,11 @@ impl PushQueue {
         true
     }
 
+    /// How many frames wait.
+    pub fn frames(&self) -> u32 {
+        u32::try_from(self.state.lock().frames.len()).unwrap_or(u32::MAX)
+    }
+
     /// Notes that the session misses entries up to `head`.
     pub fn missed(&self, topic: Topic, head: Seq) {
         self.state.lock().miss(topic, head);
@@ -224,6 +229,10 @@ impl PushQueue {
                 frames.extend(state.frames.drain(..count));
                 let taken = frames[events..].iter().map(Bytes::len);
                 state.bytes -= taken.sum::<usize>();
+                if state.frames.is_empty() {
+                    // What a burst has taken is given back.
+                    state.frames = VecDeque::new();
+                }
                 self.emptied.notify_waiters();
                 frames.extend(state.go_away.take());
                 if state.frames.is_empty() {

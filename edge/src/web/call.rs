@@ -1,12 +1,13 @@
 //! One call, from its bytes to its answer.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::HttpBody;
 use axum::extract::{Form, FromRequest, Query, Request, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{self, StatusCode};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{self, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use causeway_protocol::{ApiError, ErrorCode, client};
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 use super::args::Args;
 use super::methods::{Call, Method, Step};
 use super::{WebState, auth, codes, methods};
+use crate::limits::{Meter, Refused};
 
 /// From the head of the request to its answer.
 const CALL_TIME_MAX: Duration = Duration::from_secs(10);
@@ -28,6 +30,8 @@ struct Refusal {
     error: ApiError,
     /// What is said of single users.
     errors: Vec<Value>,
+    /// The caller is to hear no more on this connection.
+    last: bool,
 }
 
 impl From<ApiError> for Refusal {
@@ -36,6 +40,16 @@ impl From<ApiError> for Refusal {
             code: error.code.as_str(),
             error,
             errors: Vec::new(),
+            last: false,
+        }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(Refused { error, flooding }: Refused) -> Self {
+        Self {
+            last: flooding,
+            ..error.into()
         }
     }
 }
@@ -55,7 +69,8 @@ impl Refusal {
 pub async fn answer(State(state): State<WebState>, request: Request) -> Response {
     let path = request.uri().path();
     let method = path.strip_prefix("/api/").unwrap_or(path).to_owned();
-    let result = tokio::time::timeout(CALL_TIME_MAX, carry_out(&state, &method, request))
+    let meter = meter(&state, &request);
+    let result = tokio::time::timeout(CALL_TIME_MAX, carry_out(&state, &meter, &method, request))
         .await
         .unwrap_or_else(|_| {
             let text = format!("no answer came within {} s", CALL_TIME_MAX.as_secs());
@@ -74,7 +89,19 @@ pub async fn answer(State(state): State<WebState>, request: Request) -> Response
     }
 }
 
-async fn carry_out(state: &WebState, name: &str, request: Request) -> Result<Value, Refusal> {
+/// That of the connection on which the call came.
+fn meter(state: &WebState, request: &Request) -> Arc<Meter> {
+    let of_connection = request.extensions().get::<Arc<Meter>>().cloned();
+    of_connection.unwrap_or_else(|| Arc::new(state.limits.meter()))
+}
+
+async fn carry_out(
+    state: &WebState,
+    meter: &Meter,
+    name: &str,
+    request: Request,
+) -> Result<Value, Refusal> {
+    state.limits.connection(meter, None)?;
     let method = methods::find(name);
     if method.is_none() && name != ECHO {
         return Err(ApiError::from(ErrorCode::UnknownMethod).into());
@@ -94,13 +121,19 @@ async fn carry_out(state: &WebState, name: &str, request: Request) -> Result<Val
         now_s,
         refused: Vec::new(),
     };
-    let result = converse(state, method, &mut call).await;
+    let result = converse(state, meter, method, &mut call).await;
     result.map_err(|refusal| refusal.of(name, &call.args))
 }
 
 /// Asks until there is a reply.
-async fn converse(state: &WebState, method: &Method, call: &mut Call) -> Result<Value, Refusal> {
+async fn converse(
+    state: &WebState,
+    meter: &Meter,
+    method: &Method,
+    call: &mut Call,
+) -> Result<Value, Refusal> {
     let mut body = (method.begin)(call)?;
+    state.limits.user(meter, call.user, Some(&body))?;
     let (mut min_position, mut wrote) = (0, Bytes::new());
     loop {
         let request = client::Request {
@@ -199,7 +232,12 @@ fn refused(refusal: &Refusal) -> Response {
     }
     let wait_s = error.retry_after_ms.div_ceil(1_000).max(1);
     let headers = [(RETRY_AFTER, wait_s.to_string())];
-    (StatusCode::TOO_MANY_REQUESTS, headers, Json(body)).into_response()
+    let mut response = (StatusCode::TOO_MANY_REQUESTS, headers, Json(body)).into_response();
+    if refusal.last {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 /// Seconds since 1970.

@@ -24,6 +24,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use causeway_protocol::token::Verifier;
 
+use crate::limits::Limits;
 use crate::refusals::Refusals;
 use crate::upstream::Ask;
 
@@ -42,6 +43,8 @@ pub struct WebState {
     pub unready: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Renders the node's metrics as text.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What callers may ask.
+    pub limits: Limits,
     /// Counts refused calls.
     pub refusals: Arc<Refusals>,
 }

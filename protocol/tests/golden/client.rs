@@ -10,9 +10,11 @@ use causeway_protocol::client::{
     Error, GetChannel, GetUser, GoAway, Hello, InviteMember, JoinChannel, KickMember, LeaveChannel,
     ListChannels, ListMembers, ListUsers, LogPage, MarkRead, MemberPage, Message, MessagePage,
     Missed, Ping, Pong, Push, ReadHistory, ReadLog, ReadReplies, Request, Response, SendMessage,
-    Sent, ServerFrame, User, UserPage, Welcome, Workspace, server_frame,
+    Sent, ServerFrame, SocketAnswer, SocketRequest, User, UserPage, Welcome, Workspace,
+    server_frame,
 };
 use causeway_protocol::{ChannelId, Topic, UserId, WorkspaceId};
+use prost::Message as _;
 
 use crate::example::Example;
 
@@ -83,6 +85,20 @@ pub fn of_acme() -> Topic {
     Topic::Workspace(WorkspaceId(ACME))
 }
 
+/// Ann posts `hello`.
+fn post() -> Request {
+    Request {
+        min_position: 1_200,
+        body: Some(Body::SendMessage(SendMessage {
+            channel: GENERAL,
+            client_msg_id: Bytes::from_static(MSG_ID),
+            text: "hello".into(),
+            thread_ts: 0,
+        })),
+        ..Request::default()
+    }
+}
+
 /// Ann's `hello`, as it was posted.
 pub fn hello() -> Message {
     Message {
@@ -150,16 +166,7 @@ pub fn requests() -> Vec<Example> {
         Example::new(
             "send",
             "08b009 5a1f 088580808010 12106f1ed002ab5c4e119b3a7d42c68055f9 1a0568656c6c6f",
-            Request {
-                min_position: 1_200,
-                body: Some(Body::SendMessage(SendMessage {
-                    channel: GENERAL,
-                    client_msg_id: Bytes::from_static(MSG_ID),
-                    text: "hello".into(),
-                    thread_ts: 0,
-                })),
-                ..Request::default()
-            },
+            post(),
         ),
         request(
             "reply_in_thread",
@@ -627,6 +634,48 @@ pub fn frames() -> Vec<Example> {
                     within_ms: 5_000,
                     pops: vec!["fra".into(), "gru".into()],
                 })),
+            },
+        ),
+        Example::new(
+            "socket_answer",
+            "7a14 0802 1210 08b109 5a0b 082b 10e487a0cfc1c48203",
+            ServerFrame {
+                body: Some(server_frame::Body::Answer(SocketAnswer {
+                    id: 2,
+                    response: Some(Response {
+                        position: 1_201,
+                        result: Some(Answer::Sent(Sent {
+                            seq: 43,
+                            ts: LATER,
+                            duplicate: false,
+                        })),
+                        ..Response::default()
+                    }),
+                })),
+            },
+        ),
+    ]
+}
+
+/// The same over a WebSocket: she posts with her second request.
+pub fn socket_requests() -> Vec<Example> {
+    vec![
+        Example::new(
+            "socket_send",
+            "0802 1224 08b0095a1f088580808010\
+                12106f1ed002ab5c4e119b3a7d42c68055f91a0568656c6c6f",
+            SocketRequest {
+                id: 2,
+                request: post().encode_to_vec().into(),
+                event: Bytes::new(),
+            },
+        ),
+        Example::new(
+            "socket_event",
+            "1a05 6576656e74",
+            SocketRequest {
+                event: Bytes::from_static(b"event"),
+                ..SocketRequest::default()
             },
         ),
     ]

@@ -24,6 +24,7 @@ fn examples_become_the_fuzzers_corpus() {
     write("client_request", client::requests(), true);
     write("server_frame", client::responses(), true);
     write("server_frame", client::frames(), true);
+    write("client_request", client::socket_requests(), true);
     write("client_request", metadata::requests(), true);
     write("server_frame", metadata::responses(), true);
     write("server_frame", metadata::frames(), true);

@@ -1,7 +1,7 @@
 //! `PROTOCOL.md` says what the code does: its hex, its codes, its limits, its
 //! ids and its methods.
 
-use causeway_protocol::{ChannelId, ErrorCode, Timestamp, UserId, WorkspaceId, limits};
+use causeway_protocol::{ChannelId, CloseCode, ErrorCode, Timestamp, UserId, WorkspaceId, limits};
 
 use crate::all;
 use crate::shape::Schema;
@@ -62,6 +62,17 @@ fn it_has_every_error_code_in_order_and_whether_a_retry_can_help() {
 }
 
 #[test]
+fn it_has_every_close_code_in_order() {
+    let told: Vec<_> = (rows("Transport").into_iter())
+        .map(|row| (unquoted(row[0]), unquoted(row[1])))
+        .map(|(code, on_socket)| (code.parse(), on_socket.parse()))
+        .collect();
+    let codes = CloseCode::ALL.iter();
+    let wanted: Vec<_> = codes.map(|c| (Ok(c.code()), Ok(c.on_socket()))).collect();
+    assert_eq!(told, wanted);
+}
+
+#[test]
 fn it_has_every_limit() {
     macro_rules! values {
         ($($name:ident)*) => { [$((stringify!($name), u64::try_from(limits::$name).unwrap())),*] };
@@ -85,6 +96,7 @@ fn it_has_every_limit() {
         PREFERENCES_MAX
         CLIENT_FRAME_BYTES_MAX
         SERVER_FRAME_BYTES_MAX
+        SOCKET_MESSAGE_BYTES_MAX
         BACKBONE_FRAME_BYTES_MAX
         PAGE_ROWS_DEFAULT
         PAGE_ROWS_MAX

@@ -25,6 +25,7 @@ fn all() -> Vec<Example> {
         client::requests(),
         client::responses(),
         client::frames(),
+        client::socket_requests(),
         metadata::requests(),
         metadata::responses(),
         metadata::frames(),

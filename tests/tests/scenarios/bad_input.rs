@@ -30,7 +30,7 @@ async fn refused(world: &Running, code: &str) -> u64 {
     let node = world.node("nyc-1");
     let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let metrics = exchange(world, node.http, request).await;
-    let label = format!("causeway_edge_refused{{code=\"{code}\"}} ");
+    let label = format!("causeway_edge_refused_total{{code=\"{code}\"}} ");
     let line = metrics.lines().find_map(|line| line.strip_prefix(&label));
     line.and_then(|count| count.parse().ok()).unwrap_or(0)
 }

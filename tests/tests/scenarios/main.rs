@@ -5,16 +5,19 @@
 
 mod bad_input;
 mod chaos;
+mod dashboard;
 mod durability;
 mod events;
 mod export;
 mod failover;
 mod flannel;
 mod isolation;
+mod limits;
 mod membership;
 mod metadata;
 mod planted;
 mod raw;
 mod replay;
+mod transports;
 mod web_api;
 mod world;

@@ -10,12 +10,18 @@ use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use causeway_transport::endpoint::{Liveness, Streams, client_transport};
 use causeway_transport::stream::FrameReader;
 use causeway_transport::tls;
-use quinn::Connection;
+use quinn::{Connection, ConnectionError};
 
 use crate::world::Running;
 
 /// A connection to an edge node, from outside of the emulated network.
 pub async fn connect(world: &Running, edge: &str) -> Connection {
+    let connected = try_to_connect(world, edge).await;
+    connected.expect("the edge accepts")
+}
+
+/// The same, where it may be refused.
+pub async fn try_to_connect(world: &Running, edge: &str) -> Result<Connection, ConnectionError> {
     let node = world.node(edge);
     let roots = world.world.roots().expect("roots");
     let tls = tls::client_plane_client(&roots).expect("TLS");
@@ -26,21 +32,23 @@ pub async fn connect(world: &Running, edge: &str) -> Connection {
     let endpoint = endpoint(local, None).expect("an endpoint");
     let address = node.client.expect("an edge node");
     let connecting = endpoint.connect_with(config, address, &address.ip().to_string());
-    connecting.expect("valid").await.expect("the edge accepts")
+    connecting.expect("valid").await
 }
 
 /// Sends bytes on a stream of their own, and reads the answer.
 pub async fn send_raw(connection: &Connection, bytes: &[u8]) -> client::Response {
-    let (mut send, recv) = connection.open_bi().await.expect("a stream");
+    let answer = try_to_send_raw(connection, bytes).await;
+    answer.expect("an answer")
+}
+
+/// The same on a connection that may be closed.
+pub async fn try_to_send_raw(connection: &Connection, bytes: &[u8]) -> Option<client::Response> {
+    let (mut send, recv) = connection.open_bi().await.ok()?;
     // The edge may stop reading before everything is written.
     let _ = send.write_all(bytes).await;
     let _ = send.finish();
     let mut reader = FrameReader::new(recv, SERVER_FRAME_BYTES_MAX);
-    reader
-        .message()
-        .await
-        .expect("readable")
-        .expect("an answer")
+    reader.message().await.ok()?
 }
 
 /// Makes a request on a stream of its own.

@@ -86,6 +86,7 @@ pub fn pops() -> Vec<Pop> {
     let pop = |host| Pop {
         name: name(POPS[site(host)]),
         address: address(host),
+        https: None,
         server_name: POPS[site(host)].into(),
     };
     edges().map(pop).collect()

@@ -49,6 +49,7 @@ pub struct Lanes {
     method: Method,
     answers: Option<Answers>,
     queues: Arc<Mutex<Queues>>,
+    taken: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -60,6 +61,7 @@ impl Lanes {
             method,
             answers: None,
             queues: Arc::default(),
+            taken: Arc::default(),
             dropped: Arc::default(),
         }
     }
@@ -89,6 +91,7 @@ impl Lanes {
     }
 
     fn enqueue(&self, node: NodeId, key: u8, waiting: Waiting) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
         let lane = (node, key % LANES);
         let mut queues = self.queues.lock();
         let sent = match queues.get(&lane) {
@@ -125,9 +128,21 @@ impl Lanes {
         sender
     }
 
+    /// Frames that were taken so far, also those that were dropped.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Frames that were dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Frames that wait on all lanes.
+    pub fn waiting(&self) -> usize {
+        let queues = self.queues.lock();
+        let waiting = queues.values().map(|q| q.max_capacity() - q.capacity());
+        waiting.sum()
     }
 }
 

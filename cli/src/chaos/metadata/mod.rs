@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use causeway_transport::Transport;
 use clap::{Args, Subcommand};
 
 pub use self::report::MetadataReport;
@@ -146,6 +147,7 @@ impl MetadataArgs {
             world: self.world.clone(),
             plant: None,
             strict: self.strict,
+            transport: Transport::Native,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use causeway_protocol::ChannelId;
+use causeway_transport::Transport;
 
 use super::*;
 use crate::chaos::expectations::Expectation;
@@ -55,6 +56,7 @@ fn report() -> ChaosReport {
             world: None,
             plant: None,
             strict: false,
+            transport: Transport::Native,
         },
         sent: 2_345,
         acknowledged: 2_345,

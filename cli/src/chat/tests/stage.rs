@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use causeway_client::{Age, Event, Outgoing};
 use causeway_protocol::client::{self, entry::Kind, response};
 use causeway_protocol::{ApiError, ErrorCode, Timestamp, Topic};
+use causeway_transport::Transport;
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -25,6 +26,8 @@ pub struct Stage {
     pub now: Timestamp,
     /// What was to be done and has not been looked at.
     pub effects: Vec<Effect>,
+    /// What was to be told about the screen and the user's writing, likewise.
+    pub looks: Vec<Effect>,
 }
 
 /// A channel of the user's, in which nothing is unread.
@@ -57,6 +60,7 @@ impl Stage {
             world: World::default(),
             now,
             effects: Vec::new(),
+            looks: Vec::new(),
         }
     }
 
@@ -95,6 +99,7 @@ impl Stage {
         self.tell(Event::Connected {
             pop: "lisbon".parse().unwrap(),
             edge: "lisbon-1".into(),
+            transport: Transport::Native,
             round_trip: Duration::from_millis(12),
             boot: Box::new(boot),
             age: Age::Known(Duration::ZERO),
@@ -108,6 +113,13 @@ impl Stage {
 
     pub fn handle(&mut self, input: Input) {
         let effects = self.app.handle(self.now, input);
+        let (looks, effects): (Vec<_>, Vec<_>) = effects.into_iter().partition(|effect| {
+            matches!(
+                effect,
+                Effect::Open(_) | Effect::Watch(_) | Effect::Types(_)
+            )
+        });
+        self.looks.extend(looks);
         self.effects.extend(effects);
     }
 

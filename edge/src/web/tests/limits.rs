@@ -1,18 +1,23 @@
 //! What a caller may not do, and what may not go wrong even so.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::{Body as HttpBody, Bytes};
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use causeway_protocol::client::{self, response::Result as Answer};
 use causeway_protocol::{ApiError, ErrorCode};
 use futures::stream;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::advance;
 
 use super::super::BODY_BYTES_MAX;
 use super::super::methods::METHODS;
 use super::World;
 use crate::https::loopback::Loopback;
+use crate::limits::{Limits, LimitsConfig, Rate};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -129,6 +134,56 @@ async fn who_asks_too_often_is_told_how_long_to_wait() {
         let body: Value = serde_json::from_slice(&heard.body).unwrap();
         assert_eq!(body, json!({ "ok": false, "error": "ratelimited" }));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_calls_too_often_is_refused_and_heard_again_later() {
+    let done = || Answer::Channel(client::Channel::default());
+    let limits = LimitsConfig {
+        requests_per_user: Rate::new(1, 2),
+        ..LimitsConfig::default()
+    };
+    let world = World::limited([done(), done(), done()], limits);
+    let call = || world.get("conversations.info?channel=C04000005");
+    for _ in 0..2 {
+        assert_eq!(call().await.json()["ok"], true);
+    }
+    let refused = call().await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(world.asked().len(), 2, "the cells are left in peace");
+    assert_eq!(world.refusals.counts(), [("ratelimited", 1)]);
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(call().await.json()["ok"], true);
+}
+
+/// Also those who have no token are counted, and at last they are hung up on.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_stop_is_closed() {
+    let limits = LimitsConfig {
+        requests_per_connection: Rate::new(1, 1),
+        ..LimitsConfig::default()
+    };
+    let meter = Arc::new(Limits::new(limits.clone()).meter());
+    let world = World::limited([], limits);
+    let call = || async {
+        let mut request = Request::get("/api/users.list")
+            .body(HttpBody::empty())
+            .unwrap();
+        request.extensions_mut().insert(Arc::clone(&meter));
+        world.send(request).await
+    };
+    assert_eq!(call().await.error(), "not_authed");
+    let mut refused = 1;
+    loop {
+        let heard = call().await;
+        assert_eq!(heard.status, StatusCode::TOO_MANY_REQUESTS);
+        if heard.headers.contains_key("connection") {
+            break;
+        }
+        refused += 1;
+    }
+    assert_eq!(refused, 5_001);
 }
 
 #[tokio::test]

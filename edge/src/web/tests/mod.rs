@@ -28,6 +28,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::{WebState, routes};
+use crate::limits::{Limits, LimitsConfig};
 use crate::refusals::Refusals;
 use crate::upstream::Ask;
 
@@ -134,12 +135,18 @@ impl World {
 
     /// Cells that give these answers, or are not reached.
     fn hearing(answers: impl IntoIterator<Item = Result<Answer, ApiError>>) -> Self {
-        Self::with(answers, None)
+        Self::with(answers, None, LimitsConfig::default())
+    }
+
+    /// Cells that give these answers, under these limits.
+    fn limited(answers: impl IntoIterator<Item = Answer>, limits: LimitsConfig) -> Self {
+        Self::with(answers.into_iter().map(Ok), None, limits)
     }
 
     fn with(
         answers: impl IntoIterator<Item = Result<Answer, ApiError>>,
         unready: Option<&'static str>,
+        limits: LimitsConfig,
     ) -> Self {
         let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let cells = Arc::new(Cells {
@@ -154,6 +161,7 @@ impl World {
             verifier: Verifier::from_pems([pair.public_key_pem()]).unwrap(),
             unready: Arc::new(move || unready.map(str::to_owned)),
             metrics: Arc::new(|| "causeway_edge_sessions 3\n".into()),
+            limits: Limits::new(limits),
             refusals: Arc::clone(&refusals),
         });
         Self {

@@ -4,6 +4,7 @@ use axum::body::Body as HttpBody;
 use axum::http::{Request, StatusCode};
 
 use super::World;
+use crate::limits::LimitsConfig;
 
 async fn ask(world: &World, path: &str) -> (StatusCode, String) {
     let request = Request::get(path).body(HttpBody::empty()).unwrap();
@@ -23,7 +24,7 @@ async fn a_ready_node_says_so() {
 
 #[tokio::test]
 async fn a_node_that_is_not_ready_says_why_and_still_lives() {
-    let world = World::with([], Some("no node is connected"));
+    let world = World::with([], Some("no node is connected"), LimitsConfig::default());
     let text = "no node is connected\n".to_owned();
     let unready = (StatusCode::SERVICE_UNAVAILABLE, text);
     assert_eq!(ask(&world, "/readyz").await, unready);

@@ -143,7 +143,8 @@ impl Client {
             }
             Some(server_frame::Body::GoAway(away)) => return self.go_away(&away, io),
             Some(
-                server_frame::Body::Metadata(_)
+                server_frame::Body::Answer(_)
+                | server_frame::Body::Metadata(_)
                 | server_frame::Body::Event(_)
                 | server_frame::Body::Presences(_),
             )

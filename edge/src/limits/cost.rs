@@ -1,0 +1,35 @@
+//! What a request weighs: one like any other is one.
+
+use std::num::NonZeroU32;
+
+use causeway_protocol::client::request::Body;
+
+/// Limiters of requests count in tenths.
+pub const PARTS: u32 = 10;
+
+const TENTH: NonZeroU32 = NonZeroU32::MIN;
+const ONE: NonZeroU32 = NonZeroU32::new(PARTS).expect("not zero");
+const TWO: NonZeroU32 = NonZeroU32::new(2 * PARTS).expect("not zero");
+
+/// The parts that a request takes: a ping stays at the edge, and whoever asks for a
+/// page may get a mebibyte.
+pub fn parts(body: Option<&Body>) -> NonZeroU32 {
+    match body {
+        Some(Body::Ping(_)) => TENTH,
+        Some(
+            Body::ReadHistory(_)
+            | Body::ReadReplies(_)
+            | Body::ReadLog(_)
+            | Body::ListChannels(_)
+            | Body::ListMembers(_)
+            | Body::ListUsers(_)
+            | Body::ListPins(_)
+            | Body::ListStars(_)
+            | Body::ListEmoji(_)
+            | Body::ListPreferences(_)
+            | Body::Boot(_)
+            | Body::SyncMetadata(_),
+        ) => TWO,
+        _ => ONE,
+    }
+}

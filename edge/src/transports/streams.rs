@@ -1,0 +1,157 @@
+//! Clients on QUIC: native, and WebTransport, which is the same but for a few
+//! bytes in front of each stream. A request has a stream of its own; pushes share
+//! one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_protocol::frame::{self, FrameError};
+use causeway_protocol::limits::CLIENT_FRAME_BYTES_MAX;
+use causeway_protocol::{ApiError, CloseCode, ErrorCode, client};
+use causeway_transport::Transport;
+use causeway_transport::stream::{FrameReader, StreamError};
+use tokio::time::timeout;
+use web_transport_quinn::{RecvStream, SendStream, Session};
+
+use super::{Arrival, Call, Carrier, Gone, Inbound, Pushes};
+
+/// A request's frame must be whole by then.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection of streams.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    session: Arc<Session>,
+    transport: Transport,
+}
+
+impl Streams {
+    /// A native connection.
+    pub fn native(connection: quinn::Connection) -> Self {
+        Self {
+            session: Arc::new(Session::raw(connection)),
+            transport: Transport::Native,
+        }
+    }
+
+    /// A WebTransport session that has been let in.
+    pub fn webtransport(session: Session) -> Self {
+        Self {
+            session: Arc::new(session),
+            transport: Transport::WebTransport,
+        }
+    }
+}
+
+impl Carrier for Streams {
+    type Pushes = PushStream;
+
+    fn pushes(&self) -> PushStream {
+        PushStream {
+            session: Arc::clone(&self.session),
+            stream: None,
+        }
+    }
+
+    fn send_event(&self, frame: Bytes) -> bool {
+        self.session.send_datagram(frame).is_ok()
+    }
+
+    fn close(&self, code: CloseCode) {
+        self.session.close(code.code(), code.reason().as_bytes());
+    }
+
+    async fn closed(&self) {
+        self.session.closed().await;
+    }
+
+    fn remote(&self) -> SocketAddr {
+        self.session.remote_address()
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        Some(self.session.rtt())
+    }
+
+    fn transport(&self) -> Transport {
+        self.transport
+    }
+}
+
+impl Inbound for Streams {
+    type Call = StreamCall;
+
+    async fn next(&mut self) -> Option<Arrival<StreamCall>> {
+        loop {
+            tokio::select! {
+                accepted = self.session.accept_bi() => {
+                    let (send, recv) = accepted.ok()?;
+                    let reader = FrameReader::new(recv, CLIENT_FRAME_BYTES_MAX);
+                    return Some(Arrival::Call(StreamCall { send, reader }));
+                }
+                event = self.session.read_datagram() => match event {
+                    Ok(event) => return Some(Arrival::Event(event)),
+                    // A datagram of another WebTransport session, which there is not.
+                    Err(_) if self.session.close_reason().is_none() => {}
+                    Err(_) => return None,
+                },
+            }
+        }
+    }
+}
+
+/// A request on a stream of its own.
+#[derive(Debug)]
+pub struct StreamCall {
+    send: SendStream,
+    reader: FrameReader<RecvStream>,
+}
+
+impl Call for StreamCall {
+    async fn read(&mut self) -> Result<client::Request, ApiError> {
+        let reading = timeout(REQUEST_TIMEOUT, self.reader.message());
+        let malformed = |text: String| ApiError::new(ErrorCode::Malformed, text);
+        let error = match reading.await {
+            Ok(Ok(Some(request))) => return Ok(request),
+            Ok(Ok(None)) => malformed("the stream has no request".into()),
+            Ok(Err(StreamError::Frame(error @ FrameError::TooLarge { .. }))) => {
+                ApiError::new(ErrorCode::TooLarge, error.to_string())
+            }
+            Ok(Err(error)) => malformed(error.to_string()),
+            Err(_) => malformed(format!("no whole request within {REQUEST_TIMEOUT:?}")),
+        };
+        self.reader.stop(CloseCode::Refused.code());
+        Err(error)
+    }
+
+    async fn answer(mut self, response: client::Response) {
+        // The client may have lost interest.
+        if (self.send.write_chunk(frame::encode(&response)).await).is_ok() {
+            let _ = self.send.finish();
+        }
+    }
+}
+
+/// The stream of pushes, which is opened with the first.
+#[derive(Debug)]
+pub struct PushStream {
+    session: Arc<Session>,
+    stream: Option<SendStream>,
+}
+
+impl Pushes for PushStream {
+    async fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Gone> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => {
+                let opened = self.session.open_uni().await.map_err(|_| Gone)?;
+                self.stream.insert(opened)
+            }
+        };
+        let written = stream.write_all_chunks(frames).await;
+        frames.clear();
+        written.map_err(|_| Gone)
+    }
+}
