@@ -148,7 +148,8 @@ fn take_fact(boot: &mut BootData, fact: &Kind) {
 }
 
 fn place(boot: &BootData, id: u64) -> Result<usize, usize> {
-    boot.channels.binary_search_by_key(&id, |channel| channel.id)
+    boot.channels
+        .binary_search_by_key(&id, |channel| channel.id)
 }
 
 fn find(boot: &mut BootData, id: u64) -> Option<&mut Channel> {
@@ -269,7 +270,10 @@ mod tests {
         let boot = kept.boot.unwrap();
         let seen: Vec<_> = boot.channels.iter().map(|c| (c.id, c.last_seq)).collect();
         assert_eq!(seen, [(2, 5), (5, 8), (7, 0)]);
-        assert_eq!((&*boot.channels[0].name, boot.channels[1].last_ts), ("renamed", 80));
+        assert_eq!(
+            (&*boot.channels[0].name, boot.channels[1].last_ts),
+            ("renamed", 80)
+        );
         assert_eq!(boot.preferences, [preference]);
     }
 

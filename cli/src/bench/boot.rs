@@ -116,11 +116,17 @@ async fn measure(world: &BenchWorld, args: &BootArgs, bar: &ProgressBar) -> anyh
     let starting = args.clients.max(FEW);
     let office = Office::create(world, (args.users, args.channels, starting), bar).await?;
     let tokens = world.tokens(&office.starting)?;
-    let tokens: Vec<&str> = office.starting.iter().map(|user| &tokens[user][..]).collect();
+    let tokens: Vec<&str> = office
+        .starting
+        .iter()
+        .map(|user| &tokens[user][..])
+        .collect();
 
     bar.set_message("a few clients");
     let before = calls(world, world.other()?).await?;
-    let few = Doors::of(world, world.other()?, FEW)?.all(&tokens[..FEW]).await;
+    let few = Doors::of(world, world.other()?, FEW)?
+        .all(&tokens[..FEW])
+        .await;
     let few_reads = calls(world, world.other()?).await? - before;
     let (storm, many) = storm(world, &office, &tokens[..args.clients], bar).await?;
     drop(few);
@@ -221,7 +227,8 @@ impl Times {
         self.first_screen_ms.push(ms(greeted.first_screen));
         self.handshake_ms.push(ms(greeted.handshake));
         self.round_trip_ms.push(ms(round_trip));
-        self.beyond_ms.push(ms(greeted.first_screen.saturating_sub(least)));
+        self.beyond_ms
+            .push(ms(greeted.first_screen.saturating_sub(least)));
         Ok(())
     }
 }
@@ -295,7 +302,11 @@ async fn full_dump(
     office: &Office,
     bar: &ProgressBar,
 ) -> anyhow::Result<usize> {
-    let steps = progress::steps(bar, "the full dump: lists of members", office.channels.len());
+    let steps = progress::steps(
+        bar,
+        "the full dump: lists of members",
+        office.channels.len(),
+    );
     let users = list(connection, |cursor| {
         let limit = 1_000;
         request::Body::ListUsers(client::ListUsers { limit, cursor })
@@ -346,7 +357,9 @@ async fn list(
 }
 
 fn page(report: &Report) -> String {
-    let Report { storm, core_reads, .. } = report;
+    let Report {
+        storm, core_reads, ..
+    } = report;
     format!(
         "{} users, {} channels\n\
          all of that: {} bytes; to the first screen: {} bytes, {:.0} times fewer\n\

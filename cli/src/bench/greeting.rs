@@ -45,7 +45,9 @@ impl Door {
     pub async fn greet(&self, token: &str) -> anyhow::Result<Greeted> {
         let began = Instant::now();
         let name = self.address.ip().to_string();
-        let connecting = self.endpoint.connect_with(self.config.clone(), self.address, &name)?;
+        let connecting = self
+            .endpoint
+            .connect_with(self.config.clone(), self.address, &name)?;
         let connection = connecting.await?;
         let handshake = began.elapsed();
         let hello = client::Hello {

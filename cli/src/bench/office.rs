@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn everybody_is_in_as_many_channels_and_in_none_twice() {
         let members = members(50, 30);
-        assert_eq!(members.iter().map(Vec::len).sum::<usize>(), 50 * CHANNELS_OF_A_USER);
+        assert_eq!(
+            members.iter().map(Vec::len).sum::<usize>(),
+            50 * CHANNELS_OF_A_USER
+        );
         for channel in &members {
             let distinct: BTreeSet<_> = channel.iter().collect();
             assert_eq!(distinct.len(), channel.len());

@@ -85,7 +85,8 @@ impl ConfigFile for CoreFile {
 
 impl ConfigFile for EdgeFile {
     const SECTIONS: &'static [&'static str] = &[
-        "node", "backbone", "http", "clients", "tokens", "limits", "flannel", "gossip", "wan", "log",
+        "node", "backbone", "http", "clients", "tokens", "limits", "flannel", "gossip", "wan",
+        "log",
     ];
 
     fn check(&self) -> Result<(), WrongValue> {

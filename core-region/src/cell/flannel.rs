@@ -108,11 +108,7 @@ pub fn answer(
     })
 }
 
-fn users(
-    sources: Sources<'_>,
-    workspace: WorkspaceId,
-    after: u64,
-) -> Result<FlannelAnswer, Stop> {
+fn users(sources: Sources<'_>, workspace: WorkspaceId, after: u64) -> Result<FlannelAnswer, Stop> {
     let all = tables::users(workspace);
     let from = tables::user(UserId(after.saturating_add(1))).max(all.clone());
     let (mut users, mut bytes) = (Vec::new(), 0);

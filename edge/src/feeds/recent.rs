@@ -169,7 +169,10 @@ mod tests {
         assert_eq!(recent.step_of(&version(1)), Some(begun));
         assert_eq!(versions(&recent, begun), Some(vec![version(2), version(3)]));
         let last = recent.step();
-        assert_eq!((recent.step_of(&version(3)), recent.version()), (Some(last), &version(3)));
+        assert_eq!(
+            (recent.step_of(&version(3)), recent.version()),
+            (Some(last), &version(3))
+        );
         assert_eq!(versions(&recent, last), Some(vec![]));
         assert_eq!(versions(&recent, last + 1), None, "nobody was told of it");
     }
@@ -196,7 +199,10 @@ mod tests {
         recent.start_over(version(5));
         assert!(recent.since(before).is_none());
         assert_eq!(recent.step_of(&version(1)), None);
-        assert_eq!(versions(&recent, recent.step_of(&version(5)).unwrap()), Some(vec![]));
+        assert_eq!(
+            versions(&recent, recent.step_of(&version(5)).unwrap()),
+            Some(vec![])
+        );
     }
 
     #[test]

@@ -93,7 +93,10 @@ mod tests {
             }
             let second = Duration::from_secs(1);
             for (i, at) in booted.iter().enumerate() {
-                let within = booted[i..].iter().take_while(|b| **b < *at + second).count();
+                let within = booted[i..]
+                    .iter()
+                    .take_while(|b| **b < *at + second)
+                    .count();
                 assert!(within <= 121, "seed {seed}: {within} within a second");
             }
         }

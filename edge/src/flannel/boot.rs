@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use bytes::Bytes;
+use causeway_protocol::Topic;
 use causeway_protocol::client::{self, BootData, Channel, ChannelHead};
 use causeway_protocol::limits::PAGE_BYTES_MAX;
-use causeway_protocol::Topic;
 use prost::Message;
 
 use super::cache::{Cache, Part};

@@ -163,7 +163,10 @@ mod tests {
         channels.fact(&Kind::Channel(channel(3, "")));
         assert_eq!(found(&channels, "ge"), [1, 3]);
         assert_eq!(found(&channels, "food"), [0u64; 0]);
-        channels.fact(&Kind::Channel(Channel { private: true, ..channel(2, "gems") }));
+        channels.fact(&Kind::Channel(Channel {
+            private: true,
+            ..channel(2, "gems")
+        }));
         assert_eq!(found(&channels, "gem"), [0u64; 0], "private as ever");
     }
 

@@ -77,7 +77,11 @@ mod tests {
         assert!(!entries.add(entry(7)) && !entries.add(entry(9)));
         assert_eq!(seqs(&entries, 5), Some(vec![6, 7]));
         assert_eq!(seqs(&entries, 7), Some(vec![]));
-        assert_eq!(seqs(&entries, 30), Some(vec![]), "read from a replica that is ahead");
+        assert_eq!(
+            seqs(&entries, 30),
+            Some(vec![]),
+            "read from a replica that is ahead"
+        );
         assert_eq!(seqs(&entries, 4), None);
         for seq in 8..=8 + ENTRIES_MAX as u64 {
             entries.add(entry(seq));

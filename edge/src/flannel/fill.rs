@@ -195,15 +195,16 @@ impl Flannel {
         let what = What::SomeChannels(FlannelChannels { channels: ids });
         let answer = self.ask(held, &before, 0, what).await?;
         let mut cache = held.cache.lock();
-        let added =
-            cache.add_channels(answer.channels, before.step, &held.share.recent.lock());
+        let added = cache.add_channels(answer.channels, before.step, &held.share.recent.lock());
         added.map_err(|_| unavailable("more changes than can be followed"))
     }
 
     /// Has members counted again, where somebody has left; many channels at a time.
     pub(super) fn count_again(&self, held: &Arc<Held>) {
         let uncounted = |cache: &mut Cache| cache.channels().map(Channels::uncounted);
-        let is_counted = held.look(uncounted).is_none_or(|channels| channels.is_empty());
+        let is_counted = held
+            .look(uncounted)
+            .is_none_or(|channels| channels.is_empty());
         if is_counted || held.counting.swap(true, Ordering::Relaxed) {
             return;
         }

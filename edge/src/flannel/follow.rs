@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Flannel;
 use super::held::Held;
-use crate::hub::machine::SessionId;
 use crate::hub::Subscriber;
+use crate::hub::machine::SessionId;
 use crate::session::notice::{Notice, Notices, notices};
 use crate::session::queue::PushQueue;
 

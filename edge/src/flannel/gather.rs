@@ -50,10 +50,14 @@ impl<T> Gather<T> {
     /// What is to be read next; none = the reading is over.
     pub fn next(&mut self) -> Vec<(ShelfAsk, T)> {
         let mut bytes = 0;
-        let fits = self.waiting.iter().take(TOGETHER_MAX).take_while(|(ask, _)| {
-            bytes += ask.encoded_len();
-            bytes <= BYTES_MAX
-        });
+        let fits = self
+            .waiting
+            .iter()
+            .take(TOGETHER_MAX)
+            .take_while(|(ask, _)| {
+                bytes += ask.encoded_len();
+                bytes <= BYTES_MAX
+            });
         // One alone always fits.
         let count = fits.count().max(1).min(self.waiting.len());
         self.reading = count > 0;

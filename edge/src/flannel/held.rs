@@ -143,12 +143,7 @@ impl Held {
     ///
     /// # Errors
     /// [`Lacking`].
-    pub fn boot(
-        &self,
-        shelf: &Shelf,
-        known_only: bool,
-        now: Instant,
-    ) -> Result<Booted, Lacking> {
+    pub fn boot(&self, shelf: &Shelf, known_only: bool, now: Instant) -> Result<Booted, Lacking> {
         let in_touch = self.is_in_touch(now);
         let booted = self.look(|cache| boot::boot(cache, shelf, known_only))?;
         Ok(booted.aged(shelf, in_touch, now))

@@ -105,7 +105,9 @@ mod tests {
     fn whoever_does_not_answer_is_done_without_for_a_while() {
         let now = Instant::now();
         let mut one = holders(1);
-        let workspace = (1..).map(WorkspaceId).find(|w| one.other(*w, now).is_some());
+        let workspace = (1..)
+            .map(WorkspaceId)
+            .find(|w| one.other(*w, now).is_some());
         let workspace = workspace.unwrap();
         one.fell_silent(NodeId(2), now);
         assert_eq!(one.other(workspace, now), None);
@@ -116,6 +118,9 @@ mod tests {
 
     #[test]
     fn alone_it_holds_everything() {
-        assert_eq!(Holders::new(NodeId(1)).other(WorkspaceId(1), Instant::now()), None);
+        assert_eq!(
+            Holders::new(NodeId(1)).other(WorkspaceId(1), Instant::now()),
+            None
+        );
     }
 }

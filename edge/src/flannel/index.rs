@@ -130,6 +130,9 @@ mod tests {
     #[test]
     fn names_are_folded_and_taken_apart() {
         let words = words_of(["  Ünal.Öz ", ""]);
-        assert_eq!(words.into_iter().collect::<Vec<_>>(), ["öz", "ünal", "ünal.öz"]);
+        assert_eq!(
+            words.into_iter().collect::<Vec<_>>(),
+            ["öz", "ünal", "ünal.öz"]
+        );
     }
 }

@@ -33,7 +33,9 @@ use std::time::{Duration, Instant};
 
 use causeway_gossip::Gossip;
 use causeway_protocol::client::{self, request::Body, response};
-use causeway_protocol::{ApiError, CellId, ChannelId, ErrorCode, Name, NodeId, UserId, WorkspaceId};
+use causeway_protocol::{
+    ApiError, CellId, ChannelId, ErrorCode, Name, NodeId, UserId, WorkspaceId,
+};
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use tokio::sync::Semaphore;
@@ -449,7 +451,9 @@ impl Flannel {
         channels
             .iter()
             .for_each(|channel| lru.remove(&Kept::Members(*channel)));
-        users.iter().for_each(|user| lru.remove(&Kept::Shelf(*user)));
+        users
+            .iter()
+            .for_each(|user| lru.remove(&Kept::Shelf(*user)));
     }
 
     /// What has been done so far.

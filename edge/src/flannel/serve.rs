@@ -34,7 +34,11 @@ impl Flannel {
         let demand = Demand {
             position: request.min_position,
             wrote: request.wrote,
-            version: call.metadata_versions.into_iter().next().unwrap_or_default(),
+            version: call
+                .metadata_versions
+                .into_iter()
+                .next()
+                .unwrap_or_default(),
         };
         let reply = match request.body {
             Some(Body::Boot(_)) => {

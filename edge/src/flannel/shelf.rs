@@ -94,7 +94,9 @@ impl Shelf {
     }
 
     fn place(&self, channel: u64) -> Result<usize, usize> {
-        self.own.channels.binary_search_by_key(&channel, |c| c.channel)
+        self.own
+            .channels
+            .binary_search_by_key(&channel, |c| c.channel)
     }
 
     /// A fact of the user's own topic, or about their profile. Returns false if it cannot
@@ -240,7 +242,10 @@ mod tests {
         assert!(shelf.fact(&read(2, 4)), "of another channel");
         assert!(!shelf.fact(&read(1, 7)));
         assert!(shelf.fact(&read(1, 12)));
-        assert_eq!(shelf.channel(1).map(|c| (c.read_seq, c.unread)), Some((12, 0)));
+        assert_eq!(
+            shelf.channel(1).map(|c| (c.read_seq, c.unread)),
+            Some((12, 0))
+        );
     }
 
     #[test]

@@ -96,7 +96,9 @@ fn words(user: &User) -> BTreeSet<String> {
 
 /// The first of a user's words that begins with `prefix`.
 pub fn first_word(user: &client::User, prefix: &str) -> Option<String> {
-    words(user).into_iter().find(|word| word.starts_with(prefix))
+    words(user)
+        .into_iter()
+        .find(|word| word.starts_with(prefix))
 }
 
 fn size(user: &User) -> usize {
@@ -130,14 +132,26 @@ mod tests {
         let find = |prefix, after| {
             let found = users.find(prefix, after);
             let found = found.filter(|(_, _, user)| user.is_some());
-            found.map(|(word, id, _)| (word.to_owned(), id)).collect::<Vec<_>>()
+            found
+                .map(|(word, id, _)| (word.to_owned(), id))
+                .collect::<Vec<_>>()
         };
         let whole = |words: &[(&str, u64)]| -> Vec<_> {
-            words.iter().map(|(word, id)| ((*word).to_owned(), *id)).collect()
+            words
+                .iter()
+                .map(|(word, id)| ((*word).to_owned(), *id))
+                .collect()
         };
-        assert_eq!(find("am", None), whole(&[("amberg", 2), ("ames", 1), ("ames", 3)]));
+        assert_eq!(
+            find("am", None),
+            whole(&[("amberg", 2), ("ames", 1), ("ames", 3)])
+        );
         assert_eq!(find("am", Some(("ames", 1))), whole(&[("ames", 3)]));
-        assert_eq!(find("amy", None), whole(&[("amy", 3)]), "also a word of the whole name");
+        assert_eq!(
+            find("amy", None),
+            whole(&[("amy", 3)]),
+            "also a word of the whole name"
+        );
     }
 
     #[test]
@@ -150,7 +164,10 @@ mod tests {
             ..client::Profile::default()
         };
         users.fact(&Kind::Profile(profile.clone()));
-        users.fact(&Kind::Profile(client::Profile { user: 9, ..profile.clone() }));
+        users.fact(&Kind::Profile(client::Profile {
+            user: 9,
+            ..profile.clone()
+        }));
         users.added(&user(1, "ann", ""));
         assert_eq!(users.get(1).unwrap().profile, Some(profile));
         assert!(users.bytes() > before);

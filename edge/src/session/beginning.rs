@@ -112,8 +112,15 @@ mod tests {
         };
         topics.user_entry(&left);
         let steps = beginning.go_on(&topics);
-        assert_eq!(steps, [Step::Attach(topic(2), Seq(5))], "of the other, nothing");
-        assert!(beginning.is_over() && !beginning.is_over(), "it is said once");
+        assert_eq!(
+            steps,
+            [Step::Attach(topic(2), Seq(5))],
+            "of the other, nothing"
+        );
+        assert!(
+            beginning.is_over() && !beginning.is_over(),
+            "it is said once"
+        );
         assert_eq!(beginning.go_on(&topics), []);
     }
 

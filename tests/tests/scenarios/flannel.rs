@@ -127,7 +127,9 @@ async fn what_is_kept_is_read_once_and_follows_what_changes() {
     let kept = client::Hello {
         cursors: (whole.channels.iter())
             .map(|c| client::Cursor {
-                topic: Some(causeway_protocol::Topic::Channel(causeway_protocol::ChannelId(c.id)).to_wire()),
+                topic: Some(
+                    causeway_protocol::Topic::Channel(causeway_protocol::ChannelId(c.id)).to_wire(),
+                ),
                 seq: c.last_seq,
             })
             .collect(),

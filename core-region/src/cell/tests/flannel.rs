@@ -59,7 +59,9 @@ fn story() -> (World, [UserId; 3]) {
         name: "theme".into(),
         value: "dark".into(),
     };
-    world.change(bob, &Question::SetPreference(preference)).unwrap();
+    world
+        .change(bob, &Question::SetPreference(preference))
+        .unwrap();
     (world, [ann, bob, eve])
 }
 
@@ -115,15 +117,27 @@ fn lists_have_all_of_the_workspace_and_nothing_of_another() {
     });
     assert_eq!(told(&world, some).channels, channels[1..]);
     let members = |channel: u64, after| What::Members(FlannelMembers { channel, after });
-    assert_eq!(told(&world, members(channels[0].id, 0)).members, [ann.0, bob.0]);
-    assert_eq!(told(&world, members(channels[0].id, ann.0)).members, [bob.0]);
+    assert_eq!(
+        told(&world, members(channels[0].id, 0)).members,
+        [ann.0, bob.0]
+    );
+    assert_eq!(
+        told(&world, members(channels[0].id, ann.0)).members,
+        [bob.0]
+    );
     assert_eq!(told(&world, members(channels[1].id, 0)).members, [bob.0]);
     let refused = world.flannel(&Version::default(), members(ABROAD_ID.0, 0));
     assert_eq!(refused, Err(ErrorCode::ChannelNotFound));
     let stranger = shelves(&world, &Version::default(), vec![ask(eve), ask(ann)]);
     let refusal = stranger[0].refusal.clone().unwrap();
-    assert_eq!((refusal.code.as_str(), &stranger[0].self_), ("user_not_found", &None));
-    assert!(stranger[1].refusal.is_none(), "others are not refused with them");
+    assert_eq!(
+        (refusal.code.as_str(), &stranger[0].self_),
+        ("user_not_found", &None)
+    );
+    assert!(
+        stranger[1].refusal.is_none(),
+        "others are not refused with them"
+    );
 }
 
 /// The channel that is not theirs.

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use causeway_protocol::{ErrorCode, Topic};
 use causeway_protocol::client::{self, fact::Kind};
+use causeway_protocol::{ErrorCode, Topic};
 
 use super::town::{CELL, Town, channel, user, version};
 use crate::flannel::Demand;
@@ -20,13 +20,19 @@ fn at(position: u64) -> Demand {
 #[tokio::test(start_paused = true)]
 async fn the_first_boot_reads_and_the_next_is_served_from_here() {
     let (town, flannel) = Town::new(3, 2);
-    let first = flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    let first = flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     assert_eq!(first.boot, town.model.lock().boot(user(1)));
     assert_eq!((first.position, first.age_ms, first.behind), (10, 7, false));
     assert_eq!(town.asks(), 2, "channels, and the shelf");
     let again = flannel.boot(user(1), CELL, at(10)).await.unwrap();
     assert_eq!(again, first);
-    flannel.boot(user(2), CELL, Demand::default()).await.unwrap();
+    flannel
+        .boot(user(2), CELL, Demand::default())
+        .await
+        .unwrap();
     assert_eq!(town.asks(), 3, "only the other's shelf");
     assert_eq!(town.alone.load(Ordering::Relaxed), 0);
 }
@@ -34,7 +40,10 @@ async fn the_first_boot_reads_and_the_next_is_served_from_here() {
 #[tokio::test(start_paused = true)]
 async fn whoever_knows_more_is_served_by_a_reading_of_their_own() {
     let (town, flannel) = Town::new(3, 2);
-    flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     let frozen = town.model.lock().clone();
     town.change(vec![], |model| model.position = 20);
     let asks = town.asks();
@@ -48,7 +57,10 @@ async fn whoever_knows_more_is_served_by_a_reading_of_their_own() {
     assert_eq!(town.alone.load(Ordering::Relaxed), 1);
     // What they were answered here counts as well.
     *town.seen.lock() = at(28);
-    let booted = flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    let booted = flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     assert_eq!(booted.position, 30);
 }
 
@@ -79,7 +91,10 @@ async fn a_write_and_a_version_that_are_known_to_be_in_it_need_no_second_reading
         version: version(2),
         ..Demand::default()
     };
-    flannel.boot(user(2), CELL, Demand::default()).await.unwrap();
+    flannel
+        .boot(user(2), CELL, Demand::default())
+        .await
+        .unwrap();
     let asks = town.asks();
     flannel.boot(user(2), CELL, told).await.unwrap();
     assert_eq!(town.asks(), asks);
@@ -97,18 +112,31 @@ async fn a_user_whom_nobody_knows_is_refused() {
     town.change(vec![], |model| {
         model.users.insert(id, new);
     });
-    let booted = flannel.boot(user(4), CELL, Demand::default()).await.unwrap();
-    assert_eq!(booted.boot.self_.unwrap().id, id, "by one that has heard of them");
+    let booted = flannel
+        .boot(user(4), CELL, Demand::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        booted.boot.self_.unwrap().id,
+        id,
+        "by one that has heard of them"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn while_no_replica_is_within_reach_what_is_here_is_served_with_its_age() {
     let (town, flannel) = Town::new(3, 2);
-    flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     town.cut_off.store(true, Ordering::Relaxed);
     town.silent.store(true, Ordering::Relaxed);
     // Real time has not passed: the feed was heard of just now.
-    let booted = flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    let booted = flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     assert!(!booted.behind);
     let booted = flannel.boot(user(1), CELL, at(99)).await.unwrap();
     assert!(booted.behind, "it is less than the client knows");
@@ -124,7 +152,10 @@ async fn while_no_replica_is_within_reach_what_is_here_is_served_with_its_age() 
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_does_not_answer_is_not_waited_for_long() {
     let (town, flannel) = Town::new(3, 2);
-    flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     *town.takes.lock() = Duration::from_secs(60);
     let began = tokio::time::Instant::now();
     let booted = flannel.boot(user(1), CELL, at(11)).await.unwrap();
@@ -135,7 +166,10 @@ async fn a_replica_that_does_not_answer_is_not_waited_for_long() {
 #[tokio::test(start_paused = true)]
 async fn a_private_channel_that_is_new_is_read_by_itself() {
     let (town, flannel) = Town::new(3, 2);
-    flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     town.change(vec![], |model| {
         let id = channel(9).0;
         let private = client::Channel {
@@ -168,7 +202,10 @@ async fn nobody_is_said_to_have_more_than_they_were_given() {
     let fact = (Topic::User(user(1)), Kind::Preference(preference));
     town.change(vec![fact], |_| ());
     town.tell_all();
-    let booted = flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    let booted = flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     assert!(booted.boot.preferences.is_empty());
     assert_eq!(booted.boot.metadata_version, version(1));
     assert_ne!(booted.boot.metadata_version, Bytes::new());

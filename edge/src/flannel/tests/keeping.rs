@@ -66,7 +66,8 @@ impl Story {
         let joined = Town::joined(&after, who, place);
         let member = member(who, place, false);
         let facts = vec![(Topic::Channel(place), member), (Topic::User(who), joined)];
-        self.town.change(facts, |model| model.members = after.members);
+        self.town
+            .change(facts, |model| model.members = after.members);
     }
 
     fn leave(&mut self, who: UserId, place: ChannelId) {
@@ -115,7 +116,9 @@ impl Story {
     fn read(&mut self, who: UserId, place: ChannelId) {
         let model = self.town.model.lock().clone();
         let marked = model.read.get(&(who.0, place.0)).copied().unwrap_or(0);
-        let seq = self.rng.random_range(marked..=model.channels[&place.0].last_seq);
+        let seq = self
+            .rng
+            .random_range(marked..=model.channels[&place.0].last_seq);
         let cursor = client::ReadCursor {
             channel: place.0,
             seq,
@@ -233,7 +236,10 @@ impl Story {
             }
             for place in (1..=CHANNELS).map(channel) {
                 let kept = cache.members(place);
-                assert!(kept.is_none_or(|kept| *kept == model.members[&place.0]), "seed {seed}");
+                assert!(
+                    kept.is_none_or(|kept| *kept == model.members[&place.0]),
+                    "seed {seed}"
+                );
             }
         });
     }

@@ -72,7 +72,11 @@ async fn users_are_found_by_id_and_by_prefix_page_by_page() {
     };
     let ids = vec![user(3).0, 7, user(1).0];
     let found = names(ask(&flannel, 1, get(ids)).await).0;
-    assert_eq!(found, ["user-3", "user-1"], "as asked; strangers are left out");
+    assert_eq!(
+        found,
+        ["user-3", "user-1"],
+        "as asked; strangers are left out"
+    );
     let asks = town.asks();
     let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -102,7 +106,10 @@ async fn private_channels_are_found_by_their_members_alone() {
     assert_eq!(rest, (vec!["channel-3".to_owned()], String::new()));
     let others = names(ask(&flannel, 2, find_channels("chan", 9, "")).await).0;
     assert_eq!(others, ["channel-1", "channel-3"]);
-    assert_eq!(names(ask(&flannel, 1, find_members(2, 9, "")).await).0, ["user-1"]);
+    assert_eq!(
+        names(ask(&flannel, 1, find_members(2, 9, "")).await).0,
+        ["user-1"]
+    );
     let hidden = Err(ErrorCode::ChannelNotFound);
     assert_eq!(ask(&flannel, 2, find_members(2, 9, "")).await, hidden);
     assert_eq!(ask(&flannel, 2, complete(2, "user")).await, hidden);
@@ -117,7 +124,13 @@ async fn members_come_in_pages_and_first_where_somebody_is_mentioned() {
     let (page, next) = names(ask(&flannel, 1, find_members(1, 4, "")).await);
     assert_eq!(page, ["user-1", "user-2", "user-3", "user-4"]);
     let rest = names(ask(&flannel, 1, find_members(1, 4, &next)).await);
-    assert_eq!(rest, (vec!["user-5".to_owned(), "user-6".to_owned()], String::new()));
+    assert_eq!(
+        rest,
+        (
+            vec!["user-5".to_owned(), "user-6".to_owned()],
+            String::new()
+        )
+    );
     let mentioned = names(ask(&flannel, 1, complete(2, "user")).await).0;
     assert_eq!(mentioned, ["user-5", "user-6", "user-1"]);
     let anywhere = Body::CompleteMention(client::CompleteMention {
@@ -137,23 +150,44 @@ async fn what_cannot_be_asked_is_refused() {
     });
     assert_eq!(ask(&flannel, 1, many).await, invalid);
     assert_eq!(ask(&flannel, 1, find_users("", 1_001, "")).await, invalid);
-    assert_eq!(ask(&flannel, 1, find_users(&"x".repeat(81), 1, "")).await, invalid);
+    assert_eq!(
+        ask(&flannel, 1, find_users(&"x".repeat(81), 1, "")).await,
+        invalid
+    );
     let cursor = Err(ErrorCode::InvalidCursor);
     assert_eq!(ask(&flannel, 1, find_users("", 1, "i1-1")).await, cursor);
     assert_eq!(ask(&flannel, 1, find_channels("", 1, "m1-1")).await, cursor);
-    assert_eq!(ask(&flannel, 1, find_members(1, 1, "w1-1-00")).await, cursor);
+    assert_eq!(
+        ask(&flannel, 1, find_members(1, 1, "w1-1-00")).await,
+        cursor
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_replica_within_reach_queries_are_answered_as_far_as_can_be() {
     let (town, flannel) = Town::new(4, 2);
     ask(&flannel, 1, find_users("user", 9, "")).await.unwrap();
-    ask(&flannel, 1, find_channels("chan", 9, "")).await.unwrap();
+    ask(&flannel, 1, find_channels("chan", 9, ""))
+        .await
+        .unwrap();
     town.cut_off.store(true, Ordering::Relaxed);
     town.silent.store(true, Ordering::Relaxed);
-    assert_eq!(names(ask(&flannel, 2, find_users("user", 9, "")).await).0.len(), 4);
-    assert_eq!(names(ask(&flannel, 1, find_channels("chan", 9, "")).await).0.len(), 2);
+    assert_eq!(
+        names(ask(&flannel, 2, find_users("user", 9, "")).await)
+            .0
+            .len(),
+        4
+    );
+    assert_eq!(
+        names(ask(&flannel, 1, find_channels("chan", 9, "")).await)
+            .0
+            .len(),
+        2
+    );
     let unavailable = Err(ErrorCode::Unavailable);
-    assert_eq!(ask(&flannel, 2, find_channels("chan", 9, "")).await, unavailable);
+    assert_eq!(
+        ask(&flannel, 2, find_channels("chan", 9, "")).await,
+        unavailable
+    );
     assert_eq!(ask(&flannel, 1, find_members(1, 9, "")).await, unavailable);
 }

@@ -37,14 +37,23 @@ async fn memory_is_bounded_and_what_had_to_go_is_read_again() {
     };
     let (town, flannel) = Town::with(300, 20, config);
     for number in 1..=300 {
-        flannel.boot(user(number), CELL, Demand::default()).await.unwrap();
+        flannel
+            .boot(user(number), CELL, Demand::default())
+            .await
+            .unwrap();
         assert!(flannel.size().1 <= config.memory_bytes);
     }
     assert!(flannel.counters().evicted.load(Ordering::Relaxed) > 100);
     let asks = town.asks();
-    flannel.boot(user(300), CELL, Demand::default()).await.unwrap();
+    flannel
+        .boot(user(300), CELL, Demand::default())
+        .await
+        .unwrap();
     assert_eq!(town.asks(), asks, "used last");
-    flannel.boot(user(1), CELL, Demand::default()).await.unwrap();
+    flannel
+        .boot(user(1), CELL, Demand::default())
+        .await
+        .unwrap();
     assert!(town.asks() > asks);
     flannel.give_up(super::town::HOME);
     assert_eq!(flannel.size(), (0, 0));
@@ -63,5 +72,9 @@ async fn a_crowd_is_let_in_one_after_the_other() {
     assert!(began.elapsed().as_secs_f64() > 3.5, "{:?}", began.elapsed());
     let refused = join_all((0..1_000).map(|_| flannel.admit())).await;
     let refused = refused.into_iter().filter_map(Result::err);
-    assert!(refused.map(|error| error.retry_after_ms).all(|ms| ms > 1_000));
+    assert!(
+        refused
+            .map(|error| error.retry_after_ms)
+            .all(|ms| ms > 1_000)
+    );
 }

@@ -260,7 +260,9 @@ impl Town {
         let mut on_the_way = self.on_the_way.lock();
         let count = count.min(on_the_way.len());
         let mut recent = self.recent.lock();
-        on_the_way.drain(..count).for_each(|facts| recent.add(facts));
+        on_the_way
+            .drain(..count)
+            .for_each(|facts| recent.add(facts));
         recent.heard(Instant::now());
     }
 
@@ -319,7 +321,10 @@ impl Town {
                 answer.members = members.into_iter().flatten().copied().collect();
             }
             What::SomeChannels(ask) => {
-                let known = ask.channels.iter().filter(|id| model.channels.contains_key(id));
+                let known = ask
+                    .channels
+                    .iter()
+                    .filter(|id| model.channels.contains_key(id));
                 answer.channels = known.map(|id| model.seen(*id)).collect();
             }
             What::Shelves(ask) => {
