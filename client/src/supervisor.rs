@@ -118,7 +118,7 @@ struct Link {
 impl Link {
     /// The next connection brings all boot data.
     fn start_over(&self) {
-        self.connection.close(VarInt::from_u32(0), b"starting over");
+        self.connection.close();
     }
 }
 
