@@ -136,16 +136,13 @@ fn sessions(
     let (hubs, _tasks) = Hubs::new();
     let events = Events::new(hubs.clone(), &backbone);
     let (gossip, _task) = Gossip::new(alone(&identity), backbone, Inbox::default());
+    let (gate, feeds) = (Gate::new(gossip, router.clone()), Feeds::new(hubs.clone()));
+    let upstream = Upstream::new(router);
     let cells = Cells {
-        gate: Gate::new(gossip, router.clone()),
-        upstream: Upstream::new(router),
-        feeds: Feeds::new(hubs.clone()),
+        upstream: upstream.clone(),
+        feeds: feeds.clone(),
+        gate: gate.clone(),
     };
-    let (gate, upstream, feeds) = (
-        cells.gate.clone(),
-        cells.upstream.clone(),
-        cells.feeds.clone(),
-    );
     Arc::new(Sessions {
         flannel: Flannel::new(cells, hubs.clone(), ME, FlannelConfig::default()),
         gate,

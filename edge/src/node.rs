@@ -57,10 +57,10 @@ pub struct EdgeConfig {
     pub client_liveness: Liveness,
     /// Without a core node for this long, clients are sent to other PoPs.
     pub cut_off_after: Duration,
-    /// How many may come in, and what they may ask.
-    pub limits: LimitsConfig,
     /// How much is kept of workspaces.
     pub flannel: FlannelConfig,
+    /// How many may come in, and what they may ask.
+    pub limits: LimitsConfig,
     /// Where the Web API is served.
     pub https_listen: SocketAddr,
     /// What proves this node to clients.

@@ -1,15 +1,18 @@
 //! `causeway bench`: what a core can do on this machine, and what an edge node can.
 
+mod boot;
 mod churn;
 mod cpu;
 mod element;
 mod fanout;
+mod greeting;
 mod idle;
 mod loss;
 mod machine;
 mod metadata;
 mod nats;
 mod node;
+mod office;
 mod progress;
 mod resume;
 mod swarm;
@@ -40,6 +43,8 @@ enum Bench {
     Loss(loss::LossArgs),
     #[command(hide = true)]
     LossSide(loss::LossSideArgs),
+    /// Starting: what a client is sent first, and how soon; and two thousand at once
+    Boot(boot::BootArgs),
 }
 
 /// Measures.
@@ -55,5 +60,6 @@ pub async fn run(args: BenchArgs) -> anyhow::Result<()> {
         Bench::Nats(args) => nats::run(args).await,
         Bench::Loss(args) => loss::run(args).await,
         Bench::LossSide(args) => loss::run_side(args).await,
+        Bench::Boot(args) => boot::run(args).await,
     }
 }

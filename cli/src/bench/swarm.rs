@@ -249,6 +249,21 @@ pub async fn greet(
 /// # Errors
 /// The refusal, or a connection that breaks.
 pub async fn ask(connection: &Connection, body: request::Body) -> anyhow::Result<response::Result> {
+    match answer(connection, body).await?.result {
+        Some(response::Result::Error(error)) => Err(ApiError::from_wire(error).into()),
+        Some(result) => Ok(result),
+        None => bail!("no answer"),
+    }
+}
+
+/// Makes a request, and returns the whole answer.
+///
+/// # Errors
+/// A connection that breaks.
+pub async fn answer(
+    connection: &Connection,
+    body: request::Body,
+) -> anyhow::Result<client::Response> {
     let request = client::Request {
         body: Some(body),
         ..client::Request::default()
@@ -257,12 +272,7 @@ pub async fn ask(connection: &Connection, body: request::Body) -> anyhow::Result
     send.write_chunk(frame::encode(&request)).await?;
     send.finish()?;
     let mut reader = FrameReader::new(recv, SERVER_FRAME_BYTES_MAX);
-    let response: Option<client::Response> = reader.message().await?;
-    match response.and_then(|response| response.result) {
-        Some(response::Result::Error(error)) => Err(ApiError::from_wire(error).into()),
-        Some(result) => Ok(result),
-        None => bail!("no answer"),
-    }
+    reader.message().await?.context("no answer")
 }
 
 /// Posts a message.

@@ -19,7 +19,7 @@ use crate::world::processes::Processes;
 use crate::world::{World, WorldNode};
 
 /// Requests of the operator under way at a time.
-const AT_A_TIME: usize = 64;
+pub const AT_A_TIME: usize = 64;
 /// A world that runs answers by then.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tokens are good for so long.
@@ -129,6 +129,20 @@ impl BenchWorld {
     /// # Errors
     /// The world's refusal.
     pub async fn crowd(&self, users: usize, created: impl Fn()) -> anyhow::Result<Crowd> {
+        let (id, users) = self.people(users, created).await?;
+        let channel = self.channel(id, "crowd", &users).await?;
+        Ok(Crowd { users, channel })
+    }
+
+    /// Creates a workspace with so many users.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn people(
+        &self,
+        users: usize,
+        created: impl Fn(),
+    ) -> anyhow::Result<(WorkspaceId, Vec<UserId>)> {
         let home: &Name = self.world.regions.first().context("no region")?;
         let operator = self.operator.near(home);
         let workspace = operator.create_workspace("bench", home).await?;
@@ -137,8 +151,8 @@ impl BenchWorld {
             .map(|n| {
                 let operator = operator.clone();
                 async move {
-                    let name = format!("user-{n}");
-                    let user = operator.ensure_user(id, &name, &name, false).await?;
+                    let (name, real_name) = (format!("user-{n}"), format!("User No. {n}"));
+                    let user = operator.ensure_user(id, &name, &real_name, false).await?;
                     anyhow::Ok(UserId(user.id))
                 }
             })
@@ -146,11 +160,23 @@ impl BenchWorld {
             .inspect_ok(|_| created())
             .try_collect()
             .await?;
-        let channel = operator.ensure_channel(id, "crowd", false, &users).await?;
-        Ok(Crowd {
-            users,
-            channel: ChannelId(channel.id),
-        })
+        Ok((id, users))
+    }
+
+    /// Creates a public channel with these members.
+    ///
+    /// # Errors
+    /// The world's refusal.
+    pub async fn channel(
+        &self,
+        workspace: WorkspaceId,
+        name: &str,
+        members: &[UserId],
+    ) -> anyhow::Result<ChannelId> {
+        let home: &Name = self.world.regions.first().context("no region")?;
+        let operator = self.operator.near(home);
+        let channel = operator.ensure_channel(workspace, name, false, members);
+        Ok(ChannelId(channel.await?.id))
     }
 
     /// Creates more channels of which all of the crowd are members.

@@ -5,7 +5,7 @@ mod demo;
 pub mod dev;
 mod files;
 mod layout;
-mod probe;
+pub mod probe;
 pub mod processes;
 pub mod stat;
 mod targets;

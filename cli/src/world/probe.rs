@@ -1,4 +1,4 @@
-//! Readiness of nodes, asked over HTTP as a load balancer would.
+//! Readiness of nodes and their numbers, asked over HTTP as a load balancer would.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// One question is answered by then.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// An answer is not longer.
-const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+const ANSWER_BYTES_MAX: u64 = 256 * 1024;
 
 /// Waits until a node says that it is ready.
 ///
@@ -42,20 +42,38 @@ pub async fn ready(node: &WorldNode, roots: &Roots, limit: Duration) -> anyhow::
 }
 
 async fn ask(node: &WorldNode, roots: &Roots) -> anyhow::Result<()> {
+    read(node, roots, "/readyz").await.map(drop)
+}
+
+/// A number that a node tells at `/metrics`.
+///
+/// # Errors
+/// A node that does not answer, or does not know the number.
+pub async fn number(node: &WorldNode, roots: &Roots, name: &str) -> anyhow::Result<u64> {
+    let asked = tokio::time::timeout(ASK_TIMEOUT, read(node, roots, "/metrics")).await;
+    let metrics = asked.context("no answer")??;
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = value.with_context(|| format!("{} does not tell {name}", node.name))?;
+    Ok(value.parse()?)
+}
+
+/// The page of a node at `path`.
+async fn read(node: &WorldNode, roots: &Roots, path: &str) -> anyhow::Result<String> {
     let stream = TcpStream::connect(node.http).await?;
     let answer = match node.role {
-        NodeRole::Core => get(stream, node.http, "/readyz").await?,
+        NodeRole::Core => get(stream, node.http, path).await?,
         NodeRole::Edge => {
             let tls = TlsConnector::from(Arc::new(tls::https_client(roots)?));
             // The certificate names the PoP, wherever its node listens.
             let name = ServerName::try_from(node.place.to_string())?;
             let stream = tls.connect(name, stream).await?;
-            get(stream, node.http, "/readyz").await?
+            get(stream, node.http, path).await?
         }
     };
     let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
     if head.starts_with("HTTP/1.1 200 ") {
-        return Ok(());
+        return Ok(body.to_owned());
     }
     bail!("{}", body.trim())
 }

@@ -1,6 +1,5 @@
 //! An edge node's numbers, for Prometheus.
 
-mod flannel;
 mod measures;
 mod probes;
 
@@ -12,12 +11,11 @@ use causeway_gossip::page::Page;
 use causeway_gossip::{Gossip, Router};
 use causeway_protocol::ErrorCode;
 
-use self::flannel::Kept;
 pub use self::measures::{Kind, Measures, Presence};
 pub use self::probes::{Probe, Probes, Sample};
 use crate::events::{self, Events};
 use crate::feeds::Feeds;
-use crate::flannel::Flannel;
+use crate::flannel::{self, Flannel};
 use crate::hub::{Counters, Hubs};
 use crate::limits::admission::Reason;
 use crate::limits::door::Door;
@@ -28,17 +26,19 @@ use crate::upstream::Upstream;
 /// Names on the page begin with this.
 const PREFIX: &str = "causeway_edge";
 
+const CALLS: &str = "Calls to core nodes";
+
 /// Where the numbers come from.
 #[derive(Clone)]
 pub struct Metrics {
-    /// The way to the cells.
-    pub upstream: Upstream,
     /// Sessions and deliveries.
     pub hubs: Hubs,
-    /// What is kept of workspaces.
-    pub flannel: Flannel,
+    /// The way to the cells.
+    pub upstream: Upstream,
     /// Workspaces whose metadata is followed.
     pub feeds: Feeds,
+    /// What is kept of workspaces.
+    pub flannel: Flannel,
     /// What is not stored.
     pub events: Events,
     /// What was refused.
@@ -100,14 +100,10 @@ impl Metrics {
         tell_events(&mut page, self.events.counters(), self.events.lost());
         tell_limits(&mut page, self.limits.counters(), &self.refusals);
         tell_doors(&mut page, &self.doors);
-        let (workspaces, bytes) = self.flannel.size();
-        let kept = Kept {
-            workspaces,
-            bytes,
-            age: Duration::from_millis(self.flannel.age_ms()),
-            calls: self.upstream.calls(),
-        };
-        flannel::tell(&mut page, self.flannel.counters(), &kept);
+        page.counter("calls", CALLS, self.upstream.calls());
+        tell_flannel(&mut page, self.flannel.counters());
+        let (held, bytes) = self.flannel.size();
+        tell_kept(&mut page, held, bytes, self.flannel.age_ms());
         self.measures.tell(&mut page);
         page.render()
     }
@@ -129,11 +125,9 @@ pub fn example() -> String {
     refusals.count(ErrorCode::Ratelimited.as_str());
     tell_limits(&mut page, &limits::Counters::default(), &refusals);
     tell_doors(&mut page, &Doors::new(&LimitsConfig::default()));
-    flannel::tell(
-        &mut page,
-        &crate::flannel::counters::Counters::default(),
-        &Kept::default(),
-    );
+    page.counter("calls", CALLS, 0);
+    tell_flannel(&mut page, &flannel::counters::Counters::default());
+    tell_kept(&mut page, 0, 0, 0);
     Measures::default().tell(&mut page);
     page.render()
 }
@@ -260,6 +254,59 @@ fn tell_doors(page: &mut Page, doors: &Doors) {
     });
     let help = "Connections not let in, by reason";
     page.counters(("turned_away", help), "reason", refused);
+}
+
+fn tell_flannel(page: &mut Page, counters: &flannel::counters::Counters) {
+    for (name, help, counter) in [
+        ("boots", "Boots", &counters.boots),
+        (
+            "boots_refused",
+            "Boots refused, as too many came at once",
+            &counters.refused,
+        ),
+        ("flannel_hits", "Boots from what was kept", &counters.hits),
+        (
+            "flannel_misses",
+            "Boots for which something was read",
+            &counters.misses,
+        ),
+        (
+            "flannel_core_reads",
+            "Readings from replicas for boots and queries",
+            &counters.core_reads,
+        ),
+        (
+            "flannel_alone",
+            "Boots that only a replica could serve",
+            &counters.alone,
+        ),
+        (
+            "flannel_old",
+            "Answers while no replica was within reach",
+            &counters.old,
+        ),
+        (
+            "flannel_passed_on",
+            "Boots and queries that another edge node of the PoP was asked for",
+            &counters.passed_on,
+        ),
+        (
+            "flannel_evicted",
+            "Things that made room for others",
+            &counters.evicted,
+        ),
+    ] {
+        page.counter(name, help, count(counter));
+    }
+}
+
+fn tell_kept(page: &mut Page, workspaces: usize, bytes: usize, age_ms: u64) {
+    let help = "Workspaces of which something is kept";
+    page.gauge("flannel_workspaces", help, workspaces as u64);
+    let help = "What that takes in memory, about, in bytes";
+    page.gauge("flannel_bytes", help, bytes as u64);
+    let help = "How old the oldest of it is, in milliseconds";
+    page.gauge("flannel_age_ms", help, age_ms);
 }
 
 fn count(counter: &AtomicU64) -> u64 {

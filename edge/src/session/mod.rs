@@ -110,8 +110,8 @@ impl Sessions {
         let user = claims
             .map_err(|e| ApiError::new(e.code(), e.to_string()))?
             .user;
-        self.flannel.admit().await?;
         let quota = self.limits.hello(user)?;
+        self.flannel.admit().await?;
         let cell = self.upstream.cell_of(user.workspace()).await?;
         let has = hello.metadata_version;
         // Not less than what the client has seen at another PoP.

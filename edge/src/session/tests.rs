@@ -12,17 +12,11 @@ async fn nothing_stays_of_a_session_that_never_ran() {
     let sessions = Node::new().sessions;
     let boot = client::BootData::default();
     let (topics, first) = Topics::start(USER, &boot, &[]);
-    let beginning = Beginning::new(&boot, false, first);
+    let begin = (topics, Beginning::new(&boot, false, first));
     let feed = (sessions.feeds).join(USER.workspace(), CellId(1), &sessions.upstream);
     let quota = sessions.limits.hello(USER).unwrap();
     let versions = Versions::default();
-    let session = sessions.join(
-        (USER, quota),
-        CellId(1),
-        feed,
-        versions,
-        (topics, beginning),
-    );
+    let session = sessions.join((USER, quota), CellId(1), feed, versions, begin);
     assert_eq!(sessions.hubs.sessions(), 1);
     drop(session);
     assert_eq!(sessions.hubs.sessions(), 0);

@@ -59,7 +59,8 @@ pub fn requests() -> Vec<Example> {
     vec![
         Example::new(
             "hello_keeps_boot",
-            "",
+            "088609 523d 0a174845414445522e434c41494d532e5349474e4154555245 \
+                120b6578616d706c652f312e30 1a0a 0a06 088580808010 1029 220776657273696f6e 3001",
             Request {
                 min_position: 1_158,
                 body: Some(Body::Hello(Hello {
@@ -78,7 +79,7 @@ pub fn requests() -> Vec<Example> {
         ),
         request(
             "get_users",
-            "",
+            "82050a 0a058280808010 120163",
             Body::GetUsers(GetUsers {
                 users: vec![BEN],
                 cursor: "c".into(),
@@ -86,7 +87,7 @@ pub fn requests() -> Vec<Example> {
         ),
         request(
             "find_users",
-            "",
+            "8a0509 0a026265 1032 1a0163",
             Body::FindUsers(FindUsers {
                 prefix: "be".into(),
                 limit: 50,
@@ -95,7 +96,7 @@ pub fn requests() -> Vec<Example> {
         ),
         request(
             "find_channels",
-            "",
+            "920509 0a026765 1032 1a0163",
             Body::FindChannels(FindChannels {
                 prefix: "ge".into(),
                 limit: 50,
@@ -104,7 +105,7 @@ pub fn requests() -> Vec<Example> {
         ),
         request(
             "find_members",
-            "",
+            "9a050b 088580808010 1032 1a0163",
             Body::FindMembers(FindMembers {
                 channel: GENERAL,
                 limit: 50,
@@ -113,7 +114,7 @@ pub fn requests() -> Vec<Example> {
         ),
         request(
             "complete_mention",
-            "",
+            "a2050c 088580808010 12026265 1805",
             Body::CompleteMention(CompleteMention {
                 channel: GENERAL,
                 prefix: "be".into(),
@@ -122,7 +123,7 @@ pub fn requests() -> Vec<Example> {
         ),
         request(
             "find_emoji",
-            "",
+            "aa050a 0a03706172 1032 1a0163",
             Body::FindEmoji(FindEmoji {
                 prefix: "par".into(),
                 limit: 50,
@@ -136,7 +137,9 @@ pub fn responses() -> Vec<Example> {
     vec![
         Example::new(
             "welcome_difference",
-            "",
+            "08b009 5244 0808 120a6672612d656467652d31 1a03667261 222f 2003 2809 \
+                320776657273696f6e 4001 4a17 088580808010 102a 18e480f9c0c1c48203 2029 2801 3002 \
+                52058680808010",
             Response {
                 position: 1_200,
                 result: Some(Answer::Welcome(Welcome {
@@ -158,7 +161,9 @@ pub fn responses() -> Vec<Example> {
         ),
         kept(
             "boot_with_preferences",
-            "",
+            "9a0159 0a15 088180808010 1203616e6e 1a08416e6e20416d6573 1a31 088580808010 \
+                120767656e6572616c 208180808010 2880e0e49bb4a78203 302a 38e480f9c0c1c48203 4002 \
+                4801 5029 5801 3a0d 0a057468656d65 12046461726b",
             Answer::Boot(BootData {
                 self_: Some(ann()),
                 channels: vec![channel()],
@@ -168,7 +173,7 @@ pub fn responses() -> Vec<Example> {
         ),
         kept(
             "users_found",
-            "",
+            "820117 0a15 088280808010 120362656e 1a0842656e2042656c6c",
             Answer::Users(UserPage {
                 users: vec![ben()],
                 next_cursor: String::new(),
@@ -176,7 +181,8 @@ pub fn responses() -> Vec<Example> {
         ),
         kept(
             "emoji_found",
-            "",
+            "92032d 0a28 0a06706172726f74 \
+                121e68747470733a2f2f6578616d706c652e6f72672f706172726f742e676966 120163",
             Answer::EmojiPage(EmojiPage {
                 emoji: vec![Emoji {
                     name: "parrot".into(),
@@ -202,12 +208,24 @@ fn ask(name: &'static str, pinned: &'static str, what: What) -> Example {
 pub fn pages() -> Vec<Example> {
     let rows = FlannelRows { after: BEN };
     vec![
-        ask("flannel_users", "", What::Users(rows)),
-        ask("flannel_channels", "", What::Channels(rows)),
-        ask("flannel_emoji", "", What::Emoji(rows)),
+        ask(
+            "flannel_users",
+            "0801 1001 1a0776657273696f6e 20b009 5206 088280808010",
+            What::Users(rows),
+        ),
+        ask(
+            "flannel_channels",
+            "0801 1001 1a0776657273696f6e 20b009 5a06 088280808010",
+            What::Channels(rows),
+        ),
+        ask(
+            "flannel_emoji",
+            "0801 1001 1a0776657273696f6e 20b009 6206 088280808010",
+            What::Emoji(rows),
+        ),
         ask(
             "flannel_members",
-            "",
+            "0801 1001 1a0776657273696f6e 20b009 6a0c 088580808010 108280808010",
             What::Members(FlannelMembers {
                 channel: GENERAL,
                 after: BEN,
@@ -215,14 +233,15 @@ pub fn pages() -> Vec<Example> {
         ),
         ask(
             "flannel_some_channels",
-            "",
+            "0801 1001 1a0776657273696f6e 20b009 7207 0a058580808010",
             What::SomeChannels(FlannelChannels {
                 channels: vec![GENERAL],
             }),
         ),
         ask(
             "flannel_shelves",
-            "",
+            "0801 1001 1a0776657273696f6e 20b009 7a18 0a16 088180808010 120577726f7465 \
+                1a0776657273696f6e",
             What::Shelves(FlannelShelves {
                 users: vec![ShelfAsk {
                     user: ANN,
@@ -233,7 +252,13 @@ pub fn pages() -> Vec<Example> {
         ),
         Example::new(
             "flannel_answer",
-            "",
+            "08b009 101e 1a0776657273696f6e 2211 0801 120461636d65 1a0765752d77657374 2809 \
+                308280808010 5215 088280808010 120362656e 1a0842656e2042656c6c 5a31 088580808010 \
+                120767656e6572616c 208180808010 2880e0e49bb4a78203 302a 38e480f9c0c1c48203 4002 \
+                4801 5029 5801 6208 0a06706172726f74 6a0a81808080108280808010 7243 0a15 \
+                088180808010 1203616e6e 1a08416e6e20416d6573 1217 088580808010 102a \
+                18e480f9c0c1c48203 2029 2801 3002 1a0d 0a057468656d65 12046461726b 2003 2801 \
+                7214 3212 0a106163636f756e745f696e616374697665",
             FlannelAnswer {
                 position: 1_200,
                 age_ms: 30,
@@ -269,7 +294,7 @@ pub fn pages() -> Vec<Example> {
         ),
         Example::new(
             "flannel_reply",
-            "",
+            "0a08 08b009 9a0102 2003 1001 1801",
             FlannelReply {
                 response: Some(Response {
                     position: 1_200,

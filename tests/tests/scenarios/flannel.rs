@@ -96,11 +96,11 @@ async fn what_is_kept_is_read_once_and_follows_what_changes() {
     assert_eq!((names, age_ms), (vec!["ada".to_owned()], 0));
 
     // The same again asks no replica.
-    let reads = number(&world, "flannel_core_reads").await;
+    let reads = number(&world, "flannel_core_reads_total").await;
     let (again, answer) = greet(&world, 0, 0, fresh()).await;
     assert_eq!(boot(&answer).channels, whole.channels);
     users(&again, "c").await;
-    assert_eq!(number(&world, "flannel_core_reads").await, reads);
+    assert_eq!(number(&world, "flannel_core_reads_total").await, reads);
 
     // What somebody changes elsewhere is heard of.
     let channel = whole.channels[0].id;
