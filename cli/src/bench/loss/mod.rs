@@ -175,7 +175,7 @@ async fn measure(
     let heard = tokio::select! {
         heard = play(sides, plan, bar) => heard?,
         carried = &mut carrying => {
-            carried??;
+            carried?.context("an end of the link has gone")?;
             bail!("the link has ended");
         }
     };
