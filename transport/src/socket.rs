@@ -205,7 +205,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                         Ok(NoMore::Broken(_)) | Err(_) => NoMore::Broken(code.into()),
                         Ok(_) => NoMore::Closed(code.into()),
                     },
-                    Err(error) => NoMore::broken(error.to_string()),
+                    // Whoever has closed says why; nothing can be written after that.
+                    Err(error) => match timeout(CLOSE_TIMEOUT, &mut reading).await {
+                        Ok(closed @ NoMore::Closed(_)) => closed,
+                        _ => NoMore::broken(error.to_string()),
+                    },
                 },
                 code = self.ending.overdue() => NoMore::Broken(code.into()),
             }

@@ -13,14 +13,14 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::cpu::cpu_time_of;
+use super::nats::{self, NatsOptions, NatsResult};
 use super::progress;
 use super::swarm::{Counts, Swarm, post};
 use super::world::{self, BenchWorld};
 use crate::quantiles::{Quantiles, quantiles};
 
-/// Messages under way at full speed: sent, and not yet with every subscriber. Fewer
-/// than a session's queue holds, so that none is dropped.
-const UNDER_WAY_MAX: u64 = 512;
+/// Connections that post: one alone would meet the limit of a connection.
+const PUBLISHERS: usize = 4;
 /// Posts that await their answers.
 const POSTS_MAX: usize = 64;
 /// Before anything is counted.
@@ -39,6 +39,9 @@ pub struct FanoutArgs {
     /// Bytes of a message's text
     #[arg(long, default_value_t = 200)]
     bytes: usize,
+    /// Messages under way at full speed: sent, and not yet with every subscriber
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=900))]
+    window: u64,
     /// Seconds of each of the two measurements
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -51,6 +54,7 @@ pub struct FanoutArgs {
 struct Report {
     subscribers: usize,
     message_bytes: usize,
+    window: u64,
     /// Of the edge node, at full speed.
     deliveries_per_cpu_second: f64,
     deliveries_per_second: f64,
@@ -62,6 +66,10 @@ struct Report {
     half_load_edge_cpu_fraction: f64,
     /// Frames that told of dropped pushes.
     missed: u64,
+    /// Of a NATS server with TLS in the same run, if it could be had.
+    nats_tls_deliveries_per_cpu_second: Option<f64>,
+    ratio_to_nats_tls: Option<f64>,
+    nats_tls_latency_ms: Option<Quantiles>,
 }
 
 /// What a stretch of time has shown.
@@ -110,14 +118,17 @@ async fn measure(
     let tokens: Vec<&str> = crowd.users.iter().map(|user| &tokens[user][..]).collect();
     let steps = progress::steps(bar, "subscribers", args.subscribers);
     let swarm = Swarm::connect(&world.world, world.measured()?, &tokens, &steps).await?;
-    let publisher = Swarm::connect(&world.world, world.other()?, &tokens[..1], || ()).await?;
+    let publishers = &tokens[..PUBLISHERS.min(tokens.len())];
+    let publishers = Swarm::connect(&world.world, world.other()?, publishers, || ()).await?;
     let counts = Arc::clone(swarm.counts());
     let publisher = Publisher {
-        connection: publisher.first()?,
+        connections: publishers.connections().to_vec(),
         channel: crowd.channel,
         bytes: args.bytes,
         counts: Arc::clone(&counts),
+        window: args.window,
         sent: Arc::default(),
+        turn: AtomicU64::new(0),
     };
     let edge = world.measured()?.pid;
     let length = Duration::from_secs(args.seconds);
@@ -131,17 +142,41 @@ async fn measure(
     let rate = full.per_second() / args.subscribers as f64 / 2.0;
     let half = stretch(&counts, edge, length, publisher.at_rate(rate)).await?;
     publisher.settle().await;
+    let (subscribers, missed) = (swarm.connected(), counts.missed());
+    drop((swarm, publishers));
+    let nats = nats(world, args, bar).await?;
+    let nats_per_cpu = nats.as_ref().map(|nats| nats.deliveries_per_cpu_second);
     Ok(Report {
-        subscribers: swarm.connected(),
+        subscribers,
         message_bytes: args.bytes,
+        window: args.window,
         deliveries_per_cpu_second: full.per_cpu_second(),
         deliveries_per_second: full.per_second(),
         edge_cpu_fraction: full.cpu_fraction(),
         latency_ms: quantiles(counts.take_latencies_ms().into_iter()),
         half_load_deliveries_per_cpu_second: half.per_cpu_second(),
         half_load_edge_cpu_fraction: half.cpu_fraction(),
-        missed: counts.missed(),
+        missed,
+        nats_tls_deliveries_per_cpu_second: nats_per_cpu,
+        ratio_to_nats_tls: nats_per_cpu.map(|nats| full.per_cpu_second() / nats),
+        nats_tls_latency_ms: nats.map(|nats| nats.latency_ms),
     })
+}
+
+/// The same of a NATS server on the core of the edge node, which has nothing to do now.
+async fn nats(
+    world: &BenchWorld,
+    args: &FanoutArgs,
+    bar: &ProgressBar,
+) -> anyhow::Result<Option<NatsResult>> {
+    let options = NatsOptions {
+        subscribers: args.subscribers,
+        payload_bytes: args.bytes,
+        window: args.window,
+        time: Duration::from_secs(args.seconds),
+        core: world.measured_core(),
+    };
+    nats::measure(&options, bar).await
 }
 
 /// Lets a load run, and counts once it has warmed up.
@@ -170,11 +205,15 @@ async fn stretch(
 
 /// Posts messages to the channel that all are in.
 struct Publisher {
-    connection: Connection,
+    connections: Vec<Connection>,
     channel: ChannelId,
     bytes: usize,
+    /// Messages that may be under way.
+    window: u64,
     counts: Arc<Counts>,
     sent: Arc<AtomicU64>,
+    /// Whose turn it is.
+    turn: AtomicU64,
 }
 
 impl Publisher {
@@ -182,7 +221,7 @@ impl Publisher {
     async fn at_full_speed(&self) {
         let mut posts = JoinSet::new();
         loop {
-            while self.under_way() >= UNDER_WAY_MAX {
+            while self.under_way() >= self.window {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             if posts.len() >= POSTS_MAX {
@@ -205,7 +244,9 @@ impl Publisher {
     }
 
     fn post(&self, posts: &mut JoinSet<()>) {
-        let (connection, counts) = (self.connection.clone(), Arc::clone(&self.counts));
+        let turn = usize::try_from(self.turn.fetch_add(1, Ordering::Relaxed)).unwrap_or_default();
+        let connection = self.connections[turn % self.connections.len()].clone();
+        let counts = Arc::clone(&self.counts);
         let (channel, bytes, sent) = (self.channel, self.bytes, Arc::clone(&self.sent));
         posts.spawn(async move {
             if post(&connection, channel, counts.text(bytes)).await.is_ok() {
@@ -232,11 +273,22 @@ impl Publisher {
 }
 
 fn page(report: &Report) -> String {
+    let nats = match (
+        report.nats_tls_deliveries_per_cpu_second,
+        report.ratio_to_nats_tls,
+    ) {
+        (Some(nats), Some(ratio)) => {
+            format!(
+                "NATS with TLS: {nats:.0} deliveries a CPU second; this is {ratio:.2} times that"
+            )
+        }
+        _ => "NATS with TLS: could not be had".into(),
+    };
     format!(
         "{} subscribers, messages of {} bytes, one core of an edge node\n\
          at full speed: {:.0} deliveries a CPU second ({:.0} a second, {:.0} % of the core)\n\
          at half of it: latency p50 {:.1} ms, p99 {:.1} ms ({:.0} deliveries a CPU second)\n\
-         told of dropped pushes: {}",
+         told of dropped pushes: {}\n{nats}",
         report.subscribers,
         report.message_bytes,
         report.deliveries_per_cpu_second,

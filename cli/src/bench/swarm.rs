@@ -111,6 +111,11 @@ impl Swarm {
         self.clients.first().cloned().context("no client")
     }
 
+    /// The clients' connections, likewise.
+    pub fn connections(&self) -> &[Connection] {
+        &self.clients
+    }
+
     /// How many clients are still connected.
     pub fn connected(&self) -> usize {
         let is_there = |client: &&Connection| client.close_reason().is_none();

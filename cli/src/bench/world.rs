@@ -54,6 +54,7 @@ pub struct BenchWorld {
     operator: Operator,
     processes: Processes,
     signer: Signer,
+    measured_core: usize,
     _folder: tempfile::TempDir,
 }
 
@@ -77,6 +78,7 @@ impl BenchWorld {
             .tempdir()?;
         let args = DevArgs::for_bench();
         let cores = Cores(cpu::cores()?);
+        let measured_core = *cores.0.first().context("no core to run on")?;
         cores.leave_measured()?;
         let (world, processes) = start_world_with(&folder.path().join("world"), &args, |nodes| {
             let mut edges = 0;
@@ -92,11 +94,17 @@ impl BenchWorld {
             .context("the world has no keys for tokens")?;
         Ok(Self {
             signer: Signer::from_pem(&keys)?,
+            measured_core,
             world,
             operator,
             processes,
             _folder: folder,
         })
+    }
+
+    /// The core on which the measured node runs.
+    pub fn measured_core(&self) -> usize {
+        self.measured_core
     }
 
     /// The measured edge node.

@@ -305,8 +305,8 @@ fn tell_kept(page: &mut Page, workspaces: usize, bytes: usize, age_ms: u64) {
     page.gauge("flannel_workspaces", help, workspaces as u64);
     let help = "What that takes in memory, about, in bytes";
     page.gauge("flannel_bytes", help, bytes as u64);
-    let help = "How old the oldest of it is, in milliseconds";
-    page.gauge("flannel_age_ms", help, age_ms);
+    let help = "How old the oldest of it is, in seconds";
+    page.gauge("flannel_age_seconds", help, age_ms / 1_000);
 }
 
 fn count(counter: &AtomicU64) -> u64 {
