@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use causeway_protocol::client::{self, request, response};
 use causeway_protocol::frame;
-use causeway_transport::endpoint::bind;
 use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
 use prost::Message;
-use quinn::{Connection, Endpoint};
+use quinn::Connection;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -20,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 use super::greeting::{Door, Greeted};
 use super::office::Office;
 use super::progress;
-use super::swarm::{Counts, Swarm, answer, client_config, post};
+use super::swarm::{Counts, Swarm, answer, client_config, endpoints, post};
 use super::world::{self, BenchWorld};
 use crate::quantiles::{Quantiles, quantiles};
 use crate::world::{WorldNode, probe};
@@ -37,8 +36,6 @@ const TEXT_BYTES: usize = 200;
 const CALM: Duration = Duration::from_secs(5);
 /// Lists that are read at a time.
 const LISTS: usize = 16;
-/// Clients of one socket.
-const PER_SOCKET: usize = 500;
 
 /// Flags of `causeway bench boot`.
 #[derive(Debug, Args)]
@@ -116,11 +113,6 @@ async fn measure(world: &BenchWorld, args: &BootArgs, bar: &ProgressBar) -> anyh
     let starting = args.clients.max(FEW);
     let office = Office::create(world, (args.users, args.channels, starting), bar).await?;
     let tokens = world.tokens(&office.starting)?;
-    let tokens: Vec<&str> = office
-        .starting
-        .iter()
-        .map(|user| &tokens[user][..])
-        .collect();
 
     bar.set_message("a few clients");
     let before = calls(world, world.other()?).await?;
@@ -140,7 +132,7 @@ async fn measure(world: &BenchWorld, args: &BootArgs, bar: &ProgressBar) -> anyh
         boot_bytes = boot_bytes.max(greeted.bytes);
         times.add(&greeted).await?;
     }
-    let first = warm.at(0).greet(tokens[0]).await?;
+    let first = warm.at(0).greet(&tokens[0]).await?;
     let full_bytes = full_dump(&first.connection, &office, bar).await?;
     Ok(Report {
         users: args.users,
@@ -174,29 +166,24 @@ impl Doors {
     fn of(world: &BenchWorld, node: &WorldNode, clients: usize) -> anyhow::Result<Self> {
         let config = client_config(&world.world)?;
         let address = node.client.context("clients connect to edge nodes")?;
-        let sockets = 0..clients.div_ceil(PER_SOCKET);
-        let doors = sockets.map(|_| {
-            let endpoint: Endpoint = bind(([127, 0, 0, 1], 0).into(), None, None)?;
-            let config = config.clone();
-            anyhow::Ok(Door {
-                endpoint,
-                config,
-                address,
-            })
+        let doors = endpoints(clients)?.into_iter().map(|endpoint| Door {
+            endpoint,
+            config: config.clone(),
+            address,
         });
-        doors.collect::<Result<_, _>>().map(Self)
+        Ok(Self(doors.collect()))
     }
 
     fn at(&self, client: usize) -> &Door {
-        &self.0[client / PER_SOCKET]
+        &self.0[client % self.0.len()]
     }
 
     /// Lets a client start for each of these tokens, all at once. Returns those that were
     /// served.
-    async fn all(&self, tokens: &[&str]) -> Vec<Greeted> {
+    async fn all(&self, tokens: &[String]) -> Vec<Greeted> {
         let mut starting = JoinSet::new();
         for (i, token) in tokens.iter().enumerate() {
-            let (door, token) = (self.at(i).clone(), (*token).to_owned());
+            let (door, token) = (self.at(i).clone(), token.clone());
             starting.spawn(async move { door.insist(&token).await });
         }
         let mut served = Vec::with_capacity(tokens.len());
@@ -242,12 +229,11 @@ fn ms(time: Duration) -> f64 {
 async fn storm(
     world: &BenchWorld,
     office: &Office,
-    tokens: &[&str],
+    tokens: &[String],
     bar: &ProgressBar,
 ) -> anyhow::Result<(Storm, u64)> {
     bar.set_message("those who are there before");
     let live = world.tokens(&office.live)?;
-    let live: Vec<&str> = office.live.iter().map(|user| &live[user][..]).collect();
     let swarm = Swarm::connect(&world.world, world.measured()?, &live, || ()).await?;
     let publisher = Swarm::connect(&world.world, world.other()?, &live[..1], || ()).await?;
     let counts = Arc::clone(swarm.counts());

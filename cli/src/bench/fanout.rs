@@ -115,7 +115,6 @@ async fn measure(
     let steps = progress::steps(bar, "users", args.subscribers);
     let crowd = world.crowd(args.subscribers, &steps).await?;
     let tokens = world.tokens(&crowd.users)?;
-    let tokens: Vec<&str> = crowd.users.iter().map(|user| &tokens[user][..]).collect();
     let steps = progress::steps(bar, "subscribers", args.subscribers);
     let swarm = Swarm::connect(&world.world, world.measured()?, &tokens, &steps).await?;
     let publishers = &tokens[..PUBLISHERS.min(tokens.len())];

@@ -60,14 +60,13 @@ async fn measure(world: &BenchWorld, args: &IdleArgs, bar: &ProgressBar) -> anyh
     let steps = progress::steps(bar, "users", USERS);
     let crowd = world.crowd(USERS, &steps).await?;
     let tokens = world.tokens(&crowd.users)?;
-    let tokens: Vec<&str> = crowd.users.iter().map(|user| &tokens[user][..]).collect();
     let edge = world.measured()?.pid;
     // What the first of all cost, such as following the workspace, is no client's.
     let first = Swarm::connect(&world.world, world.measured()?, &tokens, || ()).await?;
     tokio::time::sleep(SETTLE).await;
 
     let (memory, cpu) = (resident_bytes_of(edge)?, cpu_time_of(edge)?);
-    let all: Vec<&str> = tokens.iter().copied().cycle().take(args.clients).collect();
+    let all: Vec<&String> = tokens.iter().cycle().take(args.clients).collect();
     let steps = progress::steps(bar, "clients", args.clients);
     let swarm = Swarm::connect(&world.world, world.measured()?, &all, &steps).await?;
     bar.set_message("settling");

@@ -59,7 +59,7 @@ impl Swarm {
     pub async fn connect(
         world: &World,
         node: &WorldNode,
-        tokens: &[&str],
+        tokens: &[impl AsRef<str>],
         connected: impl Fn(),
     ) -> anyhow::Result<Self> {
         let address = node.client.context("clients connect to edge nodes")?;
@@ -76,7 +76,7 @@ impl Swarm {
                 let (endpoint, config) = (&endpoints[i % endpoints.len()], config.clone());
                 let counts = Arc::clone(&counts);
                 let hello = client::Hello {
-                    token: (*token).to_owned(),
+                    token: token.as_ref().to_owned(),
                     client: "causeway-bench".into(),
                     ..client::Hello::default()
                 };

@@ -1,7 +1,6 @@
 //! A world of real processes to measure an edge node in: it runs as `causeway dev`
 //! does, without emulated distances, and the measured node has one core for itself.
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -195,20 +194,16 @@ impl BenchWorld {
         let workspace = crowd.users.first().context("nobody")?.workspace();
         let channels = (0..count).map(|n| async move {
             let name = format!("channel-{n}");
-            let channel = self
-                .operator
-                .ensure_channel(workspace, &name, false, &crowd.users)
-                .await?;
-            anyhow::Ok(ChannelId(channel.id))
+            self.channel(workspace, &name, &crowd.users).await
         });
         futures::future::try_join_all(channels).await
     }
 
-    /// Tokens of these users.
+    /// Tokens of these users, in their order.
     ///
     /// # Errors
     /// A key that cannot sign.
-    pub fn tokens(&self, users: &[UserId]) -> anyhow::Result<HashMap<UserId, String>> {
+    pub fn tokens(&self, users: &[UserId]) -> anyhow::Result<Vec<String>> {
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let token = |user: &UserId| {
             let claims = Claims {
@@ -216,7 +211,7 @@ impl BenchWorld {
                 issued_at_s: now_s,
                 expires_at_s: now_s + TOKEN_LIFETIME_S,
             };
-            Ok((*user, self.signer.sign(&claims)?))
+            Ok(self.signer.sign(&claims)?)
         };
         users.iter().map(token).collect()
     }

@@ -106,10 +106,9 @@ async fn measure(
     let crowd = world.crowd(USERS, &steps).await?;
     let channels = world.channels(&crowd, CHANNELS).await?;
     let tokens = world.tokens(&crowd.users)?;
-    let all = crowd.users.iter().map(|user| &tokens[user][..]).cycle();
+    let all = tokens.iter().map(String::as_str).cycle();
     let sessions = all.take(args.sessions).map(Session::new).collect();
-    let writer = &tokens[&crowd.users[0]][..];
-    let writers = Swarm::connect(&world.world, world.third()?, &[writer], || ()).await?;
+    let writers = Swarm::connect(&world.world, world.third()?, &tokens[..1], || ()).await?;
 
     let herd = Herd::new(world, sessions)?;
     let steps = progress::steps(bar, "sessions", args.sessions);
