@@ -34,6 +34,8 @@ const MESSAGES_PER_S: u32 = 20;
 const TEXT_BYTES: usize = 200;
 /// Those are watched before anybody starts, to compare.
 const CALM: Duration = Duration::from_secs(5);
+/// All lists are read by then.
+const DUMP_TIMEOUT: Duration = Duration::from_secs(300);
 /// Lists that are read at a time.
 const LISTS: usize = 16;
 
@@ -133,7 +135,9 @@ async fn measure(world: &BenchWorld, args: &BootArgs, bar: &ProgressBar) -> anyh
         times.add(&greeted).await?;
     }
     let first = warm.at(0).greet(&tokens[0]).await?;
-    let full_bytes = full_dump(&first.connection, &office, bar).await?;
+    let dumping = full_dump(&first.connection, &office, bar);
+    let dumped = tokio::time::timeout(DUMP_TIMEOUT, dumping).await;
+    let full_bytes = dumped.context("the full dump takes too long")??;
     Ok(Report {
         users: args.users,
         channels: args.channels,
@@ -328,7 +332,14 @@ async fn list(
 ) -> anyhow::Result<usize> {
     let (mut bytes, mut cursor) = (0, String::new());
     loop {
-        let response = answer(connection, page(cursor)).await?;
+        let response = answer(connection, page(cursor.clone())).await?;
+        if let Some(response::Result::Error(error)) = &response.result
+            && error.retryable
+        {
+            // So many questions of one client are not answered at once.
+            tokio::time::sleep(Duration::from_millis(error.retry_after_ms.into())).await;
+            continue;
+        }
         bytes += frame::HEADER_BYTES + response.encoded_len();
         cursor = match response.result {
             Some(response::Result::Users(page)) => page.next_cursor,
