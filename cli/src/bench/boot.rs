@@ -36,6 +36,8 @@ const TEXT_BYTES: usize = 200;
 const CALM: Duration = Duration::from_secs(5);
 /// All lists are read by then.
 const DUMP_TIMEOUT: Duration = Duration::from_secs(300);
+/// Whoever asked too much asks again after this: those who go on at once are cut off.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Lists that are read at a time.
 const LISTS: usize = 16;
 
@@ -337,7 +339,8 @@ async fn list(
             && error.retryable
         {
             // So many questions of one client are not answered at once.
-            tokio::time::sleep(Duration::from_millis(error.retry_after_ms.into())).await;
+            let told = Duration::from_millis(error.retry_after_ms.into());
+            tokio::time::sleep(told.max(PAUSE)).await;
             continue;
         }
         bytes += frame::HEADER_BYTES + response.encoded_len();
