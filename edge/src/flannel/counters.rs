@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counters {
     /// Boots.
     pub boots: AtomicU64,
-    /// Boots and queries that were answered from what was there.
+    /// Boots from what was there.
     pub hits: AtomicU64,
     /// Those for which something had to be read.
     pub misses: AtomicU64,
     /// Readings from replicas.
     pub core_reads: AtomicU64,
-    /// Boots that were passed on to a replica, as the client knew more.
+    /// Boots that were passed on to a replica, as the client knew more or too little was read.
     pub alone: AtomicU64,
-    /// Boots and queries that were answered while no replica was within reach.
+    /// Boots and queries from what was there, however old, as no replica answered.
     pub old: AtomicU64,
     /// Boots and queries that the holder was asked for.
     pub passed_on: AtomicU64,

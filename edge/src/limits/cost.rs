@@ -11,8 +11,8 @@ const TENTH: NonZeroU32 = NonZeroU32::MIN;
 const ONE: NonZeroU32 = NonZeroU32::new(PARTS).expect("not zero");
 const TWO: NonZeroU32 = NonZeroU32::new(2 * PARTS).expect("not zero");
 
-/// The parts that a request takes: a ping stays at the edge, and whoever asks for a
-/// page may get a mebibyte.
+/// The parts that a request takes: a ping stays at the edge, and a page that a replica
+/// answers with may have a mebibyte.
 pub fn parts(body: Option<&Body>) -> NonZeroU32 {
     match body {
         Some(Body::Ping(_)) => TENTH,

@@ -282,7 +282,7 @@ fn tell_flannel(page: &mut Page, counters: &flannel::counters::Counters) {
         ),
         (
             "flannel_old",
-            "Answers while no replica was within reach",
+            "Answers from what was kept, however old, as no replica answered",
             &counters.old,
         ),
         (
