@@ -18,6 +18,7 @@ pub mod limits;
 mod mailbox;
 pub mod metrics;
 pub mod node;
+mod pushed;
 pub mod recent;
 pub mod refusals;
 pub mod session;

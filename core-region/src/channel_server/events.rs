@@ -63,8 +63,9 @@ impl ChannelServer {
     }
 
     fn look_away(&self, peer: &Peer, body: Bytes) -> Result<Bytes, ApiError> {
+        let topics = read_topics(body)?;
         let mut looks = self.0.looks.lock();
-        for (_, topic) in read_topics(body)? {
+        for (_, topic) in topics {
             looks.end(peer.node, topic);
         }
         Ok(Bytes::new())

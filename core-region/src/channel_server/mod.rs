@@ -188,10 +188,10 @@ impl ChannelServer {
     }
 
     fn unsubscribe(&self, peer: &Peer, body: Bytes) -> Result<Bytes, ApiError> {
-        let mut unwanted = Vec::new();
+        let (topics, mut unwanted) = (read_topics(body)?, Vec::new());
         {
             let mut subscriptions = self.0.subscriptions.lock();
-            for (_, topic) in read_topics(body)? {
+            for (_, topic) in topics {
                 subscriptions.remove(peer.node, topic);
                 if !subscriptions.is_wanted(topic) {
                     unwanted.push(topic);

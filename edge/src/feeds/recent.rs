@@ -5,8 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use causeway_protocol::client::{self, fact::Kind, server_frame};
-use causeway_protocol::{Topic, frame};
+use causeway_protocol::Topic;
+use causeway_protocol::client::{fact::Kind, server_frame};
+
+use crate::pushed;
 
 /// Steps that are kept.
 const STEPS_MAX: usize = 2_000;
@@ -122,9 +124,7 @@ impl Facts {
 
 /// The facts in a frame.
 pub fn kinds(framed: &Bytes) -> impl Iterator<Item = Kind> + use<> {
-    let body = framed.slice(frame::HEADER_BYTES..);
-    let decoded = frame::decode::<client::ServerFrame>(body);
-    let facts = match decoded.ok().and_then(|frame| frame.body) {
+    let facts = match pushed::body(framed) {
         Some(server_frame::Body::Metadata(push)) => push.facts,
         _ => Vec::new(),
     };

@@ -92,6 +92,11 @@ impl Channels {
         }
     }
 
+    /// Whether it is known of all how many are in them.
+    pub fn are_counted(&self) -> bool {
+        self.uncounted.is_empty()
+    }
+
     /// Those that are to be read, as it is not known how many are in them.
     pub fn uncounted(&self) -> Vec<u64> {
         self.uncounted.iter().copied().collect()

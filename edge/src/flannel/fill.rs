@@ -201,16 +201,17 @@ impl Flannel {
 
     /// Has members counted again, where somebody has left; many channels at a time.
     pub(super) fn count_again(&self, held: &Arc<Held>) {
-        let uncounted = |cache: &mut Cache| cache.channels().map(Channels::uncounted);
-        let is_counted = held
-            .look(uncounted)
-            .is_none_or(|channels| channels.is_empty());
-        if is_counted || held.counting.swap(true, Ordering::Relaxed) {
+        let are_counted = |cache: &mut Cache| cache.channels().is_none_or(Channels::are_counted);
+        if held.counting.load(Ordering::Relaxed)
+            || held.look(are_counted)
+            || held.counting.swap(true, Ordering::Relaxed)
+        {
             return;
         }
         let (flannel, held) = (self.clone(), Arc::clone(held));
         tokio::spawn(async move {
             tokio::time::sleep(COUNT_AFTER).await;
+            let uncounted = |cache: &mut Cache| cache.channels().map(Channels::uncounted);
             let channels = held.look(uncounted).unwrap_or_default();
             if let Err(error) = flannel.read_channels(&held, channels).await {
                 tracing::debug!(%error, "members are not counted");

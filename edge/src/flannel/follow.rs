@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use causeway_protocol::client::{self, server_frame};
-use causeway_protocol::{Seq, Topic, frame};
+use causeway_protocol::client::server_frame;
+use causeway_protocol::{Seq, Topic};
 use tokio_util::sync::CancellationToken;
 
 use super::Flannel;
 use super::held::Held;
 use crate::hub::Subscriber;
 use crate::hub::machine::SessionId;
+use crate::pushed;
 use crate::session::notice::{Notice, Notices, notices};
 use crate::session::queue::PushQueue;
 
@@ -95,9 +96,7 @@ impl Follower {
     }
 
     async fn frame(&self, framed: &Bytes) {
-        let body = framed.slice(frame::HEADER_BYTES..);
-        let decoded = frame::decode::<client::ServerFrame>(body);
-        match decoded.ok().and_then(|frame| frame.body) {
+        match pushed::body(framed) {
             Some(server_frame::Body::Push(push)) => {
                 if let Some(entry) = push.entry {
                     self.held.look(|cache| cache.entry(entry));

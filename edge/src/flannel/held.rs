@@ -130,6 +130,18 @@ impl Held {
         })
     }
 
+    /// Boot data from a user's shelf, if it is good enough for one who knows this much and
+    /// all that is needed beside it is here.
+    pub fn good_boot(&self, user: UserId, demand: &Demand, now: Instant) -> Option<Booted> {
+        let in_touch = self.is_in_touch(now);
+        self.look(|cache| {
+            let shelf = cache.shelf(user)?;
+            let good = shelf.is_fresh(now) && self.satisfies(shelf, demand);
+            let booted = good.then(|| boot::boot(cache, shelf, false))?.ok()?;
+            Some(booted.aged(shelf, in_touch, now))
+        })
+    }
+
     /// Whether somebody who knows this much may boot from a shelf.
     pub fn satisfies(&self, shelf: &Shelf, demand: &Demand) -> bool {
         shelf.satisfies(demand, |version| self.has_told(version))

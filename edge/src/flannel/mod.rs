@@ -228,9 +228,7 @@ impl Flannel {
     /// From what is kept, and what must be read for that.
     async fn fresh(&self, held: &Arc<Held>, user: UserId, demand: &Demand) -> Result<Booted, Why> {
         let now = Instant::now();
-        if let Some(shelf) = held.good_shelf(user, demand, now)
-            && let Ok(booted) = held.boot(&shelf, false, now)
-        {
+        if let Some(booted) = held.good_boot(user, demand, now) {
             Counters::count(&self.0.counters.hits);
             self.0.lru.lock().touch(&Kept::Shelf(user));
             return Ok(booted);
@@ -263,16 +261,7 @@ impl Flannel {
         };
         Counters::count(&self.0.counters.alone);
         Counters::count(&self.0.counters.core_reads);
-        let response = self.0.source.boot(user, demand.clone()).await?;
-        match response.result {
-            Some(response::Result::Boot(boot)) => Ok(Booted {
-                boot,
-                position: response.position,
-                age_ms: response.age_ms,
-                ..Booted::default()
-            }),
-            _ => Err(ErrorCode::InternalError.into()),
-        }
+        Booted::from_response(self.0.source.boot(user, demand.clone()).await?)
     }
 
     /// From what is kept, however old.

@@ -133,31 +133,46 @@ impl Flannel {
 }
 
 impl Booted {
-    fn into_reply(self) -> FlannelReply {
-        FlannelReply {
-            response: Some(client::Response {
-                position: self.position,
-                age_ms: self.age_ms,
-                result: Some(response::Result::Boot(self.boot)),
-                ..client::Response::default()
-            }),
-            behind: self.behind,
-            kept: self.kept,
+    /// As a request is answered with it.
+    pub fn into_response(self) -> client::Response {
+        client::Response {
+            position: self.position,
+            age_ms: self.age_ms,
+            result: Some(response::Result::Boot(self.boot)),
+            ..client::Response::default()
         }
     }
 
-    fn from_reply(reply: FlannelReply) -> Result<Self, ApiError> {
-        let response = reply.response.unwrap_or_default();
+    /// What a request was answered with.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) fn from_response(response: client::Response) -> Result<Self, ApiError> {
         match response.result {
             Some(response::Result::Boot(boot)) => Ok(Self {
                 boot,
                 position: response.position,
                 age_ms: response.age_ms,
-                behind: reply.behind,
-                kept: reply.kept,
+                ..Self::default()
             }),
             Some(response::Result::Error(error)) => Err(ApiError::from_wire(error)),
             _ => Err(ErrorCode::InternalError.into()),
         }
+    }
+
+    fn into_reply(self) -> FlannelReply {
+        FlannelReply {
+            behind: self.behind,
+            kept: self.kept,
+            response: Some(self.into_response()),
+        }
+    }
+
+    fn from_reply(reply: FlannelReply) -> Result<Self, ApiError> {
+        Ok(Self {
+            behind: reply.behind,
+            kept: reply.kept,
+            ..Self::from_response(reply.response.unwrap_or_default())?
+        })
     }
 }

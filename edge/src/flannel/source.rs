@@ -77,13 +77,8 @@ impl Source for Cells {
             body: Some(request::Body::Boot(client::Boot {})),
         };
         async move {
-            let answer = self.upstream.ask_since(user, request, &demand.version);
-            let response = answer.await?;
-            match response.result {
-                Some(client::response::Result::Boot(_)) => Ok(response),
-                Some(client::response::Result::Error(error)) => Err(ApiError::from_wire(error)),
-                _ => Err(ErrorCode::InternalError.into()),
-            }
+            let asking = self.upstream.ask_since(user, request, &demand.version);
+            asking.await
         }
         .boxed()
     }

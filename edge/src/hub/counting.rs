@@ -4,10 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use causeway_protocol::client::{self, entry::Kind, server_frame::Body};
+use causeway_protocol::client::{self, entry::Kind};
 use causeway_protocol::mention::{Mention, mentions};
-use causeway_protocol::{Seq, UserId, frame};
+use causeway_protocol::{Seq, UserId};
 
 use super::machine::SessionId;
 
@@ -82,12 +81,9 @@ impl Counting {
         }
     }
 
-    /// The next entry, as it was pushed. It is looked into once for all.
-    pub fn entry(&mut self, framed: &Bytes) {
-        if self.is_empty() {
-            return;
-        }
-        let Some(entry) = entry_of(framed) else {
+    /// The next entry, if it could be read. It is looked into once for all.
+    pub fn entry(&mut self, entry: Option<client::Entry>) {
+        let Some(entry) = entry.filter(|_| !self.is_empty()) else {
             return;
         };
         let seq = Seq(entry.seq);
@@ -157,14 +153,6 @@ impl Counting {
     }
 }
 
-fn entry_of(framed: &Bytes) -> Option<client::Entry> {
-    let body = framed.slice(frame::HEADER_BYTES.min(framed.len())..);
-    match frame::decode::<client::ServerFrame>(body).ok()?.body? {
-        Body::Push(push) => push.entry,
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use causeway_protocol::WorkspaceId;
@@ -179,23 +167,17 @@ mod tests {
         UserId::new(WorkspaceId(1), number)
     }
 
-    fn posted(seq: u64, by: SessionId, text: &str) -> Bytes {
+    fn posted(seq: u64, by: SessionId, text: &str) -> Option<client::Entry> {
         let message = client::Message {
             user: user(by).0,
             text: text.into(),
             ..client::Message::default()
         };
-        let push = client::Push {
-            entry: Some(client::Entry {
-                seq,
-                messages: seq - 1,
-                kind: Some(Kind::Posted(message)),
-                ..client::Entry::default()
-            }),
-            ..client::Push::default()
-        };
-        frame::encode(&client::ServerFrame {
-            body: Some(Body::Push(push)),
+        Some(client::Entry {
+            seq,
+            messages: seq - 1,
+            kind: Some(Kind::Posted(message)),
+            ..client::Entry::default()
         })
     }
 
@@ -224,7 +206,7 @@ mod tests {
         let mut counting = counting(start);
         assert_eq!(counting.due(Seq(5), start + TELL_EVERY), None);
         for seq in 6..=9 {
-            counting.entry(&posted(seq, ANN, "hi"));
+            counting.entry(posted(seq, ANN, "hi"));
         }
         let soon = start + TELL_EVERY / 2;
         assert_eq!(counting.due(Seq(9), soon), None);
@@ -239,13 +221,13 @@ mod tests {
         let start = Instant::now();
         let mut counting = counting(start);
         let ben = format!("<@{}> and <@{}|ben>, see <!here>", user(BEN), user(BEN));
-        counting.entry(&posted(6, ANN, &ben));
-        counting.entry(&posted(7, BEN, &ben));
+        counting.entry(posted(6, ANN, &ben));
+        counting.entry(posted(7, BEN, &ben));
         let told = vec![(ANN, vec![Seq(7)]), (BEN, vec![Seq(6)])];
         let later = start + TELL_EVERY;
         assert_eq!(counting.due(Seq(7), later), Some((at(7), told)));
         for seq in 8..100 {
-            counting.entry(&posted(seq, ANN, &ben));
+            counting.entry(posted(seq, ANN, &ben));
         }
         let (_, told) = counting.due(Seq(99), later + TELL_EVERY).unwrap();
         assert_eq!(told[0].1, []);
@@ -257,7 +239,7 @@ mod tests {
         let start = Instant::now();
         let mut counting = counting(start);
         counting.end(BEN);
-        counting.entry(&posted(6, ANN, "hi"));
+        counting.entry(posted(6, ANN, "hi"));
         counting.begin(BEN, user(BEN));
         let alone = vec![(BEN, vec![])];
         assert_eq!(counting.due(Seq(6), start), Some((at(6), alone)));
@@ -281,7 +263,7 @@ mod tests {
         let mut counting = counting(start);
         counting.end(ANN);
         counting.end(BEN);
-        counting.entry(&posted(6, ANN, "<!here>"));
+        counting.entry(posted(6, ANN, "<!here>"));
         assert!(counting.is_empty() && counting.all.is_empty());
         counting.begin(ANN, user(ANN));
         assert_eq!(counting.due(Seq(6), start), None, "6 is not known");

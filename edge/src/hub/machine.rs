@@ -14,6 +14,7 @@ use causeway_protocol::{CellId, NodeId, Seq, Topic, UserId};
 use super::backfill::{self, Backfill, Read};
 use super::counting::{Count, Counting, Told};
 use super::recent::{Budget, Recent};
+use crate::pushed;
 
 /// A subscription that has no answer by then is asked for again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -519,8 +520,9 @@ impl Hub {
         let Some(state) = self.topics.get_mut(&topic) else {
             return;
         };
-        state.recent.add(seq, frame.clone());
-        state.counting.entry(&frame);
+        let entry = pushed::entry(&frame);
+        state.recent.add(seq, frame.clone(), entry.as_ref());
+        state.counting.entry(entry);
         let bytes = frame.len();
         self.actions.extend(state.deliver(topic, seq, frame));
         self.keep(topic, seq, bytes);

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use causeway_protocol::client::{self, entry::Kind, server_frame::Body};
-use causeway_protocol::{Seq, Topic, frame};
+use causeway_protocol::client::{self, entry::Kind};
+use causeway_protocol::{Seq, Topic};
 
 /// Entries that are kept of a topic.
 pub const ENTRIES_MAX: usize = 256;
@@ -53,10 +53,10 @@ impl Recent {
         self.entries.drain(..surplus);
     }
 
-    /// The next entry of the topic was pushed.
-    pub fn add(&mut self, seq: Seq, frame: Bytes) {
+    /// The next entry of the topic was pushed, in this frame.
+    pub fn add(&mut self, seq: Seq, frame: Bytes, entry: Option<&client::Entry>) {
         let follows = |(last, _): &(Seq, Bytes)| last.next() == seq;
-        if !self.entries.back().is_some_and(follows) || changes_others(&frame) {
+        if !self.entries.back().is_some_and(follows) || entry.is_some_and(changes_others) {
             self.entries.clear();
         }
         self.entries.push_back((seq, frame));
@@ -72,14 +72,8 @@ impl Recent {
 }
 
 /// An edit or a deletion: what was pushed before it is not what the log tells now.
-fn changes_others(framed: &Bytes) -> bool {
-    let body = framed.slice(frame::HEADER_BYTES.min(framed.len())..);
-    let decoded = frame::decode::<client::ServerFrame>(body);
-    let push = decoded.ok().and_then(|frame| match frame.body? {
-        Body::Push(push) => push.entry?.kind,
-        _ => None,
-    });
-    matches!(push, Some(Kind::Edited(_) | Kind::Deleted(_)))
+fn changes_others(entry: &client::Entry) -> bool {
+    matches!(entry.kind, Some(Kind::Edited(_) | Kind::Deleted(_)))
 }
 
 /// What is kept of all topics together: the oldest goes first.
@@ -131,12 +125,12 @@ mod tests {
     fn what_follows_on_a_cursor_is_given_if_all_of_it_is_there() {
         let mut recent = Recent::default();
         assert_eq!(after(&recent, 5, 5), None);
-        (6..=9).for_each(|seq| recent.add(Seq(seq), bytes(seq)));
+        (6..=9).for_each(|seq| recent.add(Seq(seq), bytes(seq), None));
         assert_eq!(after(&recent, 7, 9), Some(vec![8, 9]));
         assert_eq!(after(&recent, 5, 9), Some(vec![6, 7, 8, 9]));
         assert_eq!(after(&recent, 4, 9), None, "5 is not there");
         assert_eq!(after(&recent, 7, 10), None, "10 is not there");
-        recent.add(Seq(20), bytes(20));
+        recent.add(Seq(20), bytes(20), None);
         assert_eq!(after(&recent, 7, 20), None, "there was a hole");
         assert_eq!(after(&recent, 19, 20), Some(vec![20]));
     }
@@ -149,7 +143,7 @@ mod tests {
         recent.put_before(entries(1..=4));
         assert_eq!(after(&recent, 0, 5), Some(vec![1, 2, 3, 4, 5]));
         let mut far = Recent::default();
-        far.add(Seq(9), bytes(9));
+        far.add(Seq(9), bytes(9), None);
         far.put_before(entries(3..=5));
         assert_eq!(after(&far, 8, 9), Some(vec![9]), "6 to 8 are not there");
         assert_eq!(far.first(), Some(Seq(9)));
@@ -157,32 +151,27 @@ mod tests {
 
     #[test]
     fn an_edit_or_a_deletion_ends_what_was_pushed_before() {
-        let frame = |kind| {
+        let mut recent = Recent::default();
+        let mut add = |seq, kind| {
             let entry = client::Entry {
                 kind: Some(kind),
                 ..client::Entry::default()
             };
-            let push = client::Push {
-                entry: Some(entry),
-                ..client::Push::default()
-            };
-            frame::encode(&client::ServerFrame {
-                body: Some(Body::Push(push)),
-            })
+            recent.add(Seq(seq), bytes(seq), Some(&entry));
+            recent.first()
         };
-        let mut recent = Recent::default();
-        recent.add(Seq(1), frame(Kind::Posted(client::Message::default())));
-        recent.add(Seq(2), frame(Kind::Posted(client::Message::default())));
-        assert_eq!(recent.first(), Some(Seq(1)));
-        recent.add(Seq(3), frame(Kind::Deleted(client::Deleted::default())));
-        assert_eq!(recent.first(), Some(Seq(3)));
+        add(1, Kind::Posted(client::Message::default()));
+        let first = add(2, Kind::Posted(client::Message::default()));
+        assert_eq!(first, Some(Seq(1)));
+        let first = add(3, Kind::Deleted(client::Deleted::default()));
+        assert_eq!(first, Some(Seq(3)));
     }
 
     #[test]
     fn a_topic_keeps_its_last_entries() {
         let mut recent = Recent::default();
         let last = ENTRIES_MAX as u64 + 9;
-        (1..=last).for_each(|seq| recent.add(Seq(seq), bytes(seq)));
+        (1..=last).for_each(|seq| recent.add(Seq(seq), bytes(seq), None));
         assert_eq!(recent.first(), Some(Seq(10)));
         recent.put_before(entries(5..=9));
         assert_eq!(recent.first(), Some(Seq(5)));

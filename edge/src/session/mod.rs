@@ -19,7 +19,7 @@ use bytes::Bytes;
 use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
 use causeway_protocol::token::Verifier;
-use causeway_protocol::{ApiError, CellId, ErrorCode, Name, Seq, UserId, frame};
+use causeway_protocol::{ApiError, CellId, ErrorCode, Name, Seq, UserId};
 use tokio_util::sync::CancellationToken;
 
 use self::beginning::Beginning;
@@ -39,6 +39,7 @@ use crate::hub::machine::SessionId;
 use crate::hub::{Hubs, Subscriber, read_log};
 use crate::limits::{Limits, Quota};
 use crate::metrics::{Kind, Measures, Probes};
+use crate::pushed;
 use crate::refusals::Refusals;
 use crate::upstream::{Ask, Upstream};
 
@@ -242,13 +243,7 @@ impl Sessions {
             wrote: request.wrote,
             version: Bytes::new(),
         };
-        let booted = self.flannel.boot(user, cell, demand).await?;
-        Ok(client::Response {
-            position: booted.position,
-            age_ms: booted.age_ms,
-            result: Some(response::Result::Boot(booted.boot)),
-            ..client::Response::default()
-        })
+        Ok(self.flannel.boot(user, cell, demand).await?.into_response())
     }
 
     async fn query(
@@ -390,9 +385,7 @@ impl Session {
     }
 
     fn user_frame(&mut self, framed: &Bytes) -> Vec<Step> {
-        let body = framed.slice(frame::HEADER_BYTES..);
-        let decoded = frame::decode::<client::ServerFrame>(body);
-        match decoded.ok().and_then(|frame| frame.body) {
+        match pushed::body(framed) {
             Some(server_frame::Body::Push(client::Push {
                 entry: Some(entry),
                 position,

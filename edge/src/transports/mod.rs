@@ -24,10 +24,6 @@ pub trait Carrier: Clone + Send + Sync + 'static {
     /// The way of the session's pushes; a session has one.
     fn pushes(&self) -> Self::Pushes;
 
-    /// Sends a frame that may be lost, and returns whether it is on its way: it is
-    /// not where there are no datagrams, or none so long.
-    fn send_event(&self, frame: Bytes) -> bool;
-
     /// Ends the connection. What has been handed over before is still sent where
     /// that takes no more than a moment.
     fn close(&self, code: CloseCode);

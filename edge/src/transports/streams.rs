@@ -55,10 +55,6 @@ impl Carrier for Streams {
         }
     }
 
-    fn send_event(&self, frame: Bytes) -> bool {
-        self.session.send_datagram(frame).is_ok()
-    }
-
     fn close(&self, code: CloseCode) {
         self.session.close(code.code(), code.reason().as_bytes());
     }

@@ -119,10 +119,6 @@ impl Carrier for Socket {
         SocketPushes(self.socket.clone())
     }
 
-    fn send_event(&self, _: Bytes) -> bool {
-        false
-    }
-
     fn close(&self, code: CloseCode) {
         self.socket.close(code);
     }
