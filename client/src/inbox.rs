@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind};
+use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind, server_frame::Body};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
 use causeway_protocol::mention::is_mentioned;
 use causeway_protocol::{ChannelId, Seq, Topic, UserId};
@@ -182,6 +182,32 @@ impl Inbox {
             takes.extend(state.advance(topic));
         }
         takes
+    }
+
+    /// A frame has come in; what is neither of a log nor of metadata is not for the inbox.
+    pub fn frame(&mut self, frame: Body) -> Vec<Take> {
+        match frame {
+            Body::Push(push) => match (Topic::from_wire(push.topic.as_ref()), push.entry) {
+                (Some(topic), Some(entry)) => self.push(topic, entry, push.position),
+                _ => Vec::new(),
+            },
+            Body::Missed(missed) => {
+                let heads = missed.heads.into_iter();
+                let heads = heads.filter_map(|head| {
+                    let topic = Topic::from_wire(head.topic.as_ref())?;
+                    Some((topic, Seq(head.seq)))
+                });
+                heads
+                    .flat_map(|(topic, head)| self.missed(topic, head))
+                    .collect()
+            }
+            Body::Metadata(push) => self.metadata(push),
+            Body::Counters(counters) => {
+                let counters = counters.counters.into_iter();
+                counters.filter_map(|c| self.counted(c)).collect()
+            }
+            Body::Event(_) | Body::Presences(_) | Body::GoAway(_) | Body::Answer(_) => Vec::new(),
+        }
     }
 
     /// A push has come in.

@@ -409,27 +409,6 @@ impl State {
         done: &mpsc::Sender<Done>,
     ) {
         let takes = match frame {
-            server_frame::Body::Push(push) => {
-                let topic = Topic::from_wire(push.topic.as_ref());
-                match (topic, push.entry) {
-                    (Some(topic), Some(entry)) => self.inbox.push(topic, entry, push.position),
-                    _ => Vec::new(),
-                }
-            }
-            server_frame::Body::Missed(missed) => {
-                let mut takes = Vec::new();
-                for head in missed.heads {
-                    if let Some(topic) = Topic::from_wire(head.topic.as_ref()) {
-                        takes.extend(self.inbox.missed(topic, causeway_protocol::Seq(head.seq)));
-                    }
-                }
-                takes
-            }
-            server_frame::Body::Metadata(push) => self.inbox.metadata(push),
-            server_frame::Body::Counters(counters) => {
-                let counters = counters.counters.into_iter();
-                counters.filter_map(|c| self.inbox.counted(c)).collect()
-            }
             server_frame::Body::Event(event) => {
                 return self.tell_any(looking::event(event, Instant::now())).await;
             }
@@ -437,7 +416,7 @@ impl State {
                 let told = looking::presence(&presences, Instant::now());
                 return self.tell_any(told).await;
             }
-            server_frame::Body::GoAway(_) | server_frame::Body::Answer(_) => Vec::new(),
+            other => self.inbox.frame(other),
         };
         self.carry_out(takes, link, done).await;
     }

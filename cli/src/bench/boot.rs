@@ -104,13 +104,7 @@ struct CoreReads {
 /// # Errors
 /// A world that does not start, or clients that are not let in.
 pub async fn run(args: BootArgs) -> anyhow::Result<()> {
-    let json = args.json;
-    world::measure(
-        json,
-        async |world, bar| measure(world, &args, bar).await,
-        page,
-    )
-    .await
+    world::measure(args.json, &args, measure, page).await
 }
 
 async fn measure(world: &BenchWorld, args: &BootArgs, bar: &ProgressBar) -> anyhow::Result<Report> {

@@ -98,13 +98,7 @@ impl Stretch {
 /// # Errors
 /// A world that does not start, or clients that are not let in.
 pub async fn run(args: FanoutArgs) -> anyhow::Result<()> {
-    let json = args.json;
-    world::measure(
-        json,
-        async |world, bar| measure(world, &args, bar).await,
-        page,
-    )
-    .await
+    world::measure(args.json, &args, measure, page).await
 }
 
 async fn measure(
@@ -112,8 +106,7 @@ async fn measure(
     args: &FanoutArgs,
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
-    let steps = progress::steps(bar, "users", args.subscribers);
-    let crowd = world.crowd(args.subscribers, &steps).await?;
+    let crowd = world.crowd(args.subscribers, bar).await?;
     let tokens = world.tokens(&crowd.users)?;
     let steps = progress::steps(bar, "subscribers", args.subscribers);
     let swarm = Swarm::connect(&world.world, world.measured()?, &tokens, &steps).await?;

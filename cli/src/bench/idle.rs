@@ -47,18 +47,11 @@ struct Report {
 /// # Errors
 /// A world that does not start, or clients that are not let in.
 pub async fn run(args: IdleArgs) -> anyhow::Result<()> {
-    let json = args.json;
-    world::measure(
-        json,
-        async |world, bar| measure(world, &args, bar).await,
-        page,
-    )
-    .await
+    world::measure(args.json, &args, measure, page).await
 }
 
 async fn measure(world: &BenchWorld, args: &IdleArgs, bar: &ProgressBar) -> anyhow::Result<Report> {
-    let steps = progress::steps(bar, "users", USERS);
-    let crowd = world.crowd(USERS, &steps).await?;
+    let crowd = world.crowd(USERS, bar).await?;
     let tokens = world.tokens(&crowd.users)?;
     let edge = world.measured()?.pid;
     // What the first of all cost, such as following the workspace, is no client's.

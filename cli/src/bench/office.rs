@@ -36,8 +36,7 @@ impl Office {
         bar: &ProgressBar,
     ) -> anyhow::Result<Self> {
         let users = users.max(LIVE + starting);
-        let steps = progress::steps(bar, "users", users);
-        let (workspace, mut users) = world.people(users, &steps).await?;
+        let (workspace, mut users) = world.people(users, bar).await?;
         let live = users.split_off(users.len() - LIVE);
         users.truncate(starting);
         let channel = world.channel(workspace, "live", &live).await?;

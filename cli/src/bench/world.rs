@@ -28,14 +28,15 @@ const TOKEN_LIFETIME_S: u64 = 24 * 3_600;
 ///
 /// # Errors
 /// A world that does not start, and whatever the measuring fails with.
-pub async fn measure<R: Serialize>(
+pub async fn measure<A, R: Serialize>(
     json: bool,
-    measuring: impl AsyncFnOnce(&BenchWorld, &ProgressBar) -> anyhow::Result<R>,
+    args: &A,
+    measuring: impl AsyncFnOnce(&BenchWorld, &A, &ProgressBar) -> anyhow::Result<R>,
     page: impl Fn(&R) -> String,
 ) -> anyhow::Result<()> {
     let bar = progress::spinner("starting a world");
     let world = BenchWorld::start().await?;
-    let measured = measuring(&world, &bar).await;
+    let measured = measuring(&world, args, &bar).await;
     world.stop().await;
     bar.finish_and_clear();
     let report = measured?;
@@ -135,8 +136,8 @@ impl BenchWorld {
     ///
     /// # Errors
     /// The world's refusal.
-    pub async fn crowd(&self, users: usize, created: impl Fn()) -> anyhow::Result<Crowd> {
-        let (id, users) = self.people(users, created).await?;
+    pub async fn crowd(&self, users: usize, bar: &ProgressBar) -> anyhow::Result<Crowd> {
+        let (id, users) = self.people(users, bar).await?;
         let channel = self.channel(id, "crowd", &users).await?;
         Ok(Crowd { users, channel })
     }
@@ -148,8 +149,9 @@ impl BenchWorld {
     pub async fn people(
         &self,
         users: usize,
-        created: impl Fn(),
+        bar: &ProgressBar,
     ) -> anyhow::Result<(WorkspaceId, Vec<UserId>)> {
+        let created = progress::steps(bar, "users", users);
         let home: &Name = self.world.regions.first().context("no region")?;
         let operator = self.operator.near(home);
         let workspace = operator.create_workspace("bench", home).await?;

@@ -88,13 +88,7 @@ struct Report {
 /// # Errors
 /// A world that does not start, or sessions that are not let in.
 pub async fn run(args: ResumeArgs) -> anyhow::Result<()> {
-    let json = args.json;
-    world::measure(
-        json,
-        async |world, bar| measure(world, &args, bar).await,
-        page,
-    )
-    .await
+    world::measure(args.json, &args, measure, page).await
 }
 
 async fn measure(
@@ -102,8 +96,7 @@ async fn measure(
     args: &ResumeArgs,
     bar: &ProgressBar,
 ) -> anyhow::Result<Report> {
-    let steps = progress::steps(bar, "users", USERS);
-    let crowd = world.crowd(USERS, &steps).await?;
+    let crowd = world.crowd(USERS, bar).await?;
     let channels = world.channels(&crowd, CHANNELS).await?;
     let tokens = world.tokens(&crowd.users)?;
     let all = tokens.iter().map(String::as_str).cycle();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_client::inbox::{Inbox, Take};
-use causeway_protocol::client::{self, entry::Kind, request, response, server_frame};
+use causeway_protocol::client::{self, entry::Kind, request, response};
 use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use causeway_protocol::{ChannelId, Seq, Topic};
 use causeway_transport::stream::FrameReader;
@@ -119,7 +119,9 @@ impl Session {
     fn take_in(&self, frame: client::ServerFrame) -> Vec<Hole> {
         let holes = {
             let mut state = self.state.lock();
-            let takes = state.frame(frame);
+            let takes = frame
+                .body
+                .map_or_else(Vec::new, |body| state.inbox.frame(body));
             state.carry_out(takes)
         };
         self.look();
@@ -150,29 +152,6 @@ struct Hole {
 }
 
 impl State {
-    fn frame(&mut self, frame: client::ServerFrame) -> Vec<Take> {
-        match frame.body {
-            Some(server_frame::Body::Push(push)) => {
-                match (Topic::from_wire(push.topic.as_ref()), push.entry) {
-                    (Some(topic), Some(entry)) => self.inbox.push(topic, entry, push.position),
-                    _ => Vec::new(),
-                }
-            }
-            Some(server_frame::Body::Missed(missed)) => {
-                let heads = missed.heads.into_iter();
-                let heads = heads.filter_map(|head| {
-                    let topic = Topic::from_wire(head.topic.as_ref())?;
-                    Some((topic, Seq(head.seq)))
-                });
-                heads
-                    .flat_map(|(topic, seq)| self.inbox.missed(topic, seq))
-                    .collect()
-            }
-            Some(server_frame::Body::Metadata(push)) => self.inbox.metadata(push),
-            _ => Vec::new(),
-        }
-    }
-
     /// Notes what the application is given. Returns what is to be read.
     fn carry_out(&mut self, takes: Vec<Take>) -> Vec<Hole> {
         let mut holes = Vec::new();

@@ -15,7 +15,7 @@ use causeway_client::Avoid;
 use causeway_client::inbox::{Inbox, Take};
 use causeway_client::outbox::Outbox;
 use causeway_protocol::client::{self, request, server_frame};
-use causeway_protocol::{NodeId, Seq, Topic, UserId, frame};
+use causeway_protocol::{NodeId, Topic, UserId, frame};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -125,21 +125,14 @@ impl Client {
         let body = framed.slice(frame::HEADER_BYTES..);
         let decoded = frame::decode::<client::ServerFrame>(body);
         let takes = match decoded.ok().and_then(|frame| frame.body) {
-            Some(server_frame::Body::Push(push)) => {
+            Some(server_frame::Body::Push(push)) if io.has(Planted::PushesPastInbox) => {
                 match (Topic::from_wire(push.topic.as_ref()), push.entry) {
-                    (Some(topic), Some(entry)) if io.has(Planted::PushesPastInbox) => {
-                        vec![Take::Deliver(topic, entry)]
-                    }
-                    (Some(topic), Some(entry)) => self.inbox.push(topic, entry, push.position),
+                    (Some(topic), Some(entry)) => vec![Take::Deliver(topic, entry)],
                     _ => Vec::new(),
                 }
             }
-            Some(server_frame::Body::Missed(missed)) => {
-                let heads = missed.heads.iter();
-                let heads =
-                    heads.filter_map(|h| Some((Topic::from_wire(h.topic.as_ref())?, h.seq)));
-                let takes = heads.map(|(topic, seq)| self.inbox.missed(topic, Seq(seq)));
-                takes.flatten().collect()
+            Some(frame @ (server_frame::Body::Push(_) | server_frame::Body::Missed(_))) => {
+                self.inbox.frame(frame)
             }
             Some(server_frame::Body::GoAway(away)) => return self.go_away(&away, io),
             Some(
