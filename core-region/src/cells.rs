@@ -248,6 +248,7 @@ impl CellHost {
                 book.cells().cloned().collect()
             };
             self.start_missing(&records, &publish).await?;
+            self.change_members(&records, &mut changing);
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),

@@ -10,7 +10,7 @@ use causeway_protocol::{CellId, NodeId, WorkspaceId};
 use causeway_transport::backbone::{Backbone, PeerEvent, Services};
 use futures::future::join_all;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::anew;
@@ -32,8 +32,11 @@ const COMPARE_EVERY: Duration = Duration::from_secs(2);
 const COLLECT_EVERY: Duration = Duration::from_secs(1);
 /// Operations of a shard that are collected at a time.
 const COLLECT_OPS: usize = 500;
-/// Between looks for shards that must begin anew.
+/// Between looks for shards that must begin anew, where nothing gives reason to look.
 const ANEW_EVERY: Duration = Duration::from_millis(500);
+/// A shard that could not begin anew tries again after this: others hear later that it
+/// is counted.
+const ANEW_AGAIN: Duration = Duration::from_millis(100);
 /// An operation that waits for another one waits twice this long at the most.
 const EXPIRE_EVERY: Duration = Duration::from_secs(15);
 /// A clock that has not been refused for so long is right again.
@@ -85,6 +88,8 @@ struct Inner {
     book: SharedBook,
     /// Cells of which a shard is beginning anew.
     beginning: Mutex<HashSet<CellId>>,
+    /// A shard may have to.
+    look_for_anew: Notify,
 }
 
 /// Whoever is told of changes, besides the peers. Must not block.
@@ -122,6 +127,7 @@ impl Metadata {
             backbone,
             book,
             beginning: Mutex::default(),
+            look_for_anew: Notify::new(),
         };
         Ok((Self(Arc::new(inner)), Outbox(outbox)))
     }
@@ -149,6 +155,7 @@ impl Metadata {
         if let Some(latest) = self.0.book.get().cell(id) {
             opened.set_counted(Counted::of(latest));
         }
+        self.0.look_for_anew.notify_one();
         Ok(opened)
     }
 
@@ -254,6 +261,7 @@ impl Metadata {
                         return Ok(());
                     }
                     book.borrow_and_update().cells().for_each(|record| self.follow(record));
+                    self.0.look_for_anew.notify_one();
                 }
                 event = events.recv() => {
                     if let Ok(PeerEvent::Up(peer)) = event {
@@ -261,7 +269,7 @@ impl Metadata {
                         self.compare_with(peer.node);
                     }
                 }
-                _ = compare.tick() => self.compare(),
+                _ = compare.tick() => self.compare_of(&self.0.hosted.all()),
                 ended = &mut tending => return match ended {
                     Ok(ended) => ended,
                     Err(error) => Err(StoreError::Record(error.to_string())),
@@ -282,6 +290,7 @@ impl Metadata {
                     collect.reset_immediately();
                 },
                 _ = anew.tick() => self.look_for_anew()?,
+                () = self.0.look_for_anew.notified() => self.look_for_anew()?,
                 _ = expire.tick() => self.expire()?,
             }
         }
@@ -300,8 +309,8 @@ impl Metadata {
         }
     }
 
-    fn compare(&self) {
-        let cells = self.0.hosted.all();
+    /// Compares versions with the peers of some cells.
+    fn compare_of(&self, cells: &[Arc<CellMetadata>]) {
         let counted = cells.iter().flat_map(|cell| {
             let counted = cell.counted();
             counted.nodes.keys().copied().collect::<Vec<_>>()
@@ -355,10 +364,16 @@ impl Metadata {
             tokio::spawn(async move {
                 let id = cell.cell();
                 let begun = anew::begin(&metadata.0.exchange, &cell, &workspaces).await;
-                if let Err(error) = begun {
-                    tracing::warn!(cell = %id, %error, "metadata does not begin anew yet");
+                match begun {
+                    // Others wait for its word before they take anything for lost.
+                    Ok(()) => metadata.compare_of(&[cell]),
+                    Err(error) => {
+                        tracing::warn!(cell = %id, %error, "metadata does not begin anew yet");
+                        tokio::time::sleep(ANEW_AGAIN).await;
+                    }
                 }
                 metadata.0.beginning.lock().remove(&id);
+                metadata.0.look_for_anew.notify_one();
             });
         }
         Ok(())

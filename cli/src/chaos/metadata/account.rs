@@ -75,7 +75,11 @@ pub fn account(
         diverged: different.len(),
         placed_ms: placed.map(|placed| signed_ms(placed, Duration::ZERO)),
         converge_ms: played.settled.equal_at.map(after_first_round_trip),
-        views_ms: played.known_at.map(after_first_round_trip),
+        views_ms: played
+            .last_learnt
+            .as_ref()
+            .map(|last| after_first_round_trip(last.at)),
+        last_learnt: played.last_learnt.as_ref().map(|last| last.what.clone()),
         fsync_ms: signed_ms(played.sync, Duration::ZERO),
         ack_over_floor_ms: measure::acknowledged_over_floor(
             &ways,

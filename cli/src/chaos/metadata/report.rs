@@ -61,6 +61,8 @@ pub struct MetadataReport {
     pub converge_ms: Option<f64>,
     /// The same, to the last client's knowing all that it is told of.
     pub views_ms: Option<f64>,
+    /// What the last of them learnt, and where it is.
+    pub last_learnt: Option<String>,
     /// What a small append takes to be synced here.
     pub fsync_ms: f64,
     /// Time from asking to acknowledgement, less the way to the nearest region and back,
@@ -221,6 +223,9 @@ impl MetadataReport {
                 Some(ms) => format!("\n{name} {ms:.0} ms after the first round trip"),
                 None => format!("\n{name}: never"),
             };
+        }
+        if let Some(last) = &self.last_learnt {
+            text += &format!("\nthe last of them: {last}");
         }
         let mut lines = Vec::new();
         lines.extend((self.ack_over_floor_ms).map(|q| ("acknowledged, over the floor", q)));

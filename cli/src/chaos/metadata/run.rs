@@ -76,14 +76,22 @@ pub struct Played<'a> {
     pub healed: Instant,
     /// What replicas show.
     pub settled: Settled,
-    /// When clients knew everything.
-    pub known_at: Option<Instant>,
+    /// The last thing that a client learnt; then all knew everything.
+    pub last_learnt: Option<Learnt>,
     /// What clients know.
     pub views: Vec<Shared>,
     /// When regions did not answer.
     pub outages: Vec<Outage>,
     /// Nodes of which others refused metadata for their clock.
     pub refused: BTreeSet<u64>,
+}
+
+/// What a client learnt.
+pub struct Learnt {
+    /// When.
+    pub at: Instant,
+    /// What it was, and where the client is.
+    pub what: String,
 }
 
 /// What comes of doing things to the world.
@@ -199,7 +207,7 @@ impl Run {
             },
         };
         progress.set_message("waiting for clients to know everything");
-        let known_at = wait_for_views(cast, &disturbed.settled, &views).await;
+        let last_learnt = wait_for_views(cast, &disturbed.settled, &views).await;
         hand.give_up_returning();
         Ok(Played {
             cast,
@@ -210,7 +218,7 @@ impl Run {
             sync,
             healed: disturbed.healed,
             settled: disturbed.settled,
-            known_at,
+            last_learnt,
             views,
             outages: hand.outages.clone(),
             refused: disturbed.refused,
@@ -296,9 +304,9 @@ fn equal_state(settled: Settled) -> anyhow::Result<State> {
     Ok(states.flatten().collect())
 }
 
-/// Returns since when every client has known all that it is told of. They are asked once
-/// it is known what that is, which may be later.
-async fn wait_for_views(cast: &Cast, settled: &Settled, views: &[Shared]) -> Option<Instant> {
+/// Returns what the last client learnt until every client knew all that it is told of.
+/// They are asked once it is known what that is, which may be later.
+async fn wait_for_views(cast: &Cast, settled: &Settled, views: &[Shared]) -> Option<Learnt> {
     let deadline = Instant::now() + VIEWS_TIMEOUT;
     loop {
         if account::view_differences(cast, settled, views).is_empty() {
@@ -307,8 +315,10 @@ async fn wait_for_views(cast: &Cast, settled: &Settled, views: &[Shared]) -> Opt
                 (change, &part.place)
             });
             let (last, place) = changes.max_by_key(|(change, _)| change.at)?;
-            tracing::info!(%place, what = last.what, "the last client that learnt something");
-            return Some(last.at);
+            return Some(Learnt {
+                at: last.at,
+                what: format!("a client at {place} {}", last.what),
+            });
         }
         if Instant::now() > deadline {
             return None;

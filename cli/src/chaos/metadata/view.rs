@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use causeway_client::{Client, Event};
 use causeway_protocol::client::{self, fact::Kind, request::Body};
@@ -176,8 +176,9 @@ impl View {
         self.readings
     }
 
-    /// Has read everything. Facts that came meanwhile may be later than that.
-    fn end_reading(&mut self, reading: u64, state: State) {
+    /// Has read everything, in the time it took. Facts that came meanwhile may be later
+    /// than that.
+    fn end_reading(&mut self, reading: u64, state: State, took: Duration) {
         if reading != self.readings {
             return;
         }
@@ -189,7 +190,7 @@ impl View {
         self.whole = self.stage.channels().filter(is_member).collect();
         self.state = state;
         let now = Instant::now();
-        self.change = Change::now("has read everything");
+        self.change = Change::now(&format!("has read everything, in {took:.3?}"));
         for fact in self.meanwhile.take().into_iter().flatten() {
             self.take(fact, now);
         }
@@ -373,10 +374,14 @@ impl Shared {
 
     /// Reads everything, however often that takes.
     async fn read(&self, client: &Client, reading: u64) {
+        let began = Instant::now();
         let (stage, user) = self.look(|view| (Arc::clone(&view.stage), view.user));
         loop {
             match read_all(client, &stage, user).await {
-                Ok(state) => return self.0.lock().end_reading(reading, state),
+                Ok(state) => {
+                    let took = began.elapsed();
+                    return self.0.lock().end_reading(reading, state, took);
+                }
                 Err(_) if self.look(|view| view.stopped.is_some()) => return,
                 Err(_) => tokio::time::sleep(READ_PAUSE).await,
             }
@@ -463,7 +468,7 @@ mod tests {
         for item in [member(1, 1), member(1, 2), member(2, 1), member(2, 2)] {
             show(&mut state, item, there());
         }
-        view.end_reading(reading, state);
+        view.end_reading(reading, state, Duration::ZERO);
         view
     }
 
@@ -551,10 +556,10 @@ mod tests {
         let first = view.begin_reading();
         let second = view.begin_reading();
         told(&mut view, vec![reaction(1, false)]);
-        view.end_reading(first, State::new());
+        view.end_reading(first, State::new(), Duration::ZERO);
         assert!(view.is_reading());
         let read = State::from([(member(1, 2), there())]);
-        view.end_reading(second, read);
+        view.end_reading(second, read, Duration::ZERO);
         assert!(!view.is_reading());
         assert_eq!(view.known().len(), 2);
     }
