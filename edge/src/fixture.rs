@@ -23,7 +23,7 @@ use causeway_transport::endpoint::Liveness;
 use causeway_transport::tls::{Credentials, PeerIdentity, Role, Roots};
 use futures::FutureExt;
 use prost::Message;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::events::Events;
 use crate::feeds::Feeds;
@@ -52,7 +52,7 @@ pub struct Core {
     pub permits: Semaphore,
     under_way: AtomicUsize,
     /// Messages that were under way at a time.
-    pub most_under_way: AtomicUsize,
+    pub most_under_way: watch::Sender<usize>,
 }
 
 /// What a test needs of an edge node.
@@ -76,7 +76,7 @@ impl Node {
         let core = Arc::new(Core {
             permits: Semaphore::new(0),
             under_way: AtomicUsize::new(0),
-            most_under_way: AtomicUsize::new(0),
+            most_under_way: watch::Sender::default(),
         });
         let claims = Claims {
             user: USER,
@@ -239,7 +239,11 @@ impl Core {
 
     async fn send(&self) -> response::Result {
         let under_way = 1 + self.under_way.fetch_add(1, Ordering::SeqCst);
-        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        self.most_under_way.send_if_modified(|most| {
+            let is_more = under_way > *most;
+            *most = under_way.max(*most);
+            is_more
+        });
         self.permits.acquire().await.unwrap().forget();
         self.under_way.fetch_sub(1, Ordering::SeqCst);
         response::Result::Sent(client::Sent::default())

@@ -5,7 +5,6 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_protocol::limits::REQUESTS_IN_FLIGHT_MAX;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
     AckFrequencyConfig, Endpoint, EndpointConfig, IdleTimeout, Runtime, TokioRuntime,
@@ -86,9 +85,9 @@ pub struct Streams {
 const HTTP3_STREAMS: u32 = 3;
 
 impl Streams {
-    /// What an edge node lets its clients open.
+    /// What an edge node lets its clients open at first: memory is taken for each.
     pub const EDGE: Self = Self {
-        requests: REQUESTS_IN_FLIGHT_MAX,
+        requests: 8,
         pushes: HTTP3_STREAMS,
     };
     /// What a client lets its edge node open.

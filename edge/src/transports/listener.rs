@@ -70,7 +70,8 @@ async fn serve_client(
         // The endpoint offers no others.
         _ => return,
     };
-    attend::serve(&sessions, streams.clone(), streams, &stop).await;
+    let requests = streams.requests();
+    attend::serve(&sessions, streams, requests, &stop).await;
 }
 
 /// Opens a WebTransport session, if the client asks for one of ours.

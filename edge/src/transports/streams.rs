@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_protocol::frame::{self, FrameError};
-use causeway_protocol::limits::CLIENT_FRAME_BYTES_MAX;
+use causeway_protocol::limits::{CLIENT_FRAME_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX};
 use causeway_protocol::{ApiError, CloseCode, ErrorCode, client};
 use causeway_transport::Transport;
+use causeway_transport::endpoint::Streams as Allowed;
 use causeway_transport::stream::{FrameReader, StreamError};
+use quinn::VarInt;
 use tokio::time::timeout;
 use web_transport_quinn::{RecvStream, SendStream, Session};
 
@@ -41,6 +43,16 @@ impl Streams {
         Self {
             session: Arc::new(session),
             transport: Transport::WebTransport,
+        }
+    }
+
+    /// What comes in.
+    pub fn requests(&self) -> Requests {
+        Requests {
+            session: Arc::clone(&self.session),
+            under_way: Arc::default(),
+            // A browser has been allowed more than that already.
+            all_are_allowed: self.transport == Transport::WebTransport,
         }
     }
 }
@@ -76,7 +88,33 @@ impl Carrier for Streams {
     }
 }
 
-impl Inbound for Streams {
+/// Requests, each on a stream of its own. A stream costs memory from when it is allowed,
+/// so a client is allowed a few, and all that it may have once it uses half of those.
+#[derive(Debug)]
+pub struct Requests {
+    session: Arc<Session>,
+    /// Shared with each request until it is answered.
+    under_way: Arc<()>,
+    all_are_allowed: bool,
+}
+
+impl Requests {
+    fn call(&mut self, send: SendStream, recv: RecvStream) -> StreamCall {
+        let calls = Arc::strong_count(&self.under_way);
+        if !self.all_are_allowed && calls > Allowed::EDGE.requests as usize / 2 {
+            let all = VarInt::from_u32(REQUESTS_IN_FLIGHT_MAX);
+            self.session.set_max_concurrent_bi_streams(all);
+            self.all_are_allowed = true;
+        }
+        StreamCall {
+            send,
+            reader: FrameReader::new(recv, CLIENT_FRAME_BYTES_MAX),
+            _under_way: Arc::clone(&self.under_way),
+        }
+    }
+}
+
+impl Inbound for Requests {
     type Call = StreamCall;
 
     async fn next(&mut self) -> Option<Arrival<StreamCall>> {
@@ -84,8 +122,7 @@ impl Inbound for Streams {
             tokio::select! {
                 accepted = self.session.accept_bi() => {
                     let (send, recv) = accepted.ok()?;
-                    let reader = FrameReader::new(recv, CLIENT_FRAME_BYTES_MAX);
-                    return Some(Arrival::Call(StreamCall { send, reader }));
+                    return Some(Arrival::Call(self.call(send, recv)));
                 }
                 event = self.session.read_datagram() => match event {
                     Ok(event) => return Some(Arrival::Event(event)),
@@ -103,6 +140,7 @@ impl Inbound for Streams {
 pub struct StreamCall {
     send: SendStream,
     reader: FrameReader<RecvStream>,
+    _under_way: Arc<()>,
 }
 
 impl Call for StreamCall {

@@ -136,6 +136,11 @@ async fn no_more_requests_are_served_at_a_time_than_there_may_be(transport: Tran
     let most = REQUESTS_IN_FLIGHT_MAX as usize;
     let count = most + 40;
     let mut answers: FuturesUnordered<_> = (0..count).map(|_| client.ask(send())).collect();
+    let mut reached = site.node.core.most_under_way.subscribe();
+    tokio::select! {
+        _ = answers.next() => panic!("nothing is answered yet"),
+        reached = reached.wait_for(|reached| *reached == most) => assert!(reached.is_ok()),
+    }
     let mut answered = 0;
     while answered < count {
         // Every answer makes room for another.
@@ -144,7 +149,7 @@ async fn no_more_requests_are_served_at_a_time_than_there_may_be(transport: Tran
         assert!(matches!(response.result, Some(response::Result::Sent(_))));
         answered += 1;
     }
-    assert!(site.node.core.most_under_way.load(Ordering::SeqCst) <= most);
+    assert_eq!(*site.node.core.most_under_way.borrow(), most);
     assert!(client.pings().await);
 }
 
