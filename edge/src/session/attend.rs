@@ -55,7 +55,7 @@ async fn admit<C: Carrier, I: Inbound>(
     sessions: &Arc<Sessions>,
     carrier: &C,
     inbound: &mut I,
-) -> Option<Session> {
+) -> Option<Box<Session>> {
     match timeout(HELLO_TIMEOUT, greet(sessions, inbound, carrier.transport())).await {
         Ok(Ok(session)) => return Some(session),
         Ok(Err(code)) => {
@@ -75,7 +75,7 @@ async fn greet<I: Inbound>(
     sessions: &Arc<Sessions>,
     inbound: &mut I,
     transport: Transport,
-) -> Result<Session, ErrorCode> {
+) -> Result<Box<Session>, ErrorCode> {
     let mut call = loop {
         match inbound.next().await {
             Some(Arrival::Call(call)) => break call,
@@ -108,7 +108,7 @@ async fn greet<I: Inbound>(
         Ok((session, response)) => {
             sessions.measures.booted(transport, began.elapsed());
             call.answer(response).await;
-            Ok(session)
+            Ok(Box::new(session))
         }
         Err(error) => {
             let code = error.code;
@@ -123,7 +123,7 @@ async fn attend<C: Carrier, I: Inbound>(
     sessions: &Arc<Sessions>,
     carrier: &C,
     inbound: I,
-    session: Session,
+    session: Box<Session>,
     stop: &CancellationToken,
 ) {
     let gone = CancellationToken::new();

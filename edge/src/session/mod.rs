@@ -308,7 +308,7 @@ impl Session {
     }
 
     /// Keeps the session's topics attached until `gone`, then takes it out.
-    pub async fn run(mut self, gone: CancellationToken) {
+    pub async fn run(mut self: Box<Self>, gone: CancellationToken) {
         // The first steps: from there, all is read anyway.
         for step in self.beginning.first() {
             self.take(step).await;

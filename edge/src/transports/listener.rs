@@ -49,29 +49,32 @@ async fn serve_client(
     mut place: Place,
     stop: CancellationToken,
 ) {
-    let handshake = timeout(HANDSHAKE_TIMEOUT, incoming);
-    let Some(Ok(Ok(connection))) = stop.run_until_cancelled(handshake).await else {
+    // What it takes to get there is not kept for as long as the client stays.
+    let connecting = Box::pin(connect(incoming, &mut place));
+    let Some(Some(streams)) = stop.run_until_cancelled(connecting).await else {
         return;
-    };
-    place.established();
-    let streams = match alpn(&connection).as_slice() {
-        CLIENT_ALPN => {
-            // Those that were allowed for the sake of HTTP/3 are not read.
-            connection.set_max_concurrent_uni_streams(VarInt::from_u32(0));
-            Streams::native(connection)
-        }
-        WEBTRANSPORT_ALPN => {
-            let opening = timeout(HANDSHAKE_TIMEOUT, open(connection));
-            let Some(Ok(Some(session))) = stop.run_until_cancelled(opening).await else {
-                return;
-            };
-            Streams::webtransport(session)
-        }
-        // The endpoint offers no others.
-        _ => return,
     };
     let requests = streams.requests();
     attend::serve(&sessions, streams, requests, &stop).await;
+}
+
+/// Shakes hands, and opens a WebTransport session where that is what it is.
+async fn connect(incoming: Incoming, place: &mut Place) -> Option<Streams> {
+    let connection = timeout(HANDSHAKE_TIMEOUT, incoming).await.ok()?.ok()?;
+    place.established();
+    match alpn(&connection).as_slice() {
+        CLIENT_ALPN => {
+            // Those that were allowed for the sake of HTTP/3 are not read.
+            connection.set_max_concurrent_uni_streams(VarInt::from_u32(0));
+            Some(Streams::native(connection))
+        }
+        WEBTRANSPORT_ALPN => {
+            let opened = timeout(HANDSHAKE_TIMEOUT, open(connection)).await;
+            opened.ok()?.map(Streams::webtransport)
+        }
+        // The endpoint offers no others.
+        _ => None,
+    }
 }
 
 /// Opens a WebTransport session, if the client asks for one of ours.
