@@ -12,6 +12,7 @@ use quinn::{
 };
 use socket2::{Domain, Socket, Type};
 
+use crate::congestion::ClientCongestion;
 use crate::wan::{Wan, WanSocket};
 
 /// Socket buffers: a burst of a few thousand packets must not be lost while the
@@ -108,6 +109,7 @@ pub fn client_transport(liveness: Liveness, streams: Streams) -> TransportConfig
     config.datagram_receive_buffer_size(Some(64 * 1024));
     config.datagram_send_buffer_size(64 * 1024);
     config.ack_frequency_config(Some(client_acks()));
+    config.congestion_controller_factory(Arc::new(ClientCongestion::default()));
     config
 }
 

@@ -7,6 +7,7 @@
 pub mod backbone;
 pub mod ca;
 pub mod closed;
+pub mod congestion;
 pub mod endpoint;
 pub mod kind;
 pub mod socket;

@@ -75,8 +75,8 @@ impl Follower {
                     if !open {
                         break;
                     }
-                    for frame in frames.drain(..) {
-                        self.frame(&frame).await;
+                    for laned in frames.drain(..) {
+                        self.frame(&laned.frame).await;
                     }
                 }
             }

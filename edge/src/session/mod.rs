@@ -5,6 +5,7 @@ pub mod attend;
 mod beginning;
 pub mod caller;
 pub mod facts;
+pub mod lane;
 pub mod notice;
 pub mod queue;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A session's pushes on their way out: a bounded queue. A client that does not
 //! keep up loses pushes, not messages: it is told where, and reads the log.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,6 +9,8 @@ use causeway_protocol::client::{self, server_frame};
 use causeway_protocol::{Seq, Topic, frame};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use super::lane::{Lane, Laned};
 
 /// Frames that wait for a slow client.
 const FRAMES_MAX: usize = 1_024;
@@ -30,7 +32,7 @@ pub struct PushQueue {
 
 #[derive(Debug, Default)]
 struct State {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Laned>,
     bytes: usize,
     /// Each with the time until which it is worth something.
     events: VecDeque<(Instant, Bytes)>,
@@ -68,7 +70,7 @@ impl PushQueue {
         let mut added = 0;
         for (seq, frame) in entries {
             if state.has_room(frame) {
-                state.add(frame.clone());
+                state.add(Lane::of(topic), frame.clone());
                 added += 1;
             } else {
                 state.miss(topic, *seq);
@@ -98,7 +100,7 @@ impl PushQueue {
         let mut state = self.state.lock();
         let room = state.has_room(&frame);
         if room {
-            state.add(frame);
+            state.add(Lane::FIRST, frame);
         }
         drop(state);
         self.filled.notify_one();
@@ -126,7 +128,7 @@ impl PushQueue {
             return;
         }
         state.version = version.clone();
-        state.add(frame);
+        state.add(Lane::FIRST, frame);
         drop(state);
         self.filled.notify_one();
     }
@@ -161,7 +163,7 @@ impl PushQueue {
                     return false;
                 }
                 if state.has_room(&frame) {
-                    state.add(frame);
+                    state.add(Lane::FIRST, frame);
                     break;
                 }
             }
@@ -185,7 +187,7 @@ impl PushQueue {
             }
         };
         for (frame, _) in waiting {
-            state.add(frame);
+            state.add(Lane::FIRST, frame);
         }
         drop(state);
         self.filled.notify_one();
@@ -217,7 +219,7 @@ impl PushQueue {
     }
 
     /// Waits for frames and moves up to `most` into `frames`; false at the end.
-    pub async fn take(&self, frames: &mut Vec<Bytes>, most: usize) -> bool {
+    pub async fn take(&self, frames: &mut Vec<Laned>, most: usize) -> bool {
         loop {
             let filled = self.filled.notified();
             {
@@ -227,16 +229,16 @@ impl PushQueue {
                 let events = frames.len();
                 let count = (most - events).min(state.frames.len());
                 frames.extend(state.frames.drain(..count));
-                let taken = frames[events..].iter().map(Bytes::len);
+                let taken = frames[events..].iter().map(|laned| laned.frame.len());
                 state.bytes -= taken.sum::<usize>();
                 if state.frames.is_empty() {
                     // What a burst has taken is given back.
                     state.frames = VecDeque::new();
                 }
                 self.emptied.notify_waiters();
-                frames.extend(state.go_away.take());
+                frames.extend(state.go_away.take().map(Laned::first));
                 if state.frames.is_empty() {
-                    frames.extend(state.take_missed());
+                    state.take_missed(frames);
                 }
                 if !frames.is_empty() {
                     return true;
@@ -255,18 +257,18 @@ impl State {
         self.frames.len() < FRAMES_MAX && self.bytes + frame.len() <= BYTES_MAX.max(frame.len())
     }
 
-    fn add(&mut self, frame: Bytes) {
+    fn add(&mut self, lane: Lane, frame: Bytes) {
         self.bytes += frame.len();
-        self.frames.push_back(frame);
+        self.frames.push_back(Laned { lane, frame });
     }
 
     /// Moves up to `most` events that are still worth something at `now`.
-    fn take_events(&mut self, frames: &mut Vec<Bytes>, most: usize, now: Instant) {
+    fn take_events(&mut self, frames: &mut Vec<Laned>, most: usize, now: Instant) {
         while frames.len() < most
             && let Some((until, frame)) = self.events.pop_front()
         {
             if now < until {
-                frames.push(frame);
+                frames.push(Laned::first(frame));
             }
         }
         if self.events.is_empty() {
@@ -280,21 +282,22 @@ impl State {
         *head = seq.max(*head);
     }
 
-    /// After the frames that came before: what was dropped, as one frame.
-    fn take_missed(&mut self) -> Option<Bytes> {
-        if self.missed.is_empty() {
-            return None;
+    /// After the frames that came before: what was dropped, as one frame on each lane.
+    fn take_missed(&mut self, frames: &mut Vec<Laned>) {
+        let mut lanes = BTreeMap::<Lane, Vec<client::Cursor>>::new();
+        for (topic, seq) in std::mem::take(&mut self.missed) {
+            let heads = lanes.entry(Lane::of(topic)).or_default();
+            heads.push(client::Cursor {
+                topic: Some(topic.to_wire()),
+                seq: seq.0,
+            });
         }
-        let heads = std::mem::take(&mut self.missed).into_iter();
-        let heads = heads.map(|(topic, seq)| client::Cursor {
-            topic: Some(topic.to_wire()),
-            seq: seq.0,
-        });
-        Some(frame::encode(&client::ServerFrame {
-            body: Some(server_frame::Body::Missed(client::Missed {
-                heads: heads.collect(),
-            })),
-        }))
+        frames.extend(lanes.into_iter().map(|(lane, heads)| {
+            let frame = frame::encode(&client::ServerFrame {
+                body: Some(server_frame::Body::Missed(client::Missed { heads })),
+            });
+            Laned { lane, frame }
+        }));
     }
 }
 
@@ -315,7 +318,7 @@ mod tests {
     async fn take(queue: &PushQueue, most: usize) -> Vec<Bytes> {
         let mut frames = Vec::new();
         queue.take(&mut frames, most).await;
-        frames
+        frames.into_iter().map(|laned| laned.frame).collect()
     }
 
     #[tokio::test]
@@ -341,6 +344,27 @@ mod tests {
             }
         }
         assert!(push(&queue, 2_002, 10));
+    }
+
+    #[tokio::test]
+    async fn what_is_missed_is_told_on_the_lane_of_its_channel_after_its_entries() {
+        let queue = PushQueue::default();
+        let other = Topic::Channel(ChannelId(2));
+        assert_ne!(Lane::of(TOPIC), Lane::of(other));
+        for topic in [TOPIC, other] {
+            assert_eq!(
+                queue.push(topic, &[(Seq(1), Bytes::from_static(b"entry"))]),
+                1
+            );
+            queue.missed(topic, Seq(5));
+        }
+        facts(&queue, 9);
+        assert!(queue.release_facts(vec![9].into()));
+        let mut frames = Vec::new();
+        queue.take(&mut frames, 10).await;
+        let lanes: Vec<Lane> = frames.iter().map(|laned| laned.lane).collect();
+        let (one, two) = (Lane::of(TOPIC), Lane::of(other));
+        assert_eq!(lanes, [one, two, Lane::FIRST, one, two]);
     }
 
     #[tokio::test]

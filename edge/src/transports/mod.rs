@@ -16,6 +16,8 @@ use bytes::Bytes;
 use causeway_protocol::{ApiError, CloseCode, client};
 use causeway_transport::Transport;
 
+use crate::session::lane::Laned;
+
 /// A client's connection; clones share it.
 pub trait Carrier: Clone + Send + Sync + 'static {
     /// Takes pushes to the client.
@@ -75,7 +77,7 @@ pub struct Gone;
 
 /// Takes pushes to a client.
 pub trait Pushes: Send + 'static {
-    /// Hands frames over, in their order, and leaves none behind. Waits while the
-    /// client takes nothing.
-    fn write(&mut self, frames: &mut Vec<Bytes>) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Hands frames over, those of a lane in their order, and leaves none behind. Waits
+    /// while the client takes nothing.
+    fn write(&mut self, frames: &mut Vec<Laned>) -> impl Future<Output = Result<(), Gone>> + Send;
 }

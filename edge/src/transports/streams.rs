@@ -1,6 +1,6 @@
 //! Clients on QUIC: native, and WebTransport, which is the same but for a few
-//! bytes in front of each stream. A request has a stream of its own; pushes share
-//! one.
+//! bytes in front of each stream. A request has a stream of its own; pushes have one for
+//! each lane.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use web_transport_quinn::{RecvStream, SendStream, Session};
 
 use super::{Arrival, Call, Carrier, Gone, Inbound, Pushes};
+use crate::session::lane::{Lane, Laned};
 
 /// A request's frame must be whole by then.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,12 +59,12 @@ impl Streams {
 }
 
 impl Carrier for Streams {
-    type Pushes = PushStream;
+    type Pushes = PushStreams;
 
-    fn pushes(&self) -> PushStream {
-        PushStream {
+    fn pushes(&self) -> PushStreams {
+        PushStreams {
             session: Arc::clone(&self.session),
-            stream: None,
+            streams: Vec::new(),
         }
     }
 
@@ -168,24 +169,39 @@ impl Call for StreamCall {
     }
 }
 
-/// The stream of pushes, which is opened with the first.
+/// The streams of pushes, one for each lane, which is opened with its first.
 #[derive(Debug)]
-pub struct PushStream {
+pub struct PushStreams {
     session: Arc<Session>,
-    stream: Option<SendStream>,
+    streams: Vec<(Lane, SendStream)>,
 }
 
-impl Pushes for PushStream {
-    async fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Gone> {
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
+impl PushStreams {
+    async fn stream(&mut self, lane: Lane) -> Result<&mut SendStream, Gone> {
+        let place = self.streams.iter().position(|(of, _)| *of == lane);
+        let place = match place {
+            Some(place) => place,
             None => {
                 let opened = self.session.open_uni().await.map_err(|_| Gone)?;
-                self.stream.insert(opened)
+                self.streams.push((lane, opened));
+                self.streams.len() - 1
             }
         };
-        let written = stream.write_all_chunks(frames).await;
+        Ok(&mut self.streams[place].1)
+    }
+}
+
+impl Pushes for PushStreams {
+    async fn write(&mut self, frames: &mut Vec<Laned>) -> Result<(), Gone> {
+        // Those of a lane stay in their order.
+        frames.sort_by_key(|laned| laned.lane);
+        for of_lane in frames.chunk_by(|one, next| one.lane == next.lane) {
+            let mut chunks: Vec<Bytes> = of_lane.iter().map(|laned| laned.frame.clone()).collect();
+            let stream = self.stream(of_lane[0].lane).await?;
+            let written = stream.write_all_chunks(&mut chunks).await;
+            written.map_err(|_| Gone)?;
+        }
         frames.clear();
-        written.map_err(|_| Gone)
+        Ok(())
     }
 }

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Arrival, Call, Carrier, Gone, Inbound, Pushes};
 use crate::https::Switch;
+use crate::session::lane::Laned;
 use crate::session::{Sessions, attend};
 
 /// WebSockets at a time; more are closed at once.
@@ -204,8 +205,9 @@ impl Call for SocketCall {
 struct SocketPushes(FrameSocket);
 
 impl Pushes for SocketPushes {
-    async fn write(&mut self, frames: &mut Vec<Bytes>) -> Result<(), Gone> {
-        let sent = self.0.send(std::mem::take(frames)).await;
+    async fn write(&mut self, frames: &mut Vec<Laned>) -> Result<(), Gone> {
+        let frames = frames.drain(..).map(|laned| laned.frame);
+        let sent = self.0.send(frames.collect()).await;
         sent.map_err(|_| Gone)
     }
 }

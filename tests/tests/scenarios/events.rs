@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, event, request, response, send_event, server_frame};
-use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
-use causeway_transport::stream::FrameReader;
 use quinn::Connection;
 use tokio::time::timeout;
 
-use crate::raw::{ask, code, connect, hello};
+use crate::raw::{Pushes, ask, code, connect, hello};
 use crate::world::{PATIENCE, Running, Site};
 
 /// A user who is connected, and what they are pushed.
@@ -17,7 +15,7 @@ struct Person {
     connection: Connection,
     user: u64,
     channel: u64,
-    pushes: Option<FrameReader>,
+    pushes: Pushes,
     /// Events that have come.
     events: u64,
 }
@@ -33,10 +31,10 @@ impl Person {
         };
         let boot = welcome.boot.expect("boot data");
         Self {
+            pushes: Pushes::of(&connection),
             connection,
             user: boot.self_.expect("a user").id,
             channel: boot.channels.first().expect("a channel").id,
-            pushes: None,
             events: 0,
         }
     }
@@ -92,18 +90,10 @@ impl Person {
     async fn find<T>(&mut self, find: impl Fn(server_frame::Body) -> Option<T>) -> T {
         let finding = async {
             loop {
-                let pushes = match &mut self.pushes {
-                    Some(pushes) => pushes,
-                    none => {
-                        let stream = self.connection.accept_uni().await.expect("pushes");
-                        none.insert(FrameReader::new(stream, SERVER_FRAME_BYTES_MAX))
-                    }
-                };
-                let frame: Option<client::ServerFrame> = pushes.message().await.expect("readable");
-                let body = frame.expect("open").body;
-                let is_event = matches!(body, Some(server_frame::Body::Event(_)));
+                let body = self.pushes.next().await;
+                let is_event = matches!(body, server_frame::Body::Event(_));
                 self.events += u64::from(is_event);
-                if let Some(found) = body.and_then(&find) {
+                if let Some(found) = find(body) {
                     return found;
                 }
             }

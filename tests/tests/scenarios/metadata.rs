@@ -8,14 +8,12 @@ use causeway::world::processes::stop_node;
 use causeway_protocol::client::{
     self, fact::Kind, request, response, server_frame, set_channel::Field,
 };
-use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use causeway_protocol::{ChannelId, Timestamp, Topic};
-use causeway_transport::stream::FrameReader;
 use quinn::Connection;
 use serde_json::Value;
 
 use crate::isolation::isolate;
-use crate::raw::{ask, connect, let_in};
+use crate::raw::{Pushes, ask, connect, let_in};
 use crate::web_api::call;
 use crate::world::{PATIENCE, Running, Site, list, until};
 
@@ -254,15 +252,14 @@ async fn what_only_a_replaced_node_had_comes_back_with_it() {
 
 /// Pushed facts, with the version that came last.
 struct Facts {
-    reader: FrameReader,
+    pushes: Pushes,
     version: Bytes,
 }
 
 impl Facts {
-    async fn of(connection: &Connection) -> Self {
-        let stream = connection.accept_uni().await.expect("pushes");
+    fn of(connection: &Connection) -> Self {
         Self {
-            reader: FrameReader::new(stream, SERVER_FRAME_BYTES_MAX),
+            pushes: Pushes::of(connection),
             version: Bytes::new(),
         }
     }
@@ -270,9 +267,7 @@ impl Facts {
     /// The next push that tells of a topic.
     async fn next(&mut self) -> client::MetadataPush {
         loop {
-            let frame = tokio::time::timeout(PATIENCE, self.reader.message()).await;
-            let frame: Option<client::ServerFrame> = frame.expect("in time").expect("readable");
-            if let Some(server_frame::Body::Metadata(push)) = frame.expect("open").body {
+            if let server_frame::Body::Metadata(push) = self.pushes.next().await {
                 if !push.version.is_empty() {
                     self.version = push.version.clone();
                 }
@@ -301,7 +296,7 @@ async fn changes_are_pushed_and_who_was_away_hears_of_the_difference() {
 
     let (reader, _) = greet(&world, "gru-1", 1, Bytes::new()).await;
     done(&writer, react(channel, ts, "tada")).await;
-    let mut facts = Facts::of(&reader).await;
+    let mut facts = Facts::of(&reader);
     let push = facts.next().await;
     assert_eq!(
         push.topic,
@@ -322,7 +317,7 @@ async fn changes_are_pushed_and_who_was_away_hears_of_the_difference() {
     drop((reader, facts));
     done(&writer, set_topic(channel, "what is new")).await;
     let (reader, _) = greet(&world, "fra-1", 1, version).await;
-    let mut facts = Facts::of(&reader).await;
+    let mut facts = Facts::of(&reader);
     loop {
         let told = kinds(facts.next().await);
         let topic = told.iter().find_map(|kind| match kind {

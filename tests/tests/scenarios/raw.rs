@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use causeway_client::endpoint;
-use causeway_protocol::client::{self, request, response};
+use causeway_protocol::client::{self, request, response, server_frame};
 use causeway_protocol::frame;
 use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
 use causeway_transport::endpoint::{Liveness, Streams, client_transport};
 use causeway_transport::stream::FrameReader;
 use causeway_transport::tls;
-use quinn::{Connection, ConnectionError};
+use quinn::{Connection, ConnectionError, RecvStream};
+use tokio::sync::mpsc;
 
-use crate::world::Running;
+use crate::world::{PATIENCE, Running};
 
 /// A connection to an edge node, from outside of the emulated network.
 pub async fn connect(world: &Running, edge: &str) -> Connection {
@@ -98,5 +99,38 @@ pub async fn let_in(
     match hello(&connection, token).await.result {
         Some(response::Result::Welcome(welcome)) => (connection, welcome.boot.expect("boot data")),
         other => panic!("not welcome: {other:?}"),
+    }
+}
+
+/// What an edge node pushes, whatever stream it comes on.
+pub struct Pushes(mpsc::UnboundedReceiver<server_frame::Body>);
+
+impl Pushes {
+    /// Reads all streams of a connection from now on.
+    pub fn of(connection: &Connection) -> Self {
+        let (frames, pushes) = mpsc::unbounded_channel();
+        let connection = connection.clone();
+        tokio::spawn(async move {
+            while let Ok(stream) = connection.accept_uni().await {
+                tokio::spawn(read_stream(stream, frames.clone()));
+            }
+        });
+        Self(pushes)
+    }
+
+    /// The next frame.
+    pub async fn next(&mut self) -> server_frame::Body {
+        let next = tokio::time::timeout(PATIENCE, self.0.recv()).await;
+        next.expect("in time").expect("open")
+    }
+}
+
+async fn read_stream(stream: RecvStream, frames: mpsc::UnboundedSender<server_frame::Body>) {
+    let mut reader = FrameReader::new(stream, SERVER_FRAME_BYTES_MAX);
+    while let Ok(Some(frame)) = reader.message::<client::ServerFrame>().await {
+        if let Some(body) = frame.body {
+            // Whoever reads pushes may have seen enough.
+            let _ = frames.send(body);
+        }
     }
 }

@@ -166,8 +166,9 @@ impl Edge {
             };
             let mut frames = Vec::new();
             while let Some(true) = session.queue.take(&mut frames, FRAMES).now_or_never() {
-                for frame in frames.drain(..) {
-                    io.send(*client, Message::Push(session.connection, frame));
+                for laned in frames.drain(..) {
+                    let push = Message::Push(session.connection, laned.frame);
+                    io.send(*client, push);
                 }
             }
         }
