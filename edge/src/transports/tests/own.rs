@@ -1,9 +1,11 @@
 //! What only one of the transports has.
 
-use causeway_protocol::limits::SOCKET_MESSAGE_BYTES_MAX;
-use causeway_protocol::{CloseCode, frame};
+use causeway_protocol::client::{self, request, server_frame};
+use causeway_protocol::limits::{SERVER_FRAME_BYTES_MAX, SOCKET_MESSAGE_BYTES_MAX};
+use causeway_protocol::{ChannelId, CloseCode, Seq, Topic, frame};
 use causeway_transport::Transport;
 use causeway_transport::socket::{PATH, SUBPROTOCOL};
+use causeway_transport::stream::FrameReader;
 use causeway_transport::tls;
 use futures::{SinkExt, StreamExt};
 use quinn::ConnectionError;
@@ -147,4 +149,62 @@ async fn a_stop_does_not_wait_for_half_a_hello() {
     site.stops_at_once().await;
     let closed = connection.closed().await.to_string();
     assert!(closed.contains(CloseCode::GoingAway.reason()), "{closed}");
+}
+
+/// The channel of the push that comes next on a stream.
+async fn next_channel(stream: &mut FrameReader) -> u64 {
+    let frame: Option<client::ServerFrame> = stream.message().await.unwrap();
+    match frame.and_then(|frame| frame.body) {
+        Some(server_frame::Body::Push(push)) => match Topic::from_wire(push.topic.as_ref()) {
+            Some(Topic::Channel(channel)) => channel.0,
+            other => panic!("not of a channel: {other:?}"),
+        },
+        other => panic!("no push: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn channels_come_on_streams_of_their_own() {
+    const CHANNELS: [u64; 2] = [1, 2];
+    let site = Site::serve().await;
+    let connection = site.quic(tls::client_plane_client).await;
+    let hello = client::Request {
+        body: Some(request::Body::Hello(client::Hello {
+            token: site.node.token.clone(),
+            ..client::Hello::default()
+        })),
+        ..client::Request::default()
+    };
+    let (mut send, mut recv) = connection.open_bi().await.unwrap();
+    send.write_all(&frame::encode(&hello)).await.unwrap();
+    send.finish().unwrap();
+    recv.read_to_end(SERVER_FRAME_BYTES_MAX).await.unwrap();
+    let queue = &site.subscriber(site.node.sessions.hubs.ids()[0]).queue;
+    for channel in CHANNELS {
+        let topic = Topic::Channel(ChannelId(channel));
+        let push = client::ServerFrame {
+            body: Some(server_frame::Body::Push(client::Push {
+                topic: Some(topic.to_wire()),
+                entry: Some(client::Entry::default()),
+                ..client::Push::default()
+            })),
+        };
+        queue.push(
+            topic,
+            &[
+                (Seq(1), frame::encode(&push)),
+                (Seq(2), frame::encode(&push)),
+            ],
+        );
+    }
+    let mut told = Vec::new();
+    while told.len() < CHANNELS.len() {
+        let stream = connection.accept_uni().await.unwrap();
+        let mut stream = FrameReader::new(stream, SERVER_FRAME_BYTES_MAX);
+        let channel = next_channel(&mut stream).await;
+        assert_eq!(next_channel(&mut stream).await, channel);
+        told.push(channel);
+    }
+    told.sort_unstable();
+    assert_eq!(told, CHANNELS);
 }
