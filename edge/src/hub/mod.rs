@@ -46,7 +46,7 @@ const INPUTS_MAX: usize = 16 * 1024;
 /// comes in meanwhile shares packets and wake-ups.
 const BUSY_DELIVERIES: usize = 256;
 /// From the beginning of one such round to that of the next.
-const ROUND: Duration = Duration::from_millis(8);
+const ROUND: Duration = Duration::from_millis(12);
 /// Between looks at what is due.
 const TICK: Duration = Duration::from_millis(100);
 
