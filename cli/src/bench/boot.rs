@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use causeway_protocol::client::{self, request, response};
-use causeway_protocol::frame;
+use causeway_protocol::{ChannelId, frame};
 use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use indicatif::ProgressBar;
@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use super::aside::Aside;
 use super::greeting::{Door, Greeted};
 use super::office::Office;
 use super::progress;
@@ -234,10 +235,14 @@ async fn storm(
 ) -> anyhow::Result<(Storm, u64)> {
     bar.set_message("those who are there before");
     let live = world.tokens(&office.live)?;
-    let swarm = Swarm::connect(&world.world, world.measured()?, &live, || ()).await?;
-    let publisher = Swarm::connect(&world.world, world.other()?, &live[..1], || ()).await?;
+    let aside = Aside::start()?;
+    let swarm = Swarm::connect(&world.world, world.measured()?, &live, || ());
+    let swarm = aside.block_on(swarm)?;
+    let publisher = Swarm::connect(&world.world, world.other()?, &live[..1], || ());
+    let publisher = aside.block_on(publisher)?;
     let counts = Arc::clone(swarm.counts());
-    let talking = talk(publisher.first()?, office, &counts);
+    let talking = talk(publisher.first()?, office.channel, Arc::clone(&counts));
+    let talking = aside.spawn(talking);
     let storming = async {
         tokio::time::sleep(CALM).await;
         let calm_live_ms = quantiles(counts.take_latencies_ms().into_iter());
@@ -263,19 +268,22 @@ async fn storm(
     };
     tokio::select! {
         stormed = storming => stormed,
-        () = talking => bail!("the talk has ended by itself"),
+        ended = talking => {
+            ended?;
+            bail!("the talk has ended by itself")
+        }
     }
 }
 
 /// Posts messages to those who are connected all the time.
-async fn talk(connection: Connection, office: &Office, counts: &Counts) {
+async fn talk(connection: Connection, channel: ChannelId, counts: Arc<Counts>) {
     let mut posts = JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / MESSAGES_PER_S);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
         while posts.try_join_next().is_some() {}
-        let (connection, channel) = (connection.clone(), office.channel);
+        let connection = connection.clone();
         let text = counts.text(TEXT_BYTES);
         // One that is refused is not delivered, and not timed.
         posts.spawn(async move { drop(post(&connection, channel, text).await) });

@@ -1,5 +1,6 @@
 //! `causeway bench`: what a core can do on this machine, and what an edge node can.
 
+mod aside;
 mod boot;
 mod churn;
 mod cpu;

@@ -28,6 +28,10 @@ use super::{Flannel, Kept, unavailable};
 const LIVE_WITHIN: Duration = Duration::from_secs(1);
 /// Others may leave as well.
 const COUNT_AFTER: Duration = Duration::from_secs(1);
+/// So many users whose data are read together are a crowd.
+const CROWD: usize = 4;
+/// The data of a crowd are read this often.
+const CROWD_EVERY: Duration = Duration::from_millis(100);
 /// Pages of one part.
 const PAGES_MAX: usize = 2_000;
 /// How often a part is read while more changes than is remembered.
@@ -253,6 +257,7 @@ impl Flannel {
             if batch.is_empty() {
                 return;
             }
+            let (began, is_crowd) = (Instant::now(), batch.len() >= CROWD);
             let asks = batch.iter().map(|(ask, _)| ask.clone()).collect();
             match self.some_shelves(&held, asks).await {
                 Ok((before, answer)) => self.shelve(&held, &before, answer, batch),
@@ -262,6 +267,10 @@ impl Flannel {
                         let _ = waiter.send(Err(Why::Unread(error.clone())));
                     }
                 }
+            }
+            if is_crowd {
+                // However many they are, the core is asked no more often.
+                tokio::time::sleep_until((began + CROWD_EVERY).into()).await;
             }
         }
     }

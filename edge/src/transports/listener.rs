@@ -38,6 +38,9 @@ pub async fn serve(
             let sessions = Arc::clone(&sessions);
             tracker.spawn(serve_client(sessions, incoming, place, stop.clone()));
         }
+        // A handshake is long work: in a storm of them, those who are there have their turn
+        // between any two.
+        tokio::task::yield_now().await;
     }
     tracker.close();
     tracker.wait().await;
