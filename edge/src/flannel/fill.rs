@@ -257,7 +257,8 @@ impl Flannel {
             if batch.is_empty() {
                 return;
             }
-            let (began, is_crowd) = (Instant::now(), batch.len() >= CROWD);
+            let is_crowd = batch.len() >= CROWD;
+            let next = tokio::time::Instant::now() + CROWD_EVERY;
             let asks = batch.iter().map(|(ask, _)| ask.clone()).collect();
             match self.some_shelves(&held, asks).await {
                 Ok((before, answer)) => self.shelve(&held, &before, answer, batch),
@@ -270,7 +271,7 @@ impl Flannel {
             }
             if is_crowd {
                 // However many they are, the core is asked no more often.
-                tokio::time::sleep_until((began + CROWD_EVERY).into()).await;
+                tokio::time::sleep_until(next).await;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures::future::join_all;
 
@@ -27,6 +28,25 @@ async fn what_the_core_is_asked_does_not_grow_with_those_who_boot() {
         assert_eq!(town.alone.load(Ordering::Relaxed), 0);
     }
     assert!(asked.iter().all(|asks| *asks <= 3), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_one_after_another_in_a_crowd_is_read_with_others() {
+    let (town, flannel) = Town::new(1_000, 50);
+    *town.takes.lock() = Duration::from_millis(8);
+    let boots = (1..=1_000).map(|number| {
+        let flannel = flannel.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(number.into())).await;
+            let booted = flannel.boot(user(number), CELL, Demand::default()).await;
+            booted.map(|_| ())
+        })
+    });
+    for booted in join_all(boots).await {
+        booted.unwrap().unwrap();
+    }
+    // Channels, the first few, and then ten times in that second.
+    assert!(town.asks() <= 14, "{}", town.asks());
 }
 
 #[tokio::test(start_paused = true)]
