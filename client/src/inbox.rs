@@ -82,6 +82,8 @@ pub struct Inbox {
     absent: BTreeMap<Topic, Absent>,
     /// The topics that are on the screen.
     shown: BTreeSet<Topic>,
+    /// Of closed channels, too, all entries are wanted.
+    counts_nothing: bool,
     me: Option<UserId>,
     seen: Seen,
     /// All metadata up to here has been told.
@@ -243,18 +245,20 @@ impl Inbox {
         open.collect()
     }
 
-    /// Closed channels are no longer counted: all entries are pushed again.
-    pub fn count_nothing(&mut self) {
-        self.topics
-            .values_mut()
-            .for_each(|state| state.counted = None);
+    /// Whether channels that are closed may be counted; if not, all entries are pushed again.
+    pub fn count(&mut self, counters: bool) {
+        self.counts_nothing = !counters;
+        if self.counts_nothing {
+            let topics = self.topics.values_mut();
+            topics.for_each(|state| state.counted = None);
+        }
     }
 
     /// How far a channel is that is not on the screen.
     pub fn counted(&mut self, counter: client::Counter) -> Option<Take> {
         let topic = Topic::Channel(ChannelId(counter.channel));
-        if self.shown.contains(&topic) {
-            // It was said before the edge knew that the channel is open.
+        if self.counts_nothing || self.shown.contains(&topic) {
+            // It was said before the edge knew that all entries are wanted.
             return None;
         }
         let state = self.topics.get_mut(&topic)?;
@@ -650,7 +654,8 @@ mod tests {
         let mut inbox = Inbox::default();
         inbox.booted(&boot(vec![channel(3)]));
         inbox.counted(counter(9));
-        inbox.count_nothing();
+        inbox.count(false);
+        assert_eq!(inbox.counted(counter(9)), None, "it was on its way");
         let takes = inbox.push(TOPIC, entry(10), 0);
         assert!(matches!(takes[..], [Take::Read { from: Seq(4), .. }]));
     }

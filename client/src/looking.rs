@@ -119,9 +119,7 @@ impl Looking {
     }
 
     fn open_channels(&self, inbox: &mut Inbox) -> Body {
-        if !self.counters {
-            inbox.count_nothing();
-        }
+        inbox.count(self.counters);
         Body::OpenChannels(client::OpenChannels {
             channels: inbox.show(&self.open),
             counters: self.counters,

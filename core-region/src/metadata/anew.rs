@@ -92,16 +92,25 @@ pub async fn begin(
     shards: &BTreeSet<WorkspaceId>,
 ) -> Result<(), NotYet> {
     let since = counted_since(cell).ok_or(NotYet::NotCounted)?;
+    let mut not_yet = None;
     for workspace in shards {
         if let Some(why) = cell.must_begin_anew(*workspace)? {
             if why == Anew::Clock {
                 // What was too far ahead is given another time.
                 cell.shared().set_clock_back();
             }
-            let source = take_from_nearest(exchange, cell, *workspace, (since, why)).await?;
-            let id = cell.cell();
-            tracing::info!(cell = %id, %workspace, ?why, %source, "metadata has begun anew");
+            match take_from_nearest(exchange, cell, *workspace, (since, why)).await {
+                Ok(source) => {
+                    let id = cell.cell();
+                    tracing::info!(cell = %id, %workspace, ?why, %source, "metadata has begun anew");
+                }
+                // A shard that must wait keeps no other from beginning.
+                Err(error) => not_yet = Some(error),
+            }
         }
+    }
+    if let Some(error) = not_yet {
+        return Err(error);
     }
     if cell.since() != since {
         cell.has_joined(since).await?;

@@ -34,9 +34,8 @@ const COLLECT_EVERY: Duration = Duration::from_secs(1);
 const COLLECT_OPS: usize = 500;
 /// Between looks for shards that must begin anew, where nothing gives reason to look.
 const ANEW_EVERY: Duration = Duration::from_millis(500);
-/// A shard that could not begin anew tries again after this: others hear later that it
-/// is counted.
-const ANEW_AGAIN: Duration = Duration::from_millis(100);
+/// What gives reason comes in crowds, and a look is at all shards: one for all of it.
+const ANEW_SOON: Duration = Duration::from_millis(50);
 /// An operation that waits for another one waits twice this long at the most.
 const EXPIRE_EVERY: Duration = Duration::from_secs(15);
 /// A clock that has not been refused for so long is right again.
@@ -90,6 +89,8 @@ struct Inner {
     beginning: Mutex<HashSet<CellId>>,
     /// A shard may have to.
     look_for_anew: Notify,
+    /// A cell has done so: others wait for its word before they take anything for lost.
+    begun_anew: Notify,
 }
 
 /// Whoever is told of changes, besides the peers. Must not block.
@@ -128,6 +129,7 @@ impl Metadata {
             book,
             beginning: Mutex::default(),
             look_for_anew: Notify::new(),
+            begun_anew: Notify::new(),
         };
         Ok((Self(Arc::new(inner)), Outbox(outbox)))
     }
@@ -269,7 +271,8 @@ impl Metadata {
                         self.compare_with(peer.node);
                     }
                 }
-                _ = compare.tick() => self.compare_of(&self.0.hosted.all()),
+                () = self.0.begun_anew.notified() => compare.reset_immediately(),
+                _ = compare.tick() => self.compare(),
                 ended = &mut tending => return match ended {
                     Ok(ended) => ended,
                     Err(error) => Err(StoreError::Record(error.to_string())),
@@ -283,14 +286,21 @@ impl Metadata {
         let mut collect = tokio::time::interval(COLLECT_EVERY);
         let mut anew = tokio::time::interval(ANEW_EVERY);
         let mut expire = tokio::time::interval(EXPIRE_EVERY);
+        let mut looks_soon = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = collect.tick() => if self.collect().await? {
                     collect.reset_immediately();
                 },
-                _ = anew.tick() => self.look_for_anew()?,
-                () = self.0.look_for_anew.notified() => self.look_for_anew()?,
+                _ = anew.tick() => {
+                    looks_soon = false;
+                    self.look_for_anew()?;
+                }
+                () = self.0.look_for_anew.notified(), if !looks_soon => {
+                    looks_soon = true;
+                    anew.reset_after(ANEW_SOON);
+                }
                 _ = expire.tick() => self.expire()?,
             }
         }
@@ -309,8 +319,8 @@ impl Metadata {
         }
     }
 
-    /// Compares versions with the peers of some cells.
-    fn compare_of(&self, cells: &[Arc<CellMetadata>]) {
+    fn compare(&self) {
+        let cells = self.0.hosted.all();
         let counted = cells.iter().flat_map(|cell| {
             let counted = cell.counted();
             counted.nodes.keys().copied().collect::<Vec<_>>()
@@ -365,15 +375,12 @@ impl Metadata {
                 let id = cell.cell();
                 let begun = anew::begin(&metadata.0.exchange, &cell, &workspaces).await;
                 match begun {
-                    // Others wait for its word before they take anything for lost.
-                    Ok(()) => metadata.compare_of(&[cell]),
+                    Ok(()) => metadata.0.begun_anew.notify_one(),
                     Err(error) => {
                         tracing::warn!(cell = %id, %error, "metadata does not begin anew yet");
-                        tokio::time::sleep(ANEW_AGAIN).await;
                     }
                 }
                 metadata.0.beginning.lock().remove(&id);
-                metadata.0.look_for_anew.notify_one();
             });
         }
         Ok(())

@@ -94,7 +94,8 @@ impl Carrier for Streams {
 #[derive(Debug)]
 pub struct Requests {
     session: Arc<Session>,
-    /// Shared with each request until it is answered.
+    /// Shared with each request until the client has its answer: QUIC counts the stream for
+    /// as long.
     under_way: Arc<()>,
     all_are_allowed: bool,
 }
@@ -110,7 +111,7 @@ impl Requests {
         StreamCall {
             send,
             reader: FrameReader::new(recv, CLIENT_FRAME_BYTES_MAX),
-            _under_way: Arc::clone(&self.under_way),
+            under_way: (!self.all_are_allowed).then(|| Arc::clone(&self.under_way)),
         }
     }
 }
@@ -141,7 +142,7 @@ impl Inbound for Requests {
 pub struct StreamCall {
     send: SendStream,
     reader: FrameReader<RecvStream>,
-    _under_way: Arc<()>,
+    under_way: Option<Arc<()>>,
 }
 
 impl Call for StreamCall {
@@ -165,6 +166,13 @@ impl Call for StreamCall {
         // The client may have lost interest.
         if (self.send.write_chunk(frame::encode(&response)).await).is_ok() {
             let _ = self.send.finish();
+            if let Some(under_way) = self.under_way {
+                tokio::spawn(async move {
+                    // Ends with the connection at the latest.
+                    let _ = self.send.stopped().await;
+                    drop(under_way);
+                });
+            }
         }
     }
 }

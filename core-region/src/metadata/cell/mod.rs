@@ -218,7 +218,10 @@ impl CellMetadata {
         // The log of one that only hands back does not go on.
         let is_replica = !counted.returning.contains(&self.shared.node);
         let serves = shard.lock().serves(&counted);
-        Ok(serves && is_replica)
+        // Peers take nothing of a cell that is yet to join, and what is written would be on
+        // this disk alone for as long as another shard has not begun anew.
+        let has_joined = counted.nodes.get(&self.shared.node) == Some(&self.since());
+        Ok(serves && is_replica && has_joined)
     }
 
     /// Does what users want, all of it together; returns the last operation, if
