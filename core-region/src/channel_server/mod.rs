@@ -169,19 +169,23 @@ impl ChannelServer {
 
     async fn subscribe(&self, peer: Peer, body: Bytes) -> Result<Bytes, ApiError> {
         let topics = read_topics(body)?;
-        let mut wanted_now = Vec::new();
+        let (mut wanted_now, mut has_room) = (Vec::new(), true);
         {
             let mut subscriptions = self.0.subscriptions.lock();
             for (_, topic) in &topics {
-                if !subscriptions.is_wanted(*topic) {
-                    wanted_now.push(*topic);
+                let is_new = !subscriptions.is_wanted(*topic);
+                has_room = subscriptions.add(peer.node, peer.connection, *topic);
+                if !has_room {
+                    break;
                 }
-                if !subscriptions.add(peer.node, peer.connection, *topic) {
-                    return Err(too_many_topics());
-                }
+                wanted_now.extend(is_new.then_some(*topic));
             }
         }
+        // Those before the one too many are subscribed to all the same.
         came_or_went(&mut self.0.looks.lock(), wanted_now);
+        if !has_room {
+            return Err(too_many_topics());
+        }
         // After the subscription: what comes later than these heads is pushed.
         let heads = self.heads(&topics).await;
         Ok(Heads { heads }.encode_to_vec().into())
