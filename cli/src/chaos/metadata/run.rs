@@ -317,7 +317,7 @@ async fn wait_for_views(cast: &Cast, settled: &Settled, views: &[Shared]) -> Opt
             let (last, place) = changes.max_by_key(|(change, _)| change.at)?;
             return Some(Learnt {
                 at: last.at,
-                what: format!("a client at {place} {}", last.what),
+                what: account::shortened(&format!("a client at {place} {}", last.what)),
             });
         }
         if Instant::now() > deadline {
