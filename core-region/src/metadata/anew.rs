@@ -167,7 +167,7 @@ async fn take_from(
     let sent = send.write_chunk(frame::encode(&request)).await;
     sent.map_err(|_| NotYet::Early)?;
     let header: wire::RowsHeader = next(&mut recv).await?;
-    let refused = match is_counted(cell, source, header.since) {
+    let refused = match cell.counted().has(source, header.since) {
         true => header.refused(),
         false => Refused::NotCounted,
     };
@@ -218,11 +218,6 @@ async fn take_from(
     Ok(())
 }
 
-fn is_counted(cell: &CellMetadata, node: NodeId, since: u64) -> bool {
-    let counted = cell.counted();
-    counted.nodes.get(&node) == Some(&since)
-}
-
 async fn next<M: prost::Message + Default>(recv: &mut FrameReader) -> Result<M, NotYet> {
     let message = tokio::time::timeout(CHUNK_TIMEOUT, recv.message()).await;
     message.map_err(|_| NotYet::Early)??.ok_or(NotYet::Early)
@@ -266,7 +261,7 @@ async fn read(
 ) -> Result<(wire::RowsHeader, mpsc::Receiver<wire::RowsChunk>), Refused> {
     let cell = exchange.hosted().get(CellId(request.cell));
     let cell = cell.ok_or(Refused::Busy)?;
-    if !is_counted(&cell, from, request.since) {
+    if !cell.counted().has(from, request.since) {
         return Err(Refused::NotCounted);
     }
     let workspace = WorkspaceId(request.workspace);

@@ -65,6 +65,11 @@ impl Counted {
             epoch: record.epoch,
         }
     }
+
+    /// Whether a replica counts whose rows have been going on since this epoch.
+    pub fn has(&self, node: NodeId, since: u64) -> bool {
+        self.nodes.get(&node) == Some(&since)
+    }
 }
 
 /// What this replica is and has.

@@ -115,7 +115,7 @@ impl Replica {
         if !self.is_whole() {
             return Some(Anew::NotWhole);
         }
-        if counted.nodes.get(&self.me.node) != Some(&self.since) {
+        if !counted.has(self.me.node, self.since) {
             return Some(Anew::Forgotten);
         }
         self.anew
@@ -218,7 +218,7 @@ impl Replica {
     /// # Errors
     /// [`Refused`].
     pub fn admits(&self, node: NodeId, since: u64, counted: &Counted) -> Result<(), Refused> {
-        if counted.nodes.get(&node) != Some(&since) {
+        if !counted.has(node, since) {
             return Err(Refused::NotCounted);
         }
         if !self.is_whole() {
@@ -230,7 +230,7 @@ impl Replica {
     /// A peer that is counted has told what it has. Returns whether this replica
     /// lacks some of it.
     pub fn hear(&mut self, node: NodeId, report: PeerReport, counted: &Counted) -> bool {
-        if counted.nodes.get(&node) != Some(&report.since) {
+        if !counted.has(node, report.since) {
             return false;
         }
         let lacks = !self.version().has_all(&report.version);

@@ -203,13 +203,14 @@ impl Pushes for PushStreams {
     async fn write(&mut self, frames: &mut Vec<Laned>) -> Result<(), Gone> {
         // Those of a lane stay in their order.
         frames.sort_by_key(|laned| laned.lane);
-        for of_lane in frames.chunk_by(|one, next| one.lane == next.lane) {
-            let mut chunks: Vec<Bytes> = of_lane.iter().map(|laned| laned.frame.clone()).collect();
-            let stream = self.stream(of_lane[0].lane).await?;
+        while let Some(lane) = frames.first().map(|laned| laned.lane) {
+            let count = frames.partition_point(|laned| laned.lane == lane);
+            let of_lane = frames.drain(..count).map(|laned| laned.frame);
+            let mut chunks: Vec<Bytes> = of_lane.collect();
+            let stream = self.stream(lane).await?;
             let written = stream.write_all_chunks(&mut chunks).await;
             written.map_err(|_| Gone)?;
         }
-        frames.clear();
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use causeway_client::{Client, Event};
 use causeway_protocol::client::{self, fact::Kind, request::Body};
@@ -63,6 +63,8 @@ pub struct View {
     meanwhile: Option<Vec<client::Fact>>,
     /// How often it has begun to read.
     readings: u64,
+    /// When it did so last.
+    reading_since: Instant,
     /// What it was told, the last time, that it may not have known.
     change: Change,
     /// Reactions that were told to be there.
@@ -88,6 +90,7 @@ impl View {
             whole: BTreeSet::new(),
             meanwhile: None,
             readings: 0,
+            reading_since: Instant::now(),
             change: Change::now("begun"),
             sights: Vec::new(),
             told: 0,
@@ -173,12 +176,12 @@ impl View {
     fn begin_reading(&mut self) -> u64 {
         self.meanwhile = Some(Vec::new());
         self.readings += 1;
+        self.reading_since = Instant::now();
         self.readings
     }
 
-    /// Has read everything, in the time it took. Facts that came meanwhile may be later
-    /// than that.
-    fn end_reading(&mut self, reading: u64, state: State, took: Duration) {
+    /// Has read everything. Facts that came meanwhile may be later than that.
+    fn end_reading(&mut self, reading: u64, state: State) {
         if reading != self.readings {
             return;
         }
@@ -190,6 +193,7 @@ impl View {
         self.whole = self.stage.channels().filter(is_member).collect();
         self.state = state;
         let now = Instant::now();
+        let took = now.duration_since(self.reading_since);
         self.change = Change::now(&format!("has read everything, in {took:.3?}"));
         for fact in self.meanwhile.take().into_iter().flatten() {
             self.take(fact, now);
@@ -374,14 +378,10 @@ impl Shared {
 
     /// Reads everything, however often that takes.
     async fn read(&self, client: &Client, reading: u64) {
-        let began = Instant::now();
         let (stage, user) = self.look(|view| (Arc::clone(&view.stage), view.user));
         loop {
             match read_all(client, &stage, user).await {
-                Ok(state) => {
-                    let took = began.elapsed();
-                    return self.0.lock().end_reading(reading, state, took);
-                }
+                Ok(state) => return self.0.lock().end_reading(reading, state),
                 Err(_) if self.look(|view| view.stopped.is_some()) => return,
                 Err(_) => tokio::time::sleep(READ_PAUSE).await,
             }
@@ -468,7 +468,7 @@ mod tests {
         for item in [member(1, 1), member(1, 2), member(2, 1), member(2, 2)] {
             show(&mut state, item, there());
         }
-        view.end_reading(reading, state, Duration::ZERO);
+        view.end_reading(reading, state);
         view
     }
 
@@ -556,10 +556,10 @@ mod tests {
         let first = view.begin_reading();
         let second = view.begin_reading();
         told(&mut view, vec![reaction(1, false)]);
-        view.end_reading(first, State::new(), Duration::ZERO);
+        view.end_reading(first, State::new());
         assert!(view.is_reading());
         let read = State::from([(member(1, 2), there())]);
-        view.end_reading(second, read, Duration::ZERO);
+        view.end_reading(second, read);
         assert!(!view.is_reading());
         assert_eq!(view.known().len(), 2);
     }

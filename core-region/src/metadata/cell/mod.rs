@@ -220,7 +220,7 @@ impl CellMetadata {
         let serves = shard.lock().serves(&counted);
         // Peers take nothing of a cell that is yet to join, and what is written would be on
         // this disk alone for as long as another shard has not begun anew.
-        let has_joined = counted.nodes.get(&self.shared.node) == Some(&self.since());
+        let has_joined = counted.has(self.shared.node, self.since());
         Ok(serves && is_replica && has_joined)
     }
 
