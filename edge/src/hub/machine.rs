@@ -155,6 +155,16 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether sessions hear of it, in order with the entries before it.
+    pub fn tells_sessions(&self) -> bool {
+        !matches!(
+            self,
+            Self::Subscribe { .. } | Self::Unsubscribe { .. } | Self::Fetch { .. }
+        )
+    }
+}
+
 /// A topic that somebody wants.
 struct TopicState {
     cell: CellId,

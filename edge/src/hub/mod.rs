@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::counting::{Count, Told};
 use self::machine::{Action, Hub, SessionId};
 use self::places::Places;
-use self::round::{Delivery, Round};
+use self::round::{Delivery, Rounds};
 use self::topic_call::TopicCall;
 use crate::session::notice::{Notice, Notices};
 use crate::session::queue::PushQueue;
@@ -42,11 +42,6 @@ use crate::upstream::{Ask, Upstream};
 const SHARDS: usize = 4;
 /// Inputs that wait for a shard.
 const INPUTS_MAX: usize = 16 * 1024;
-/// A shard that has given so many frames away waits before it gives away more: what
-/// comes in meanwhile shares packets and wake-ups.
-const BUSY_DELIVERIES: usize = 256;
-/// From the beginning of one such round to that of the next.
-const ROUND: Duration = Duration::from_millis(12);
 /// Between looks at what is due.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -108,6 +103,18 @@ enum Input {
     SubscribeFailed(Topic, NodeId),
     Fetched(Topic, Vec<(Seq, Bytes)>),
     ServerLost(NodeId),
+}
+
+impl Input {
+    /// The session that wants something else from now on.
+    fn changes_for(&self) -> Option<SessionId> {
+        match self {
+            Self::Attach(session, ..) | Self::Count(session, ..) | Self::Detach(session, _) => {
+                Some(*session)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// An edge node's hub; clones share it.
@@ -305,19 +312,23 @@ impl Hubs {
         }
     }
 
-    /// Gives a topic's entries to sessions, and returns how many frames that were.
-    fn deliver(&self, round: &Delivery) -> usize {
+    /// Gives topics' entries to sessions.
+    fn deliver(&self, deliveries: &[Delivery]) {
+        if deliveries.is_empty() {
+            return;
+        }
         let table = self.0.sessions.read();
         let (mut delivered, mut dropped) = (0, 0);
-        for subscriber in (round.sessions.iter()).filter_map(|session| table.get(session)) {
-            let taken = subscriber.give(round.topic, &round.entries);
-            delivered += taken as u64;
-            dropped += (round.entries.len() - taken) as u64;
+        for given in deliveries {
+            for subscriber in (given.sessions.iter()).filter_map(|session| table.get(session)) {
+                let taken = subscriber.give(given.topic, &given.entries);
+                delivered += taken as u64;
+                dropped += (given.entries.len() - taken) as u64;
+            }
         }
         let counters = &self.0.counters;
         counters.delivered.fetch_add(delivered, Ordering::Relaxed);
         counters.dropped.fetch_add(dropped, Ordering::Relaxed);
-        round.sessions.len() * round.entries.len()
     }
 
     /// Tells sessions how far a topic is; most of them the same.
@@ -373,6 +384,7 @@ impl HubTasks {
                 hubs: self.hubs.clone(),
                 upstream: upstream.clone(),
                 hub: Hub::default(),
+                rounds: Rounds::new(Instant::now()),
                 waiting: Vec::new(),
             };
             tokio::spawn(shard.run(inputs, gossip.clone(), stop.clone()))
@@ -414,6 +426,7 @@ struct Shard {
     hubs: Hubs,
     upstream: Upstream,
     hub: Hub,
+    rounds: Rounds,
     /// Who waits for all that came before to be carried out.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -431,8 +444,10 @@ impl Shard {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut places = places(&mut routes, &mut membership);
         loop {
+            let deadline = self.rounds.deadline();
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = until(deadline) => {}
                 Some(input) = inputs.recv() => {
                     self.input(input, &places);
                     // Whatever came in meanwhile is one step, too.
@@ -453,19 +468,16 @@ impl Shard {
                     self.hub.routes_changed(&places, Instant::now());
                 }
             }
-            let began = Instant::now();
-            let given = self.carry_out();
-            if given >= BUSY_DELIVERIES {
-                let next = tokio::time::sleep_until((began + ROUND).into());
-                if stop.run_until_cancelled(next).await.is_none() {
-                    return;
-                }
-            }
+            self.carry_out();
         }
     }
 
     fn input(&mut self, input: Input, places: &Places) {
         let now = Instant::now();
+        if let Some(session) = input.changes_for() {
+            // What it has been sent before comes before.
+            self.hubs.deliver(&self.rounds.of(session));
+        }
         let hub = &mut self.hub;
         match input {
             Input::Attach(session, cell, topic, cursor) => {
@@ -490,9 +502,8 @@ impl Shard {
         }
     }
 
-    /// Does what the hub wants done, and returns how many frames went to sessions.
-    fn carry_out(&mut self) -> usize {
-        let mut round = Round::new(&self.hubs);
+    /// Does what the hub wants done.
+    fn carry_out(&mut self) {
         let mut subscribe = HashMap::<NodeId, Vec<(CellId, Topic)>>::new();
         let mut unsubscribe = HashMap::<NodeId, Vec<(CellId, Topic)>>::new();
         for action in self.hub.actions() {
@@ -503,13 +514,15 @@ impl Shard {
                     seq,
                     frame,
                 } => {
-                    round.add(sessions, topic, (seq, frame));
+                    self.rounds.add(sessions, topic, (seq, frame));
                     continue;
                 }
                 other => other,
             };
-            // Whatever else is to be done comes after the entries before it.
-            round.give();
+            if action.tells_sessions() {
+                // It comes after the entries before it.
+                self.hubs.deliver(&self.rounds.all());
+            }
             match action {
                 Action::Deliver { .. } => {}
                 Action::Tell {
@@ -570,7 +583,7 @@ impl Shard {
                 }
             }
         }
-        let given = round.end();
+        self.hubs.deliver(&self.rounds.due(Instant::now()));
         for done in self.waiting.drain(..) {
             // Whoever waited may be gone.
             let _ = done.send(());
@@ -589,7 +602,13 @@ impl Shard {
                 tokio::spawn(async move { drop(call.make(&backbone, Method::Unsubscribe).await) });
             }
         }
-        given
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 
