@@ -15,8 +15,8 @@ use causeway_transport::{Closed, Transport};
 use quinn::Endpoint;
 use tokio::sync::mpsc;
 use url::Url;
-use web_transport_quinn::Session;
 use web_transport_quinn::proto::ConnectRequest;
+use web_transport_quinn::{RecvStream, Session};
 
 use crate::{ClientConfig, Pop};
 
@@ -77,6 +77,29 @@ fn url(pop: &Pop) -> Result<Url, String> {
     Url::parse(&url).map_err(|e| format!("{url}: {e}"))
 }
 
+async fn read_stream(stream: RecvStream, frames: mpsc::Sender<server_frame::Body>) {
+    let mut reader = FrameReader::new(stream, SERVER_FRAME_BYTES_MAX);
+    while let Ok(Some(frame)) = reader.message::<client::ServerFrame>().await {
+        if let Some(body) = frame.body
+            && frames.send(body).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Hands an event on. Nothing else comes in datagrams, and nobody waits for events: those
+/// that there is no room for are lost.
+fn take_event(datagram: Bytes, frames: &mpsc::Sender<server_frame::Body>) {
+    let frame = frame::decode::<client::ServerFrame>(datagram);
+    if let Ok(client::ServerFrame {
+        body: Some(body @ server_frame::Body::Event(_)),
+    }) = frame
+    {
+        let _ = frames.try_send(body);
+    }
+}
+
 /// A connection of streams.
 #[derive(Debug, Clone)]
 pub(crate) struct Streams {
@@ -106,18 +129,19 @@ impl Streams {
     }
 
     pub async fn read_pushes(self, frames: mpsc::Sender<server_frame::Body>) {
-        while let Ok(stream) = self.session.accept_uni().await {
-            let frames = frames.clone();
-            tokio::spawn(async move {
-                let mut reader = FrameReader::new(stream, SERVER_FRAME_BYTES_MAX);
-                while let Ok(Some(frame)) = reader.message::<client::ServerFrame>().await {
-                    if let Some(body) = frame.body
-                        && frames.send(body).await.is_err()
-                    {
-                        return;
-                    }
-                }
-            });
+        loop {
+            tokio::select! {
+                stream = self.session.accept_uni() => match stream {
+                    Ok(stream) => drop(tokio::spawn(read_stream(stream, frames.clone()))),
+                    Err(_) => return,
+                },
+                event = self.session.read_datagram() => match event {
+                    Ok(event) => take_event(event, &frames),
+                    // A datagram of another WebTransport session, which there is not.
+                    Err(_) if self.session.close_reason().is_none() => {}
+                    Err(_) => return,
+                },
+            }
         }
     }
 

@@ -268,7 +268,10 @@ impl State {
             && let Some((until, frame)) = self.events.pop_front()
         {
             if now < until {
-                frames.push(Laned::first(frame));
+                frames.push(Laned {
+                    lane: Lane::EVENTS,
+                    frame,
+                });
             }
         }
         if self.events.is_empty() {

@@ -1,6 +1,6 @@
 //! Clients on QUIC: native, and WebTransport, which is the same but for a few
 //! bytes in front of each stream. A request has a stream of its own; pushes have one for
-//! each lane.
+//! each lane, and events are datagrams.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -185,6 +185,12 @@ pub struct PushStreams {
 }
 
 impl PushStreams {
+    /// Sends an event. Returns false if it does not fit, or the client takes none.
+    fn send_event(&self, frame: &Bytes) -> bool {
+        let event = frame.slice(frame::HEADER_BYTES..);
+        self.session.send_datagram(event).is_ok()
+    }
+
     async fn stream(&mut self, lane: Lane) -> Result<&mut SendStream, Gone> {
         let place = self.streams.iter().position(|(of, _)| *of == lane);
         let place = match place {
@@ -201,6 +207,12 @@ impl PushStreams {
 
 impl Pushes for PushStreams {
     async fn write(&mut self, frames: &mut Vec<Laned>) -> Result<(), Gone> {
+        for laned in frames.iter_mut().filter(|l| l.lane == Lane::EVENTS) {
+            if !self.send_event(&laned.frame) {
+                laned.lane = Lane::FIRST;
+            }
+        }
+        frames.retain(|laned| laned.lane != Lane::EVENTS);
         // Those of a lane stay in their order.
         frames.sort_by_key(|laned| laned.lane);
         while let Some(lane) = frames.first().map(|laned| laned.lane) {

@@ -102,17 +102,27 @@ pub async fn let_in(
     }
 }
 
-/// What an edge node pushes, whatever stream it comes on.
+/// What an edge node pushes, whatever it comes on.
 pub struct Pushes(mpsc::UnboundedReceiver<server_frame::Body>);
 
 impl Pushes {
-    /// Reads all streams of a connection from now on.
+    /// Reads all streams and datagrams of a connection from now on.
     pub fn of(connection: &Connection) -> Self {
         let (frames, pushes) = mpsc::unbounded_channel();
         let connection = connection.clone();
         tokio::spawn(async move {
-            while let Ok(stream) = connection.accept_uni().await {
-                tokio::spawn(read_stream(stream, frames.clone()));
+            loop {
+                tokio::select! {
+                    Ok(stream) = connection.accept_uni() => {
+                        tokio::spawn(read_stream(stream, frames.clone()));
+                    }
+                    Ok(event) = connection.read_datagram() => {
+                        let event = frame::decode::<client::ServerFrame>(event).expect("a frame");
+                        // Whoever reads pushes may have seen enough.
+                        let _ = frames.send(event.body.expect("an event"));
+                    }
+                    else => return,
+                }
             }
         });
         Self(pushes)

@@ -5,6 +5,7 @@ mod own;
 mod site;
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, request, response, send_event, server_frame};
@@ -15,8 +16,9 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use prost::Message;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
 
-use self::site::{Site, code};
+use self::site::{AT_ONCE, Site, code};
 use crate::drain;
 use crate::fixture::{CHANNEL, GENERAL, LAST_SEQ, posted};
 use crate::limits::{LimitsConfig, Rate};
@@ -60,6 +62,7 @@ on_every_transport!(
     a_stop_waits_neither_for_a_hello_nor_for_the_refused
     a_client_that_says_good_bye_leaves_no_session
     events_need_no_answer
+    events_come_whatever_they_are_carried_by
 );
 
 /// An entry of the channel, with its frame.
@@ -323,5 +326,37 @@ async fn events_need_no_answer(transport: Transport) {
     let invalid = &site.node.sessions.events.counters().invalid;
     while invalid.load(Ordering::Relaxed) == 0 {
         assert!(client.pings().await);
+    }
+}
+
+/// An event of the channel, with a payload of so many bytes.
+fn event(payload_bytes: usize) -> client::Event {
+    let custom = client::CustomEvent {
+        name: "hand".into(),
+        payload: vec![7; payload_bytes].into(),
+    };
+    client::Event {
+        topic: Some(GENERAL.to_wire()),
+        user: 1,
+        kind: Some(client::event::Kind::Custom(custom)),
+        good_for_ms: 60_000,
+    }
+}
+
+async fn events_come_whatever_they_are_carried_by(transport: Transport) {
+    let site = Site::serve().await;
+    let (client, session) = site.let_in(transport).await;
+    let mut pushes = client.pushes();
+    let queue = &site.subscriber(session).queue;
+    // The second is too long for a datagram.
+    for payload_bytes in [3, 4_000] {
+        let event = event(payload_bytes);
+        let frame = frame::encode(&client::ServerFrame {
+            body: Some(server_frame::Body::Event(event.clone())),
+        });
+        let until = Instant::now() + Duration::from_secs(60);
+        assert!(queue.push_event(frame, until));
+        let came = timeout(AT_ONCE, pushes.recv()).await.unwrap();
+        assert_eq!(came, Some(server_frame::Body::Event(event)));
     }
 }

@@ -8,8 +8,10 @@ use causeway_transport::socket::{PATH, SUBPROTOCOL};
 use causeway_transport::stream::FrameReader;
 use causeway_transport::tls;
 use futures::{SinkExt, StreamExt};
+use prost::Message as _;
 use quinn::ConnectionError;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -19,9 +21,10 @@ use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::site::Site;
-use crate::fixture::HERE;
+use crate::fixture::{GENERAL, HERE};
 use crate::limits::LimitsConfig;
 use crate::limits::admission::Reason;
+use crate::session::queue::PushQueue;
 
 async fn open(
     site: &Site,
@@ -163,11 +166,8 @@ async fn next_channel(stream: &mut FrameReader) -> u64 {
     }
 }
 
-#[tokio::test]
-async fn channels_come_on_streams_of_their_own() {
-    const CHANNELS: [u64; 2] = [1, 2];
-    let site = Site::serve().await;
-    let connection = site.quic(tls::client_plane_client).await;
+/// The pushes of a client that has been let in by hand.
+async fn say_hello(site: &Site, connection: &quinn::Connection) -> Arc<PushQueue> {
     let hello = client::Request {
         body: Some(request::Body::Hello(client::Hello {
             token: site.node.token.clone(),
@@ -179,7 +179,16 @@ async fn channels_come_on_streams_of_their_own() {
     send.write_all(&frame::encode(&hello)).await.unwrap();
     send.finish().unwrap();
     recv.read_to_end(SERVER_FRAME_BYTES_MAX).await.unwrap();
-    let queue = &site.subscriber(site.node.sessions.hubs.ids()[0]).queue;
+    let session = site.node.sessions.hubs.ids()[0];
+    Arc::clone(&site.subscriber(session).queue)
+}
+
+#[tokio::test]
+async fn channels_come_on_streams_of_their_own() {
+    const CHANNELS: [u64; 2] = [1, 2];
+    let site = Site::serve().await;
+    let connection = site.quic(tls::client_plane_client).await;
+    let queue = say_hello(&site, &connection).await;
     for channel in CHANNELS {
         let topic = Topic::Channel(ChannelId(channel));
         let push = client::ServerFrame {
@@ -207,4 +216,21 @@ async fn channels_come_on_streams_of_their_own() {
     }
     told.sort_unstable();
     assert_eq!(told, CHANNELS);
+}
+
+#[tokio::test]
+async fn an_event_is_a_datagram_where_the_client_takes_any() {
+    let site = Site::serve().await;
+    let connection = site.quic(tls::client_plane_client).await;
+    let queue = say_hello(&site, &connection).await;
+    let event = client::ServerFrame {
+        body: Some(server_frame::Body::Event(client::Event {
+            topic: Some(GENERAL.to_wire()),
+            ..client::Event::default()
+        })),
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    assert!(queue.push_event(frame::encode(&event), until));
+    let datagram = connection.read_datagram().await.unwrap();
+    assert_eq!(datagram, event.encode_to_vec());
 }
