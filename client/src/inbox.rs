@@ -208,7 +208,11 @@ impl Inbox {
                 let counters = counters.counters.into_iter();
                 counters.filter_map(|c| self.counted(c)).collect()
             }
-            Body::Event(_) | Body::Presences(_) | Body::GoAway(_) | Body::Answer(_) => Vec::new(),
+            Body::Event(_)
+            | Body::Presences(_)
+            | Body::Introduced(_)
+            | Body::GoAway(_)
+            | Body::Answer(_) => Vec::new(),
         }
     }
 

@@ -118,6 +118,12 @@ pub enum Event {
         /// When it came in.
         at: Instant,
     },
+    /// Users whom an entry mentions that comes next, in case they are not known yet. Of
+    /// those who are, this may be older than what is known.
+    Introduced {
+        /// They.
+        users: Vec<client::User>,
+    },
     /// Somebody writes in a channel that is open.
     Typing {
         /// Where.

@@ -416,6 +416,10 @@ impl State {
                 let told = looking::presence(&presences, Instant::now());
                 return self.tell_any(told).await;
             }
+            server_frame::Body::Introduced(introduced) => {
+                let users = introduced.users;
+                return self.tell(Event::Introduced { users }).await;
+            }
             other => self.inbox.frame(other),
         };
         self.carry_out(takes, link, done).await;

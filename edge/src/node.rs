@@ -216,7 +216,8 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
     let https = tokio::spawn(serving);
     let router = upstream.router().clone();
     let events = tokio::spawn(events.run(router, gossip.clone(), middle.clone()));
-    let hub = tokio::spawn(hub_tasks.run(upstream, gossip.clone(), middle.clone()));
+    let hub =
+        tokio::spawn(hub_tasks.run(upstream, flannel.clone(), gossip.clone(), middle.clone()));
     let flannel = tokio::spawn(flannel.run(gossip.clone(), config.pop, middle.clone()));
     let (have, take) = (routes.clone(), routes.clone());
     let directory = tokio::spawn(follow_directory(

@@ -4,9 +4,9 @@
 use bytes::{Bytes, BytesMut};
 use causeway_protocol::client::entry::Kind;
 use causeway_protocol::client::{
-    Channel, Cursor, CustomEvent, Deleted, EmojiFact, Entry, Event, Fact, Hello, MemberFact,
-    Message, MetadataPush, Missed, PinFact, Preference, Presence, Presences, Profile, Push,
-    Reaction, ReactionFact, ReadCursor, Request, Response, Said, SendMessage, ServerFrame,
+    Channel, Cursor, CustomEvent, Deleted, EmojiFact, Entry, Event, Fact, Hello, Introduced,
+    MemberFact, Message, MetadataPush, Missed, PinFact, Preference, Presence, Presences, Profile,
+    Push, Reaction, ReactionFact, ReadCursor, Request, Response, Said, SendMessage, ServerFrame,
     StarFact, Status, Typing, User, event, fact, request, server_frame,
 };
 use causeway_protocol::limits::{
@@ -256,6 +256,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
         metadata_push().prop_map(server_frame::Body::Metadata),
         event().prop_map(server_frame::Body::Event),
         presences().prop_map(server_frame::Body::Presences),
+        vec(user(), 0..3).prop_map(|users| server_frame::Body::Introduced(Introduced { users })),
     ];
     body.prop_map(|body| ServerFrame { body: Some(body) })
 }

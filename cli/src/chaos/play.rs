@@ -494,7 +494,8 @@ impl Scribe {
             | Event::Typing { .. }
             | Event::Custom { .. }
             | Event::Counter { .. }
-            | Event::Presence { .. } => {}
+            | Event::Presence { .. }
+            | Event::Introduced { .. } => {}
         }
     }
 

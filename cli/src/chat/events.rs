@@ -54,6 +54,7 @@ impl App {
                     channel.counted(&counter);
                 }
             }
+            Event::Introduced { users } => self.people.introduced(&users),
             Event::Presence { users, .. } => self.company.presence(&users),
             // Other clients may know what it means.
             Event::Custom { .. } => {}

@@ -73,6 +73,15 @@ impl People {
         self.put(UserId(user.id), user.name.clone());
     }
 
+    /// Users have been told who may be known already, and better.
+    pub fn introduced(&mut self, users: &[client::User]) {
+        for user in users {
+            if !self.names.contains_key(&UserId(user.id)) {
+                self.learn(user);
+            }
+        }
+    }
+
     /// A page of the list of all users.
     pub fn page(&mut self, page: client::UserPage) {
         for user in &page.users {
@@ -172,6 +181,10 @@ mod tests {
             people.learn(&user(id));
         }
         assert!(!people.take_forgotten());
+        people.introduced(&[client::User {
+            name: "as it was".into(),
+            ..user(1)
+        }]);
         assert_eq!(people.name(UserId(1)), "user 1");
         people.learn(&user(full + 1));
         assert!(people.take_forgotten() && !people.take_forgotten());

@@ -233,7 +233,8 @@ impl Play<'_> {
                 | Event::Typing { .. }
                 | Event::Custom { .. }
                 | Event::Counter { .. }
-                | Event::Presence { .. },
+                | Event::Presence { .. }
+                | Event::Introduced { .. },
             ) => {}
             Sight::Event(_, Event::Stopped(error)) => progress.set_message(error.to_string()),
             Sight::Full(id) => {

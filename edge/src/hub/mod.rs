@@ -4,6 +4,7 @@
 
 mod backfill;
 pub mod counting;
+pub mod introductions;
 pub mod machine;
 pub mod places;
 mod recent;
@@ -12,7 +13,7 @@ mod round;
 mod simulation;
 pub mod topic_call;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use causeway_gossip::{Gossip, Membership, Routes};
 use causeway_protocol::backbone::Publish;
 use causeway_protocol::client::{self, request, response, server_frame};
+use causeway_protocol::limits::GET_USERS_MAX;
 use causeway_protocol::{CellId, Method, NodeId, Seq, Topic, UserId, frame};
 use causeway_transport::backbone::{Backbone, PeerEvent, Services};
 use causeway_transport::tls::Role;
@@ -30,10 +32,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::counting::{Count, Told};
+use self::introductions::{Came, Introductions, mentioned};
 use self::machine::{Action, Hub, SessionId};
 use self::places::Places;
 use self::round::{Delivery, Rounds};
 use self::topic_call::TopicCall;
+use crate::flannel::Flannel;
 use crate::session::notice::{Notice, Notices};
 use crate::session::queue::PushQueue;
 use crate::upstream::{Ask, Upstream};
@@ -58,17 +62,32 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Gives a topic's entries, and returns how many there was room for.
-    fn give(&self, topic: Topic, entries: &[(Seq, Bytes)]) -> usize {
-        if !matches!(topic, Topic::User(_)) {
-            return self.queue.push(topic, entries);
+    fn give(&self, given: &Delivery) -> usize {
+        match given.topic {
+            Topic::User(_) => self.give_own(given),
+            _ if given.people.is_empty() => self.queue.push(given.topic, &given.entries),
+            _ => self.give_introduced(given),
         }
-        let given = entries.iter().map(|entry| {
+    }
+
+    fn give_own(&self, given: &Delivery) -> usize {
+        let taken = given.entries.iter().map(|entry| {
             let known = self.queue.version();
-            let taken = self.queue.push(topic, std::slice::from_ref(entry));
+            let taken = self.queue.push(given.topic, std::slice::from_ref(entry));
             self.read_own(&entry.1, known);
             taken
         });
-        given.sum()
+        taken.sum()
+    }
+
+    fn give_introduced(&self, given: &Delivery) -> usize {
+        let taken = given.entries.iter().map(|entry| {
+            if let Some(people) = given.people.get(&entry.0) {
+                self.queue.introduce(given.topic, people);
+            }
+            self.queue.push(given.topic, std::slice::from_ref(entry))
+        });
+        taken.sum()
     }
 
     /// Gives facts.
@@ -102,6 +121,8 @@ enum Input {
     Subscribed(Topic, NodeId, Option<Count>),
     SubscribeFailed(Topic, NodeId),
     Fetched(Topic, Vec<(Seq, Bytes)>),
+    /// What was found of users that a topic's entries mention.
+    Introduced(Vec<UserId>, Vec<client::User>),
     ServerLost(NodeId),
 }
 
@@ -321,7 +342,7 @@ impl Hubs {
         let (mut delivered, mut dropped) = (0, 0);
         for given in deliveries {
             for subscriber in (given.sessions.iter()).filter_map(|session| table.get(session)) {
-                let taken = subscriber.give(given.topic, &given.entries);
+                let taken = subscriber.give(given);
                 delivered += taken as u64;
                 dropped += (given.entries.len() - taken) as u64;
             }
@@ -377,12 +398,20 @@ impl Hubs {
 
 impl HubTasks {
     /// Runs the shards until `stop`.
-    pub async fn run(self, upstream: Upstream, gossip: Gossip, stop: CancellationToken) {
+    pub async fn run(
+        self,
+        upstream: Upstream,
+        flannel: Flannel,
+        gossip: Gossip,
+        stop: CancellationToken,
+    ) {
         let shards = self.inputs.into_iter().enumerate().map(|(index, inputs)| {
             let shard = Shard {
                 index,
                 hubs: self.hubs.clone(),
                 upstream: upstream.clone(),
+                flannel: flannel.clone(),
+                introductions: Introductions::default(),
                 hub: Hub::default(),
                 rounds: Rounds::new(Instant::now()),
                 waiting: Vec::new(),
@@ -425,6 +454,8 @@ struct Shard {
     index: usize,
     hubs: Hubs,
     upstream: Upstream,
+    flannel: Flannel,
+    introductions: Introductions,
     hub: Hub,
     rounds: Rounds,
     /// Who waits for all that came before to be carried out.
@@ -444,10 +475,13 @@ impl Shard {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut places = places(&mut routes, &mut membership);
         loop {
-            let deadline = self.rounds.deadline();
+            let deadlines = [self.rounds.deadline(), self.introductions.deadline()];
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = until(deadline) => {}
+                () = until(deadlines.into_iter().flatten().min()) => {
+                    let overdue = self.introductions.overdue(Instant::now());
+                    self.publish(overdue);
+                }
                 Some(input) = inputs.recv() => {
                     self.input(input, &places);
                     // Whatever came in meanwhile is one step, too.
@@ -480,6 +514,7 @@ impl Shard {
         }
         let hub = &mut self.hub;
         match input {
+            Input::Publish(topic, seq, frame) => self.came(topic, seq, frame, now),
             Input::Attach(session, cell, topic, cursor) => {
                 hub.attach(session, cell, topic, cursor, places, now);
             }
@@ -487,7 +522,6 @@ impl Shard {
                 hub.count(session, user, cell, topic, places, now);
             }
             Input::Detach(session, topic) => hub.detach(session, topic, now),
-            Input::Publish(topic, seq, frame) => hub.publish(topic, seq, frame, now),
             Input::Tell(topic, frame, version) => hub.tell(topic, frame, version),
             Input::Done(done) => self.waiting.push(done),
             Input::Subscribed(topic, node, head) => {
@@ -498,7 +532,36 @@ impl Shard {
             }
             Input::SubscribeFailed(topic, node) => hub.subscribe_failed(topic, node, now),
             Input::Fetched(topic, entries) => hub.fetched(topic, entries, now),
+            Input::Introduced(asked, found) => {
+                let ready = self.introductions.read(&asked, found, now);
+                self.publish(ready);
+            }
             Input::ServerLost(node) => hub.server_lost(node, places, now),
+        }
+    }
+
+    /// An entry has come from a channel server.
+    fn came(&mut self, topic: Topic, seq: Seq, frame: Bytes, now: Instant) {
+        match self.introductions.came(topic, seq, frame, now) {
+            Came::GoesOn(entries) => self.publish(vec![(topic, entries)]),
+            Came::Waits(users) if users.is_empty() => {}
+            Came::Waits(users) => {
+                let (hubs, upstream) = (self.hubs.clone(), self.upstream.clone());
+                let flannel = self.flannel.clone();
+                tokio::spawn(async move {
+                    let found = people(&upstream, &flannel, topic, &users).await;
+                    hubs.input(topic, Input::Introduced(users, found)).await;
+                });
+            }
+        }
+    }
+
+    fn publish(&mut self, ready: Vec<(Topic, Vec<(Seq, Bytes)>)>) {
+        let now = Instant::now();
+        for (topic, entries) in ready {
+            for (seq, frame) in entries {
+                self.hub.publish(topic, seq, frame, now);
+            }
         }
     }
 
@@ -514,7 +577,8 @@ impl Shard {
                     seq,
                     frame,
                 } => {
-                    self.rounds.add(sessions, topic, (seq, frame));
+                    let people = self.introductions.of(&frame);
+                    self.rounds.add(sessions, topic, (seq, frame), people);
                     continue;
                 }
                 other => other,
@@ -576,6 +640,7 @@ impl Shard {
                     tokio::spawn(fetch(
                         self.hubs.clone(),
                         self.upstream.clone(),
+                        self.flannel.clone(),
                         topic,
                         from,
                         to,
@@ -645,13 +710,43 @@ async fn subscribe(hubs: Hubs, backbone: Backbone, call: TopicCall) {
     }
 }
 
-async fn fetch(hubs: Hubs, upstream: Upstream, topic: Topic, from: Seq, to: Seq) {
+/// Users, as far as they can be read.
+async fn people(
+    upstream: &Upstream,
+    flannel: &Flannel,
+    topic: Topic,
+    users: &[UserId],
+) -> Vec<client::User> {
+    let get = request::Body::GetUsers(client::GetUsers {
+        users: users.iter().map(|user| user.0).collect(),
+        ..client::GetUsers::default()
+    });
+    let Ok(cell) = upstream.cell_of(topic.workspace()).await else {
+        return Vec::new();
+    };
+    let platform = UserId::platform(topic.workspace());
+    match flannel.query(platform, cell, &get).await {
+        Ok(client::Response {
+            result: Some(response::Result::Users(page)),
+            ..
+        }) => page.users,
+        _ => Vec::new(),
+    }
+}
+
+async fn fetch(hubs: Hubs, upstream: Upstream, flannel: Flannel, topic: Topic, from: Seq, to: Seq) {
     let platform = UserId::platform(topic.workspace());
     let entries = read_log(&upstream, platform, topic, from, to).await;
-    let entries = entries.into_iter();
-    let entries = entries
+    let entries: Vec<_> = (entries.into_iter())
         .map(|(entry, frame)| (Seq(entry.seq), frame))
         .collect();
+    let mentioned = entries.iter().flat_map(|(_, frame)| mentioned(frame));
+    let users: BTreeSet<UserId> = mentioned.take(GET_USERS_MAX).collect();
+    if !users.is_empty() {
+        let users: Vec<_> = users.into_iter().collect();
+        let found = people(&upstream, &flannel, topic, &users).await;
+        hubs.input(topic, Input::Introduced(users, found)).await;
+    }
     hubs.input(topic, Input::Fetched(topic, entries)).await;
 }
 

@@ -2,11 +2,13 @@
 //! and wake-ups. Sessions take turns within a round, so that neither this node nor the way
 //! to its clients has all of it to do at once, and nobody waits for all others.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_protocol::{Seq, Topic};
 
+use super::introductions::People;
 use super::machine::SessionId;
 
 /// From a session's turn to its next, while there is much to give.
@@ -24,6 +26,8 @@ pub struct Delivery {
     pub sessions: Vec<SessionId>,
     pub topic: Topic,
     pub entries: Vec<(Seq, Bytes)>,
+    /// Those whom entries mention.
+    pub people: BTreeMap<Seq, People>,
 }
 
 /// What is to be given, and when.
@@ -42,14 +46,25 @@ struct Turn {
 
 impl Turn {
     /// Adds an entry. Those of a topic stay in order; between topics there is none.
-    fn add(&mut self, sessions: Vec<SessionId>, topic: Topic, entry: (Seq, Bytes)) {
+    fn add(
+        &mut self,
+        sessions: Vec<SessionId>,
+        topic: Topic,
+        entry: (Seq, Bytes),
+        people: Option<People>,
+    ) {
+        let people = people.map(|people| (entry.0, people));
         let mut last = self.waiting.iter_mut().rev();
         match last.find(|delivery| delivery.topic == topic) {
-            Some(delivery) if delivery.sessions == sessions => delivery.entries.push(entry),
+            Some(delivery) if delivery.sessions == sessions => {
+                delivery.entries.push(entry);
+                delivery.people.extend(people);
+            }
             _ => self.waiting.push(Delivery {
                 sessions,
                 topic,
                 entries: vec![entry],
+                people: people.into_iter().collect(),
             }),
         }
     }
@@ -68,15 +83,21 @@ impl Rounds {
         }
     }
 
-    /// Adds an entry for these sessions.
-    pub fn add(&mut self, sessions: Vec<SessionId>, topic: Topic, entry: (Seq, Bytes)) {
+    /// Adds an entry for these sessions, and those whom it mentions.
+    pub fn add(
+        &mut self,
+        sessions: Vec<SessionId>,
+        topic: Topic,
+        entry: (Seq, Bytes),
+        people: Option<People>,
+    ) {
         let mut by_turn: [Vec<SessionId>; TURNS] = Default::default();
         for session in sessions {
             by_turn[turn_of(session)].push(session);
         }
         for (turn, sessions) in self.turns.iter_mut().zip(by_turn) {
             if !sessions.is_empty() {
-                turn.add(sessions, topic, entry.clone());
+                turn.add(sessions, topic, entry.clone(), people.clone());
             }
         }
     }
@@ -159,11 +180,11 @@ mod tests {
     fn entries_of_a_topic_go_together_as_long_as_they_go_to_the_same() {
         let now = Instant::now();
         let mut rounds = Rounds::new(now);
-        rounds.add(together(2), topic(1), entry(1));
-        rounds.add(together(2), topic(2), entry(7));
-        rounds.add(together(2), topic(1), entry(2));
-        rounds.add(together(1), topic(1), entry(3));
-        rounds.add(together(2), topic(1), entry(4));
+        rounds.add(together(2), topic(1), entry(1), None);
+        rounds.add(together(2), topic(2), entry(7), None);
+        rounds.add(together(2), topic(1), entry(2), None);
+        rounds.add(together(1), topic(1), entry(3), None);
+        rounds.add(together(2), topic(1), entry(4), None);
         assert_eq!(
             seqs(&rounds.due(now)),
             [vec![1, 2], vec![7], vec![3], vec![4]]
@@ -176,13 +197,13 @@ mod tests {
         let now = Instant::now();
         let mut rounds = Rounds::new(now);
         for seq in 1..10 {
-            rounds.add(together(2), topic(1), entry(seq));
+            rounds.add(together(2), topic(1), entry(seq), None);
             assert_eq!(seqs(&rounds.due(now)), [[seq]]);
         }
-        rounds.add(together(BUSY_FRAMES), topic(1), entry(10));
+        rounds.add(together(BUSY_FRAMES), topic(1), entry(10), None);
         assert_eq!(seqs(&rounds.due(now)), [[10]]);
-        rounds.add(together(BUSY_FRAMES), topic(1), entry(11));
-        rounds.add(together(BUSY_FRAMES), topic(1), entry(12));
+        rounds.add(together(BUSY_FRAMES), topic(1), entry(11), None);
+        rounds.add(together(BUSY_FRAMES), topic(1), entry(12), None);
         assert_eq!(rounds.due(now), []);
         let next = rounds.deadline().expect("something waits");
         assert!(next > now && next <= now + ROUND);
@@ -195,13 +216,13 @@ mod tests {
         let now = Instant::now();
         let mut rounds = Rounds::new(now);
         let crowd = || (0..1_000).map(SessionId).collect();
-        rounds.add(crowd(), topic(1), entry(1));
+        rounds.add(crowd(), topic(1), entry(1), None);
         assert_eq!(
             rounds.due(now).len(),
             TURNS,
             "nothing has been given before"
         );
-        rounds.add(crowd(), topic(1), entry(2));
+        rounds.add(crowd(), topic(1), entry(2), None);
         for turn in 0..TURNS {
             let next = rounds.deadline().expect("a turn is left");
             assert!(next <= now + ROUND);
@@ -213,13 +234,13 @@ mod tests {
     fn a_turn_with_many_topics_comes_at_once() {
         let now = Instant::now();
         let mut rounds = Rounds::new(now);
-        rounds.add(together(BUSY_FRAMES), topic(0), entry(1));
+        rounds.add(together(BUSY_FRAMES), topic(0), entry(1), None);
         rounds.due(now);
         for n in 0..TOPICS_MAX as u64 {
-            rounds.add(together(1), topic(n), entry(2));
+            rounds.add(together(1), topic(n), entry(2), None);
             assert_eq!(rounds.due(now), []);
         }
-        rounds.add(together(1), topic(u64::MAX), entry(2));
+        rounds.add(together(1), topic(u64::MAX), entry(2), None);
         assert_eq!(rounds.due(now).len(), TOPICS_MAX + 1);
     }
 
@@ -246,7 +267,7 @@ mod tests {
                 for session in &sessions {
                     expected.entry((*session, topic(n))).or_default().push(seq as u64);
                 }
-                rounds.add(sessions, topic(n), entry(seq as u64));
+                rounds.add(sessions, topic(n), entry(seq as u64), None);
                 take(rounds.due(now));
                 prop_assert!(rounds.deadline().is_none_or(|at| at > now && at <= now + ROUND));
                 now += Duration::from_millis(pause);

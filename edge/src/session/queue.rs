@@ -1,16 +1,17 @@
 //! A session's pushes on their way out: a bounded queue. A client that does not
 //! keep up loses pushes, not messages: it is told where, and reads the log.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, server_frame};
-use causeway_protocol::{Seq, Topic, frame};
+use causeway_protocol::{Seq, Topic, UserId, frame};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::lane::{Lane, Laned};
+use crate::hub::introductions::Person;
 
 /// Frames that wait for a slow client.
 const FRAMES_MAX: usize = 1_024;
@@ -18,6 +19,8 @@ const FRAMES_MAX: usize = 1_024;
 const BYTES_MAX: usize = 1024 * 1024;
 /// Events that wait; they are soon worth nothing.
 const EVENTS_MAX: usize = 64;
+/// Users of whom the client has been told, that are remembered.
+const INTRODUCED_MAX: usize = 512;
 /// Facts that wait until the client has what came before them.
 const HELD_MAX: usize = 256;
 
@@ -37,6 +40,8 @@ struct State {
     /// Each with the time until which it is worth something.
     events: VecDeque<(Instant, Bytes)>,
     missed: HashMap<Topic, Seq>,
+    /// Users of whom the client has been told; most clients are told of none.
+    introduced: Option<Box<HashSet<UserId>>>,
     facts: Facts,
     /// Of the facts that were added last.
     version: Bytes,
@@ -79,6 +84,17 @@ impl PushQueue {
         drop(state);
         self.filled.notify_one();
         added
+    }
+
+    /// Adds those of whom the client has not been told, as far as there is room: they come
+    /// before what is pushed next on the topic.
+    pub fn introduce(&self, topic: Topic, people: &[Person]) {
+        let mut state = self.state.lock();
+        for person in people {
+            if state.has_room(&person.frame) && state.is_new(person.user) {
+                state.add(Lane::of(topic), person.frame.clone());
+            }
+        }
     }
 
     /// Adds an event, before all that is stored. Returns false if another had to go: that
@@ -257,6 +273,15 @@ impl State {
         self.frames.len() < FRAMES_MAX && self.bytes + frame.len() <= BYTES_MAX.max(frame.len())
     }
 
+    /// Whether this user is told of for the first time, as far as that is remembered.
+    fn is_new(&mut self, user: UserId) -> bool {
+        let introduced = self.introduced.get_or_insert_default();
+        if introduced.len() >= INTRODUCED_MAX {
+            introduced.clear();
+        }
+        introduced.insert(user)
+    }
+
     fn add(&mut self, lane: Lane, frame: Bytes) {
         self.bytes += frame.len();
         self.frames.push_back(Laned { lane, frame });
@@ -316,6 +341,29 @@ mod tests {
 
     fn push(queue: &PushQueue, seq: u64, bytes: usize) -> bool {
         queue.push(TOPIC, &[(Seq(seq), vec![0; bytes].into())]) == 1
+    }
+
+    #[tokio::test]
+    async fn users_are_told_of_once_and_before_what_comes_next() {
+        let queue = PushQueue::default();
+        let person = |user| Person {
+            user: UserId(user),
+            frame: Bytes::from(format!("user {user}")),
+        };
+        queue.introduce(TOPIC, &[person(1), person(2)]);
+        assert!(push(&queue, 1, 3));
+        queue.introduce(TOPIC, &[person(2), person(3)]);
+        let told = take(&queue, 10).await;
+        assert_eq!(told, [&b"user 1"[..], b"user 2", &[0; 3], b"user 3"]);
+        // Forgotten, they are told again.
+        for user in 0..2 * INTRODUCED_MAX as u64 {
+            queue.introduce(TOPIC, &[person(user)]);
+            let known = queue.state.lock().introduced.as_ref().unwrap().len();
+            assert!(known <= INTRODUCED_MAX);
+            take(&queue, 10).await;
+        }
+        queue.introduce(TOPIC, &[person(0)]);
+        assert_eq!(take(&queue, 10).await, [&b"user 0"[..]]);
     }
 
     async fn take(queue: &PushQueue, most: usize) -> Vec<Bytes> {

@@ -5,8 +5,9 @@ use causeway_protocol::backbone::{EventRelay, Looked, PresenceChanges};
 use causeway_protocol::client::request::Body;
 use causeway_protocol::client::response::Result as Answer;
 use causeway_protocol::client::{
-    Counter, Counters, CustomEvent, Event, OpenChannel, OpenChannels, Presence, Presences,
-    Response, SendEvent, ServerFrame, Typing, WatchPresence, event, send_event, server_frame,
+    Counter, Counters, CustomEvent, Event, Introduced, OpenChannel, OpenChannels, Presence,
+    Presences, Response, SendEvent, ServerFrame, Typing, WatchPresence, event, send_event,
+    server_frame,
 };
 use causeway_protocol::frame;
 
@@ -139,6 +140,13 @@ pub fn frames() -> Vec<Example> {
                     messages: 41,
                     mentioned: vec![47],
                 }],
+            })),
+        ),
+        Example::new(
+            "introduced",
+            "4a17 0a15 088280808010 120362656e 1a0842656e2042656c6c",
+            frame_of(server_frame::Body::Introduced(Introduced {
+                users: vec![crate::flannel::ben()],
             })),
         ),
         Example::new(

@@ -19,7 +19,7 @@ use crate::example::Example;
 
 const VERSION: Bytes = Bytes::from_static(b"version");
 
-fn ben() -> User {
+pub fn ben() -> User {
     User {
         id: BEN,
         name: "ben".into(),

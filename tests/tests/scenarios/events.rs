@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use causeway_protocol::client::entry::Kind;
 use causeway_protocol::client::{self, event, request, response, send_event, server_frame};
 use quinn::Connection;
 use tokio::time::timeout;
@@ -238,4 +239,37 @@ async fn who_watches_hears_who_comes_and_goes_also_with_their_edge_node() {
     let mut wanted = vec![ben_user, cem_user];
     wanted.sort_unstable();
     assert_eq!(known, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_mentioned_is_told_of_just_before_and_once() {
+    let site = Site::new();
+    let world = site.start(&[]);
+    let ann = Person::greet(&world, "nyc-1", 0).await;
+    let mut ben = Person::greet(&world, "nrt-1", 1).await;
+    let cem = Person::greet(&world, "fra-1", 2).await;
+    let mut came = Vec::new();
+    for text in ["once", "twice"] {
+        let send = client::SendMessage {
+            channel: ann.channel,
+            client_msg_id: Bytes::from_static(text.as_bytes()),
+            text: format!("{text}: <@{}>", causeway_protocol::UserId(cem.user)),
+            thread_ts: 0,
+        };
+        let sent = ann.ask(request::Body::SendMessage(send)).await;
+        assert_eq!(code(&sent), "no error");
+        let mut posted = false;
+        while !posted {
+            match ben.pushes.next().await {
+                server_frame::Body::Introduced(told) => {
+                    came.extend(told.users.iter().map(|user| user.id));
+                }
+                server_frame::Body::Push(push) => {
+                    posted = matches!(push.entry.unwrap().kind, Some(Kind::Posted(_)));
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(came, [cem.user], "{text}");
+    }
 }

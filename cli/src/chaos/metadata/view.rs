@@ -371,7 +371,8 @@ impl Shared {
                 | Event::Typing { .. }
                 | Event::Custom { .. }
                 | Event::Counter { .. }
-                | Event::Presence { .. } => {}
+                | Event::Presence { .. }
+                | Event::Introduced { .. } => {}
             }
         }
     }

@@ -140,7 +140,8 @@ impl Client {
                 | server_frame::Body::Metadata(_)
                 | server_frame::Body::Event(_)
                 | server_frame::Body::Counters(_)
-                | server_frame::Body::Presences(_),
+                | server_frame::Body::Presences(_)
+                | server_frame::Body::Introduced(_),
             )
             | None => Vec::new(),
         };
