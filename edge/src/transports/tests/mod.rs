@@ -3,6 +3,7 @@
 
 mod own;
 mod site;
+mod states;
 
 use std::sync::atomic::Ordering;
 
@@ -17,6 +18,9 @@ use prost::Message;
 use tokio::sync::mpsc::Receiver;
 
 use self::site::{Site, code};
+use self::states::{
+    connections_are_counted_by_their_state, the_application_is_told_each_state_and_its_cause,
+};
 use crate::drain;
 use crate::fixture::{CHANNEL, GENERAL, LAST_SEQ, posted};
 use crate::limits::{LimitsConfig, Rate};
@@ -60,6 +64,8 @@ on_every_transport!(
     a_stop_waits_neither_for_a_hello_nor_for_the_refused
     a_client_that_says_good_bye_leaves_no_session
     events_need_no_answer
+    the_application_is_told_each_state_and_its_cause
+    connections_are_counted_by_their_state
 );
 
 /// An entry of the channel, with its frame.
