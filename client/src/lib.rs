@@ -2,12 +2,13 @@
 //! message once whatever happens, and gives the application each entry of its
 //! topics once and in order.
 //!
-//! The decisions are state machines: the [`outbox`], the [`inbox`], and what is [`kept`]
-//! over a break. The [`Client`] moves their bytes.
+//! The decisions are state machines: the [`lifecycle`] of the session, the [`outbox`], the
+//! [`inbox`], and what is [`kept`] over a break. The [`Client`] moves their bytes.
 
 pub mod connection;
 pub mod inbox;
 pub mod kept;
+pub mod lifecycle;
 pub mod looking;
 mod moving;
 mod nearest;
@@ -30,6 +31,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use lifecycle::Transition;
 pub use nearest::{Avoid, endpoint};
 pub use outbox::OutboxFull;
 
@@ -96,11 +98,9 @@ pub enum Event {
         /// How old that may be.
         age: Age,
     },
-    /// Not connected; the client goes on trying.
-    Disconnected {
-        /// Why.
-        reason: String,
-    },
+    /// The session has gone on to another state, or a try to connect has failed: then
+    /// it has stayed in its state. The client goes on by itself unless it is closed.
+    State(Transition),
     /// An entry of a topic: each once, and in order of `seq` within its topic.
     Entry {
         /// The topic.
@@ -175,7 +175,8 @@ pub enum Event {
         /// When the answer came in.
         at: Instant,
     },
-    /// The client has stopped for good: the token is no longer accepted.
+    /// The client has stopped for good, as the state that was told before this says:
+    /// the token is no longer accepted.
     Stopped(ApiError),
 }
 

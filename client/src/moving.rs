@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use causeway_protocol::ApiError;
 use causeway_protocol::client::{self, request, response};
+use causeway_transport::Closed;
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::connection::request;
 use crate::inbox::Seen;
+use crate::lifecycle::Input;
 use crate::nearest::{self, Arrived, Avoid};
-use crate::supervisor::End;
 use crate::{Age, ClientConfig};
 
 /// A hello is answered by then.
@@ -33,9 +34,9 @@ pub(crate) enum Moved {
     /// It has let the client in.
     Welcomed(Box<Arrived>, Box<Welcomed>),
     /// It has not.
-    Unwelcome(Box<Arrived>, Unwelcome),
+    Unwelcome(Input),
     /// The client stays where it is.
-    Failed(String),
+    Failed(Closed),
 }
 
 /// A move that is under way, if any is.
@@ -55,7 +56,7 @@ impl Moving {
         let arriving = async move {
             match nearest::connect(&config, &avoid, true).await {
                 Ok(arrived) => Moved::Arrived(Box::new(arrived)),
-                Err(reason) => Moved::Failed(reason),
+                Err(closed) => Moved::Failed(closed),
             }
         };
         self.step = Some(arriving.boxed());
@@ -66,7 +67,7 @@ impl Moving {
         let greeting = async move {
             match greet(&arrived, seen, hello).await {
                 Ok(welcomed) => Moved::Welcomed(arrived, Box::new(welcomed)),
-                Err(unwelcome) => Moved::Unwelcome(arrived, unwelcome),
+                Err(unwelcome) => Moved::Unwelcome(unwelcome),
             }
         };
         self.said_hello = true;
@@ -90,53 +91,37 @@ impl Moving {
     }
 }
 
-/// A hello that was not welcomed.
-pub(crate) struct Unwelcome {
-    /// Why the connection is of no use.
-    pub end: End,
-    /// PoPs that take clients, if the edge node told any.
-    pub pops: Vec<String>,
-}
-
-impl Unwelcome {
-    fn broken(reason: impl Into<String>) -> Self {
-        Self {
-            end: End::Broken(reason.into()),
-            pops: Vec::new(),
-        }
-    }
-
-    fn refused(error: client::Error) -> Self {
-        let pops = error.pops.clone();
-        let error = ApiError::from_wire(error);
-        let end = match error.code.is_retryable() {
-            true => End::Broken(error.to_string()),
-            false => End::Refused(error),
-        };
-        Self { end, pops }
-    }
-}
-
-/// Says hello.
+/// Says hello. An error tells why the client was not let in.
 pub(crate) async fn greet(
     arrived: &Arrived,
     seen: Seen,
     hello: client::Hello,
-) -> Result<Welcomed, Unwelcome> {
+) -> Result<Welcomed, Input> {
+    let (at, connection) = (arrived.pop.address, &arrived.connection);
     let hello = client::Hello {
         nowhere_else: arrived.last_resort,
         ..hello
     };
-    let greeting = request(&arrived.connection, seen, request::Body::Hello(hello));
+    let greeting = request(connection, seen, request::Body::Hello(hello));
     let response = match tokio::time::timeout(HELLO_TIMEOUT, greeting).await {
-        Ok(response) => response.map_err(|e| Unwelcome::broken(e.message))?,
-        Err(_) => return Err(Unwelcome::broken("the hello was not answered")),
+        Ok(Ok(response)) => response,
+        // If the connection is over, that tells more.
+        Ok(Err(error)) => match connection.closed().now_or_never() {
+            Some(closed) => return Err(Input::Unheard { at, closed }),
+            None => return Err(Input::unanswered(at, error.message)),
+        },
+        Err(_) => return Err(Input::unanswered(at, "the hello was not answered")),
     };
     let (seen, age) = (Seen::of(&response), Age::from_wire(response.age_ms));
     match response.result {
         Some(response::Result::Welcome(welcome)) => Ok(Welcomed { seen, age, welcome }),
-        Some(response::Result::Error(error)) => Err(Unwelcome::refused(error)),
-        _ => Err(Unwelcome::broken(
+        Some(response::Result::Error(mut error)) => Err(Input::Refused {
+            at,
+            open: std::mem::take(&mut error.pops),
+            error: ApiError::from_wire(error),
+        }),
+        _ => Err(Input::unanswered(
+            at,
             "the hello was answered with something else",
         )),
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use causeway_transport::Closed;
 use causeway_transport::endpoint::bind;
 use causeway_transport::wan::Wan;
 use futures::FutureExt;
@@ -37,10 +38,13 @@ pub(crate) struct Arrived {
     pub last_resort: bool,
 }
 
-/// Which PoPs not to connect to, as long as others answer.
+/// Which PoPs not to connect to, as long as others answer, and which of them not even
+/// then, for a while.
 #[derive(Debug, Clone, Default)]
 pub struct Avoid {
     left: Vec<(SocketAddr, Instant)>,
+    /// Until when they want to be left alone.
+    alone: Vec<(SocketAddr, Instant)>,
 }
 
 impl Avoid {
@@ -50,8 +54,7 @@ impl Avoid {
         let is_open = |pop: &Pop| open.iter().any(|o| o == pop.name.as_str());
         // What was closed, and is open again, may be all that is left.
         let opened = |address| (all.iter()).any(|pop| pop.address == address && is_open(pop));
-        self.left
-            .retain(|(address, at)| now.duration_since(*at) < AVOID && !opened(*address));
+        self.left.retain(|(address, _)| !opened(*address));
         self.refused(node, open, all, now);
     }
 
@@ -60,23 +63,61 @@ impl Avoid {
     /// be as wrong about it.
     pub fn refused(&mut self, node: &Pop, open: &[String], all: &[Pop], now: Instant) {
         let is_open = |pop: &Pop| open.iter().any(|o| o == pop.name.as_str());
-        self.left.retain(|(_, at)| now.duration_since(*at) < AVOID);
         let is_closed = |pop: &&Pop| match open.is_empty() {
             true => pop.name == node.name,
             false => pop.address == node.address || !is_open(pop),
         };
         for pop in all.iter().filter(is_closed) {
-            self.left.push((pop.address, now));
+            self.left(pop.address, now);
         }
     }
 
-    /// The PoPs to try at `now`, and those to try if none of them answers.
+    /// The edge node there is going away at `now`.
+    pub fn left(&mut self, address: SocketAddr, now: Instant) {
+        let is_old = |at: Instant| now.duration_since(at) >= AVOID;
+        self.left.retain(|(a, at)| *a != address && !is_old(*at));
+        self.left.push((address, now));
+    }
+
+    /// The PoP of this edge node wants to be left alone for so long from `now` on.
+    pub fn wait(&mut self, node: &Pop, all: &[Pop], now: Instant, time: Duration) {
+        let until = now + time;
+        self.alone.retain(|(_, at)| *at > now);
+        for pop in all.iter().filter(|pop| pop.name == node.name) {
+            let longer = self.alone_until(pop, now).is_some_and(|at| at >= until);
+            if !time.is_zero() && !longer {
+                self.alone.retain(|(address, _)| *address != pop.address);
+                self.alone.push((pop.address, until));
+            }
+        }
+    }
+
+    fn alone_until(&self, pop: &Pop, now: Instant) -> Option<Instant> {
+        let mut alone = self.alone.iter();
+        let waits = alone.find(|(address, at)| *address == pop.address && *at > now);
+        waits.map(|(_, at)| *at)
+    }
+
+    /// From when on some PoP may be tried.
+    pub fn free_at(&self, pops: &[Pop], now: Instant) -> Instant {
+        let free = pops.iter().map(|pop| self.alone_until(pop, now));
+        free.map(|until| until.unwrap_or(now)).min().unwrap_or(now)
+    }
+
+    /// Whether there is a PoP that is not to be avoided at `now`.
+    pub fn leaves_any(&self, pops: &[Pop], now: Instant) -> bool {
+        !self.split(pops, now).0.is_empty()
+    }
+
+    /// The PoPs to try at `now`, and those to try if none of them answers. Whoever
+    /// wants to be left alone is in neither.
     pub fn split<'a>(&self, pops: &'a [Pop], now: Instant) -> (Vec<&'a Pop>, Vec<&'a Pop>) {
         let avoided = |pop: &&Pop| {
             let mut left = self.left.iter();
             left.any(|(address, at)| *address == pop.address && now.duration_since(*at) < AVOID)
         };
-        pops.iter().partition(|pop| !avoided(pop))
+        let free = (pops.iter()).filter(|pop| self.alone_until(pop, now).is_none());
+        free.partition(|pop| !avoided(pop))
     }
 }
 
@@ -88,7 +129,7 @@ pub(crate) async fn connect(
     config: &ClientConfig,
     avoid: &Avoid,
     elsewhere: bool,
-) -> Result<Arrived, String> {
+) -> Result<Arrived, Closed> {
     let (first, rest) = avoid.split(&config.pops, Instant::now());
     match race(config, first).await {
         Err(_) if !elsewhere && !rest.is_empty() => {
@@ -102,14 +143,17 @@ pub(crate) async fn connect(
     }
 }
 
-async fn race(config: &ClientConfig, pops: Vec<&Pop>) -> Result<Arrived, String> {
+async fn race(config: &ClientConfig, pops: Vec<&Pop>) -> Result<Arrived, Closed> {
     let dial = |transport| {
         let dialer = Dialer::new(config, transport);
         let dialing = pops.iter().map(|pop| {
             let (dialer, pop) = (dialer.clone(), (*pop).clone());
             async move {
-                let reason = |text: String| format!("{}: {text}", pop.name);
-                let dialer = dialer.map_err(reason)?;
+                let named = |Closed { end, reason }| Closed {
+                    end,
+                    reason: format!("{}: {reason}", pop.name),
+                };
+                let dialer = dialer.map_err(|e| named(Closed::not_reached(e)))?;
                 match tokio::time::timeout(CONNECT_TIMEOUT, dialer.dial(&pop)).await {
                     Ok(Ok(reached)) => Ok(Arrived {
                         connection: reached.connection,
@@ -117,8 +161,11 @@ async fn race(config: &ClientConfig, pops: Vec<&Pop>) -> Result<Arrived, String>
                         last_resort: false,
                         pop,
                     }),
-                    Ok(Err(error)) => Err(reason(error)),
-                    Err(_) => Err(reason(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+                    Ok(Err(closed)) => Err(named(closed)),
+                    Err(_) => {
+                        let reason = format!("no answer within {CONNECT_TIMEOUT:?}");
+                        Err(named(Closed::not_reached(reason)))
+                    }
                 }
             }
             .boxed()
@@ -186,5 +233,22 @@ mod tests {
         assert_eq!(tried(&avoid, &pops, now), [3]);
         avoid.refused(&pops[2], &others("c"), &pops, now);
         assert_eq!(tried(&avoid, &pops, now), [] as [u8; 0]);
+    }
+
+    #[test]
+    fn whoever_wants_to_be_left_alone_is_not_even_the_last_resort() {
+        let pops = [pop("a", 1), pop("a", 2), pop("b", 3)];
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut avoid = Avoid::default();
+        avoid.refused(&pops[0], &[], &pops, now);
+        avoid.wait(&pops[0], &pops, now, 2 * second);
+        // What it says later makes it no shorter.
+        avoid.wait(&pops[1], &pops, now, second);
+        let last_resorts = |at| avoid.split(&pops, at).1.len();
+        assert_eq!((tried(&avoid, &pops, now), last_resorts(now)), (vec![3], 0));
+        assert_eq!(last_resorts(now + second), 0);
+        assert_eq!(last_resorts(now + 2 * second), 2);
+        assert_eq!(avoid.free_at(&pops, now), now);
+        assert_eq!(avoid.free_at(&pops[..2], now), now + 2 * second);
     }
 }

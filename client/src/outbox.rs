@@ -18,7 +18,7 @@ const MESSAGES_MAX: usize = 10_000;
 /// The first pause after a failed try; it doubles with each.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(3);
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// The outbox takes no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -165,8 +165,16 @@ impl Outbox {
 /// How long to wait after so many failed tries: doubles with each, and is spread by half, so that many clients do not
 /// come back together.
 pub fn pause(tries: u32, rng: &mut SmallRng) -> Duration {
-    let longest = PAUSE_MIN.saturating_mul(1 << tries.min(10)).min(PAUSE_MAX);
-    longest.mul_f64(rng.random_range(0.5..1.0))
+    spread(PAUSE_MIN.saturating_mul(1 << tries.min(10)), rng)
+}
+
+/// How long to wait after so many that more make no difference.
+pub fn longest_pause(rng: &mut SmallRng) -> Duration {
+    spread(PAUSE_MAX, rng)
+}
+
+fn spread(longest: Duration, rng: &mut SmallRng) -> Duration {
+    longest.min(PAUSE_MAX).mul_f64(rng.random_range(0.5..1.0))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use causeway_transport::Transport;
+use causeway_transport::{Closed, Transport};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -15,11 +15,11 @@ const HEAD_START: Duration = Duration::from_secs(1);
 /// The first of all that `dial` begins to succeed, or the last reason why none did.
 pub(crate) async fn run<'a, T>(
     transports: &[Transport],
-    dial: impl Fn(Transport) -> Vec<BoxFuture<'a, Result<T, String>>>,
-) -> Result<T, String> {
+    dial: impl Fn(Transport) -> Vec<BoxFuture<'a, Result<T, Closed>>>,
+) -> Result<T, Closed> {
     let mut to_come = transports.iter();
     let mut under_way = FuturesUnordered::new();
-    let mut last = "no PoP was offered".to_owned();
+    let mut last = Closed::not_reached("no PoP was offered");
     while let Some(transport) = to_come.next() {
         under_way.extend(dial(*transport));
         let is_last = to_come.as_slice().is_empty();
@@ -29,7 +29,7 @@ pub(crate) async fn run<'a, T>(
             tokio::select! {
                 dialled = under_way.next() => match dialled {
                     Some(Ok(reached)) => return Ok(reached),
-                    Some(Err(reason)) => last = reason,
+                    Some(Err(closed)) => last = closed,
                     None => break,
                 },
                 () = &mut head_start, if !is_last => break,
@@ -49,7 +49,7 @@ mod tests {
     type Fate = (Transport, u64, bool);
 
     /// Who wins, and after how many milliseconds.
-    async fn race(fates: &[Fate]) -> (Result<Transport, String>, u128) {
+    async fn race(fates: &[Fate]) -> (Result<Transport, Closed>, u128) {
         let transports: Vec<_> = fates.iter().map(|(transport, ..)| *transport).collect();
         let dial = |transport| {
             let of_it = fates.iter().filter(move |fate| fate.0 == transport);
@@ -60,7 +60,7 @@ mod tests {
                     tokio::time::sleep(after).await;
                     match reached {
                         true => Ok(transport),
-                        false => Err(format!("{transport} failed")),
+                        false => Err(Closed::not_reached(transport)),
                     }
                 }
                 .boxed()
@@ -103,7 +103,7 @@ mod tests {
         ];
         assert_eq!(race(&refused).await, (Ok(SOCKET), 30));
         let (failed, _) = race(&[(NATIVE, 1, false), (SOCKET, 7, false)]).await;
-        assert_eq!(failed, Err("websocket failed".to_owned()));
+        assert_eq!(failed, Err(Closed::not_reached(SOCKET)));
         assert!(race(&[]).await.0.is_err());
     }
 }

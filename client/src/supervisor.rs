@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use causeway_protocol::client::{self, request, response, server_frame};
+use causeway_protocol::session::State;
 use causeway_protocol::{ApiError, ErrorCode, Name, Topic};
 use causeway_transport::Transport;
 use prost::Message as _;
-use rand::rngs::SmallRng;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,10 +15,11 @@ use tokio_util::task::TaskTracker;
 use crate::connection::{Connection, answer, request, result};
 use crate::inbox::{Inbox, Seen, Take};
 use crate::kept::Kept;
+use crate::lifecycle::{Input, Lifecycle};
 use crate::looking::{self, Looking};
-use crate::moving::{Moved, Moving, Unwelcome, Welcomed, greet};
-use crate::nearest::{self, Arrived, Avoid};
-use crate::outbox::{Outbox, pause};
+use crate::moving::{Moved, Moving, Welcomed, greet};
+use crate::nearest::{self, Arrived};
+use crate::outbox::Outbox;
 use crate::{ClientConfig, Command, Event, Outgoing, Pop};
 
 /// Frames that wait between the connection and the inbox.
@@ -29,16 +30,6 @@ const LINGER: Duration = Duration::from_secs(5);
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Between tries to read a log that does not answer.
 const READ_PAUSE: Duration = Duration::from_millis(200);
-
-/// Why a connection's life is over.
-pub(crate) enum End {
-    /// Connect again.
-    Broken(String),
-    /// The application has let go.
-    Dropped,
-    /// No retry can help.
-    Refused(ApiError),
-}
 
 /// What comes back from requests under way.
 enum Done {
@@ -54,8 +45,7 @@ pub(crate) async fn run(
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
-    let mut rng: SmallRng = rand::make_rng();
-    let mut state = State {
+    let mut session = Supervisor {
         inbox: match config.out_of_order {
             false => Inbox::default(),
             true => Inbox::out_of_order(),
@@ -63,47 +53,18 @@ pub(crate) async fn run(
         kept: Kept::default(),
         outbox: Outbox::new(rand::make_rng()),
         looking: Looking::default(),
-        avoid: Avoid::default(),
+        lifecycle: Lifecycle::new(config.pops.clone(), rand::make_rng(), Instant::now()),
         events,
     };
-    let mut tries = 0;
-    loop {
-        let connecting = state.connect(&config);
-        let connected = tokio::select! {
-            () = stop.cancelled() => return,
-            connected = connecting => connected,
+    while let Some(at) = session.lifecycle.try_at() {
+        let input = tokio::select! {
+            () = stop.cancelled() => Input::LetGo,
+            input = session.attempt(&config, at, &mut commands) => input,
         };
-        let end = match connected {
-            Ok(link) => {
-                tries = 0;
-                let end = tokio::select! {
-                    () = stop.cancelled() => End::Dropped,
-                    end = state.serve(&config, link, &mut commands) => end,
-                };
-                state.outbox.disconnected(Instant::now());
-                end
-            }
-            Err(end) => end,
-        };
-        match end {
-            End::Dropped => return,
-            End::Refused(error) => {
-                state.tell(Event::Stopped(error)).await;
-                return;
-            }
-            End::Broken(reason) => {
-                tracing::debug!(reason, "not connected");
-                state.tell(Event::Disconnected { reason }).await;
-            }
+        match input {
+            Input::LetGo => session.let_go(),
+            input => session.fails(input).await,
         }
-        // The first try after a break is made at once; then tries are spread.
-        if tries > 0 {
-            let wait = pause(tries, &mut rng);
-            if !state.wait(wait, &mut commands, &stop).await {
-                return;
-            }
-        }
-        tries += 1;
     }
 }
 
@@ -139,39 +100,80 @@ fn leave(link: Link) {
     });
 }
 
-struct State {
+struct Supervisor {
     inbox: Inbox,
     kept: Kept,
     outbox: Outbox,
     looking: Looking,
-    avoid: Avoid,
+    lifecycle: Lifecycle,
     events: mpsc::Sender<Event>,
 }
 
-impl State {
+impl Supervisor {
     async fn tell(&self, event: Event) {
         // An application that has dropped its events wants none.
         let _ = self.events.send(event).await;
     }
 
-    async fn connect(&mut self, config: &ClientConfig) -> Result<Link, End> {
-        let arrived = nearest::connect(config, &self.avoid, false)
-            .await
-            .map_err(End::Broken)?;
-        let hello = self.hello(config);
-        match greet(&arrived, self.inbox.seen(), hello).await {
-            Ok(welcomed) => Ok(self.settle(arrived, welcomed).await),
-            Err(unwelcome) => {
-                self.turned_away(config, &arrived.pop, &unwelcome);
-                Err(unwelcome.end)
-            }
+    /// The session goes on to its next state, and the application is told.
+    async fn goes_on(&mut self, input: Input) {
+        if let Some(transition) = self.lifecycle.on(input, Instant::now()) {
+            tracing::debug!(
+                from = %transition.from,
+                to = %transition.to,
+                code = transition.code(),
+                reason = transition.reason,
+                "the session goes on"
+            );
+            self.tell(Event::State(transition)).await;
         }
     }
 
-    /// A PoP that did not let the client in is avoided for a while.
-    fn turned_away(&mut self, config: &ClientConfig, pop: &Pop, unwelcome: &Unwelcome) {
-        let now = Instant::now();
-        self.avoid.refused(pop, &unwelcome.pops, &config.pops, now);
+    /// A try to connect, or the connection that came of it, is over.
+    async fn fails(&mut self, input: Input) {
+        let refusal = match &input {
+            Input::Refused { error, .. } => Some(error.clone()),
+            _ => None,
+        };
+        self.goes_on(input).await;
+        if let (State::Closed, Some(error)) = (self.lifecycle.state(), refusal) {
+            self.tell(Event::Stopped(error)).await;
+        }
+    }
+
+    /// The application may take no more events: this one waits for nobody.
+    fn let_go(&mut self) {
+        if let Some(transition) = self.lifecycle.on(Input::LetGo, Instant::now()) {
+            let _ = self.events.try_send(Event::State(transition));
+        }
+    }
+
+    /// From a try to connect to the end of what comes of it.
+    async fn attempt(
+        &mut self,
+        config: &ClientConfig,
+        at: Instant,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Input {
+        if !self.wait(at, commands).await {
+            return Input::LetGo;
+        }
+        match self.connect(config).await {
+            Ok(link) => {
+                let input = self.serve(config, link, commands).await;
+                self.outbox.disconnected(Instant::now());
+                input
+            }
+            Err(input) => input,
+        }
+    }
+
+    async fn connect(&mut self, config: &ClientConfig) -> Result<Link, Input> {
+        let connecting = nearest::connect(config, self.lifecycle.avoid(), false);
+        let arrived = connecting.await.map_err(Input::NotReached)?;
+        let hello = self.hello(config);
+        let welcomed = greet(&arrived, self.inbox.seen(), hello).await?;
+        Ok(self.settle(arrived, welcomed).await)
     }
 
     fn hello(&self, config: &ClientConfig) -> client::Hello {
@@ -187,6 +189,7 @@ impl State {
 
     /// A PoP has let the client in.
     async fn settle(&mut self, arrived: Arrived, welcomed: Welcomed) -> Link {
+        self.goes_on(Input::Welcomed).await;
         self.inbox.saw(welcomed.seen.clone());
         let name = arrived.pop.name.clone();
         let (transport, round_trip) = (arrived.connection.transport(), arrived.round_trip);
@@ -227,7 +230,7 @@ impl State {
         config: &ClientConfig,
         mut link: Link,
         commands: &mut mpsc::Receiver<Command>,
-    ) -> End {
+    ) -> Input {
         let (finished, mut done) = mpsc::channel::<Done>(FRAMES_MAX);
         let mut frames = self.open(&mut link, &finished).await;
         let mut moving = Moving::default();
@@ -236,13 +239,17 @@ impl State {
             self.look_due(&link, &finished);
             let deadline = self.outbox.deadline();
             tokio::select! {
-                how = link.connection.closed() => return End::Broken(how.reason),
+                closed = link.connection.closed() => {
+                    return Input::Ended { at: link.pop.address, closed };
+                }
                 // Between hello and welcome nothing is taken in here: what the
                 // client has then is what it has told.
                 Some(frame) = frames.recv(), if !moving.has_said_hello() => match frame {
                     server_frame::Body::GoAway(away) => {
-                        self.avoid.told(&link.pop, &away.pops, &config.pops, Instant::now());
-                        moving.begin(config, &self.avoid);
+                        let at = link.pop.address;
+                        let (code, open) = (away.code, away.pops);
+                        self.goes_on(Input::GoAway { at, code, open }).await;
+                        moving.begin(config, self.lifecycle.avoid());
                     }
                     frame => self.on_frame(frame, &link, &finished).await,
                 },
@@ -256,16 +263,16 @@ impl State {
                         leave(std::mem::replace(&mut link, next));
                         frames = self.open(&mut link, &finished).await;
                     }
-                    Moved::Unwelcome(arrived, unwelcome) => {
-                        self.turned_away(config, &arrived.pop, &unwelcome);
-                        moving.begin(config, &self.avoid);
+                    Moved::Unwelcome(unwelcome) => {
+                        self.goes_on(unwelcome).await;
+                        moving.begin(config, self.lifecycle.avoid());
                     }
-                    Moved::Failed(reason) => tracing::debug!(reason, "nowhere else to go"),
+                    Moved::Failed(closed) => tracing::debug!(%closed, "nowhere else to go"),
                 },
                 Some(done) = done.recv() => self.on_done(done, &link, &finished).await,
                 command = commands.recv() => match command {
-                    None => return End::Dropped,
-                    Some(Command::Reconnect) => return End::Broken("asked to reconnect".into()),
+                    None => return Input::LetGo,
+                    Some(Command::Reconnect) => return Input::Reconnect,
                     Some(command) => self.on_command(command, Some(&link), &finished),
                 },
                 () = until(deadline) => {}
@@ -287,19 +294,13 @@ impl State {
         frames
     }
 
-    /// Waits before the next try to connect; the outbox takes messages meanwhile.
-    async fn wait(
-        &mut self,
-        time: Duration,
-        commands: &mut mpsc::Receiver<Command>,
-        stop: &CancellationToken,
-    ) -> bool {
+    /// Waits until the next try to connect; the outbox takes messages meanwhile.
+    async fn wait(&mut self, at: Instant, commands: &mut mpsc::Receiver<Command>) -> bool {
         let (finished, _) = mpsc::channel(1);
-        let sleep = tokio::time::sleep(time);
+        let sleep = tokio::time::sleep_until(at.into());
         tokio::pin!(sleep);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return false,
                 () = &mut sleep => return true,
                 command = commands.recv() => match command {
                     None => return false,

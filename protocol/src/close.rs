@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::session::Retry;
+
 /// A WebSocket leaves applications the codes from here on.
 const SOCKET_BASE: u16 = 4_000;
 
@@ -44,6 +46,27 @@ impl CloseCode {
         SOCKET_BASE + u16::from(self as u8)
     }
 
+    /// The stable code, for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GoodBye => "good_bye",
+            Self::Refused => "refused",
+            Self::GoingAway => "going_away",
+            Self::TooSlow => "too_slow",
+            Self::Malformed => "bad_message",
+            Self::Flooding => "flooding",
+        }
+    }
+
+    /// Whether a retry can help.
+    pub fn retry(self) -> Retry {
+        match self {
+            Self::GoodBye | Self::TooSlow => Retry::AtOnce,
+            Self::Refused | Self::GoingAway => Retry::Elsewhere,
+            Self::Malformed | Self::Flooding => Retry::Later,
+        }
+    }
+
     /// For people.
     pub fn reason(self) -> &'static str {
         match self {
@@ -60,6 +83,11 @@ impl CloseCode {
     pub fn from_wire(code: u64) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|known| u64::from(known.code()) == code)
+    }
+
+    /// Whether a code of a WebSocket is one that applications may use.
+    pub fn is_on_socket(code: u16) -> bool {
+        code >= SOCKET_BASE
     }
 
     /// Reads a code of a WebSocket.

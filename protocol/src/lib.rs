@@ -1,6 +1,7 @@
 //! The wire contract of Causeway, shared by every other crate: messages
 //! ([`client`], [`backbone`]), [framing](frame), [ids](id), [timestamps](ts),
-//! [errors](error), [close codes](close), [tokens](token) and [limits].
+//! [errors](error), [close codes](close), states of a [session], [tokens](token) and
+//! [limits].
 //!
 //! Nothing in here does IO, reads a clock or knows of QUIC. `PROTOCOL.md`, in
 //! this folder, tells the same to authors of clients in other languages.
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod mention;
 pub mod method;
 pub mod name;
+pub mod session;
 pub mod token;
 pub mod topic;
 pub mod ts;

@@ -3,13 +3,18 @@
 use std::fmt;
 
 use causeway_protocol::CloseCode;
+use causeway_protocol::session::{End, Loss};
+use quinn::ConnectionError;
 use web_transport_quinn::{SessionError, WebTransportError};
 
-/// The end of a connection.
+/// Codes of QUIC from here on are TLS's alerts.
+const TLS_ALERTS: std::ops::Range<u64> = 0x100..0x200;
+
+/// The end of a connection, or of the try to make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
-    /// As it was said by either side; `None` if it was not, or by a newer version.
-    pub code: Option<CloseCode>,
+    /// For programs.
+    pub end: End,
     /// For people.
     pub reason: String,
 }
@@ -17,17 +22,41 @@ pub struct Closed {
 impl Closed {
     /// It ended without a word.
     pub fn broken(reason: impl Into<String>) -> Self {
+        Self::lost(Loss::Broken, reason)
+    }
+
+    /// Nobody said that it ends.
+    pub fn lost(loss: Loss, reason: impl Into<String>) -> Self {
         Self {
-            code: None,
+            end: End::Lost(loss),
             reason: reason.into(),
         }
+    }
+
+    /// It did not come about.
+    pub fn not_reached(error: impl fmt::Display) -> Self {
+        Self::lost(Loss::NotReached, error.to_string())
+    }
+
+    /// A connection of QUIC that did not come about.
+    pub fn amid_handshake(error: &ConnectionError) -> Self {
+        let code = match error {
+            ConnectionError::TransportError(error) => error.code.into(),
+            ConnectionError::ConnectionClosed(close) => close.error_code.into(),
+            _ => 0,
+        };
+        let loss = match TLS_ALERTS.contains(&code) {
+            true => Loss::TlsFailed,
+            false => Loss::NotReached,
+        };
+        Self::lost(loss, error.to_string())
     }
 }
 
 impl From<CloseCode> for Closed {
     fn from(code: CloseCode) -> Self {
         Self {
-            code: Some(code),
+            end: End::Said(code),
             reason: code.reason().into(),
         }
     }
@@ -37,9 +66,12 @@ impl From<SessionError> for Closed {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::WebTransportError(WebTransportError::Closed(code, reason)) => Self {
-                code: CloseCode::from_wire(code.into()),
+                end: End::from_wire(code.into()),
                 reason,
             },
+            SessionError::ConnectionError(ConnectionError::TimedOut) => {
+                Self::lost(Loss::TimedOut, "timed out")
+            }
             error => Self::broken(error.to_string()),
         }
     }

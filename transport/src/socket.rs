@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use causeway_protocol::CloseCode;
 use causeway_protocol::frame::HEADER_BYTES;
+use causeway_protocol::session::{End, Loss};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use thiserror::Error;
@@ -217,8 +218,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         let (how, is_whole) = match ended {
             NoMore::Closed(how) => (how, true),
             NoMore::Malformed(reason) => {
-                let code = Some(CloseCode::Malformed);
-                (Closed { code, reason }, true)
+                let end = End::Said(CloseCode::Malformed);
+                (Closed { end, reason }, true)
             }
             NoMore::Broken(how) => (how, false),
         };
@@ -243,7 +244,7 @@ where
             Ok(Some(Ok(message))) => message,
             Ok(Some(Err(error))) => return from_error(&error),
             Ok(None) => return NoMore::Closed(how),
-            Err(_) => return NoMore::broken("timed out"),
+            Err(_) => return NoMore::Broken(Closed::lost(Loss::TimedOut, "timed out")),
         };
         match message {
             Message::Binary(mut bytes) => {
@@ -281,7 +282,7 @@ fn from_error(error: &tungstenite::Error) -> NoMore {
 
 fn why(said: &CloseFrame) -> Closed {
     Closed {
-        code: CloseCode::from_socket(said.code.into()),
+        end: End::from_socket(said.code.into()),
         reason: said.reason.to_string(),
     }
 }
@@ -359,7 +360,7 @@ fn messages(frames: &[Bytes]) -> Vec<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use causeway_protocol::frame;
+    use causeway_protocol::{frame, session};
     use proptest::prelude::*;
     use tokio::io::{DuplexStream, duplex};
 
@@ -424,7 +425,7 @@ mod tests {
             let (flushed, said) = tokio::join!(client.flush(), server.closed());
             // A server that has read enough reads no more.
             drop(flushed);
-            assert_eq!(said.code, Some(CloseCode::Malformed));
+            assert_eq!(said.end, session::End::Said(CloseCode::Malformed));
             assert_eq!(frames.recv().await, None);
         }
         let (mut client, _server) = stranger().await;
@@ -445,7 +446,10 @@ mod tests {
 
         let start = Instant::now();
         let (_silent, (server, _, pumping)) = stranger().await;
-        assert_eq!(server.closed().await, Closed::broken("timed out"));
+        assert_eq!(
+            server.closed().await.end,
+            session::End::Lost(Loss::TimedOut)
+        );
         assert_eq!(start.elapsed(), LIVENESS.idle_timeout);
         assert!(pumping.await.unwrap().is_none());
     }

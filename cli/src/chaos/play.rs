@@ -476,7 +476,9 @@ impl Scribe {
                     workload,
                 );
             }
-            Event::Disconnected { .. } => self.breaks.push((client, self.began.elapsed())),
+            Event::State(step) if step.to.is_seeking() => {
+                self.breaks.push((client, self.began.elapsed()));
+            }
             // The client library begins where the first of these says.
             Event::Connected { boot, .. } => {
                 for channel in &boot.channels {
@@ -490,7 +492,8 @@ impl Scribe {
                     }
                 }
             }
-            Event::Stopped(_)
+            Event::State(_)
+            | Event::Stopped(_)
             | Event::Typing { .. }
             | Event::Custom { .. }
             | Event::Counter { .. }

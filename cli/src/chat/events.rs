@@ -31,10 +31,12 @@ impl App {
                 };
                 self.on_boot(&boot);
             }
-            Event::Disconnected { reason } => {
-                self.link.lost(reason, self.now);
+            Event::State(step) if step.to.is_seeking() => {
+                self.link.lost(step.reason, self.now);
                 self.company.disconnected();
             }
+            // What comes next tells more.
+            Event::State(_) => {}
             Event::Entry { topic, entry, .. } => self.on_entry(topic, &entry),
             Event::Metadata { push, .. } => {
                 let kinds = push.facts.into_iter().filter_map(|fact| fact.kind);

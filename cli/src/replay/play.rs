@@ -222,14 +222,15 @@ impl Play<'_> {
                 }
                 self.settled(&client_msg_id, progress);
             }
-            Sight::Event(_, Event::Disconnected { reason }) => {
+            Sight::Event(_, Event::State(step)) if step.to.is_seeking() => {
                 self.ledger.disconnected();
-                progress.set_message(format!("a client lost its PoP: {reason}"));
+                progress.set_message(format!("a client lost its PoP: {}", step.reason));
             }
             Sight::Event(_, Event::Connected { .. }) => progress.set_message(""),
             Sight::Event(
                 _,
-                Event::Metadata { .. }
+                Event::State(_)
+                | Event::Metadata { .. }
                 | Event::Typing { .. }
                 | Event::Custom { .. }
                 | Event::Counter { .. }

@@ -66,7 +66,7 @@ impl Dialer {
     ///
     /// # Errors
     /// Why it was not reached.
-    pub async fn dial(&self, pop: &Pop) -> Result<Reached, String> {
+    pub async fn dial(&self, pop: &Pop) -> Result<Reached, Closed> {
         let start = Instant::now();
         let (kind, round_trip) = match &self.0 {
             Way::Streams(dialer) => {

@@ -2,6 +2,7 @@
 //! told apart by the numbers of their requests.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use causeway_protocol::client::{self, server_frame};
 use causeway_protocol::limits::SERVER_FRAME_BYTES_MAX;
+use causeway_protocol::session::Loss;
 use causeway_protocol::{CloseCode, frame};
 use causeway_transport::Closed;
 use causeway_transport::endpoint::Liveness;
@@ -48,15 +50,21 @@ impl Dialer {
         })
     }
 
-    pub async fn dial(&self, pop: &Pop, start: Instant) -> Result<(Socket, Duration), String> {
-        let address = pop.https.ok_or("it offers no HTTPS")?;
-        let stream = self.connect(address).await.map_err(|e| e.to_string())?;
+    pub async fn dial(&self, pop: &Pop, start: Instant) -> Result<(Socket, Duration), Closed> {
+        let address = pop
+            .https
+            .ok_or_else(|| Closed::not_reached("it offers no HTTPS"))?;
+        let stream = self.connect(address).await.map_err(Closed::not_reached)?;
         let round_trip = start.elapsed();
         // Small requests must not wait for more.
         let _ = stream.set_nodelay(true);
-        let name = ServerName::try_from(pop.server_name.clone()).map_err(|e| e.to_string())?;
+        let name = ServerName::try_from(pop.server_name.clone()).map_err(Closed::not_reached)?;
         let secured = self.connector.connect(name, stream).await;
-        let stream = secured.map_err(|e| e.to_string())?;
+        let stream = secured.map_err(|error| match error.kind() {
+            // This is how TLS says that it is its own.
+            ErrorKind::InvalidData => Closed::lost(Loss::TlsFailed, error.to_string()),
+            _ => Closed::not_reached(error),
+        })?;
 
         let host = &pop.server_name;
         let uri: Uri = (Uri::builder().scheme("wss"))
@@ -66,11 +74,11 @@ impl Dialer {
             })
             .path_and_query(PATH)
             .build()
-            .map_err(|e| e.to_string())?;
+            .map_err(Closed::not_reached)?;
         let request = ClientRequestBuilder::new(uri).with_sub_protocol(SUBPROTOCOL);
         let config = socket::config(SERVER_FRAME_BYTES_MAX + GATHERED_BYTES_MAX);
         let upgrading = client_async_with_config(request, stream, Some(config)).await;
-        let (stream, _) = upgrading.map_err(|e| e.to_string())?;
+        let (stream, _) = upgrading.map_err(Closed::not_reached)?;
 
         let (socket, frames, pump) = socket::open(stream, self.liveness);
         tokio::spawn(pump.run());

@@ -12,11 +12,11 @@ use causeway_transport::socket::{PATH, SUBPROTOCOL};
 use causeway_transport::stream::FrameReader;
 use causeway_transport::tls::{self, TlsError};
 use causeway_transport::{Closed, Transport};
-use quinn::Endpoint;
+use quinn::{ConnectionError, Endpoint};
 use tokio::sync::mpsc;
 use url::Url;
 use web_transport_quinn::proto::ConnectRequest;
-use web_transport_quinn::{RecvStream, Session};
+use web_transport_quinn::{RecvStream, Session, SessionError};
 
 use crate::{ClientConfig, Pop};
 
@@ -44,17 +44,18 @@ impl Dialer {
         })
     }
 
-    pub async fn dial(&self, pop: &Pop, start: Instant) -> Result<(Streams, Duration), String> {
+    pub async fn dial(&self, pop: &Pop, start: Instant) -> Result<(Streams, Duration), Closed> {
         let connecting = (self.endpoint)
             .connect_with(self.config.clone(), pop.address, &pop.server_name)
-            .map_err(|e| e.to_string())?;
-        let connection = connecting.await.map_err(|e| e.to_string())?;
+            .map_err(Closed::not_reached)?;
+        let connection = connecting.await.map_err(|e| Closed::amid_handshake(&e))?;
         let round_trip = start.elapsed();
         let session = match self.transport {
             Transport::WebTransport => {
-                let request = ConnectRequest::new(url(pop)?).with_protocol(SUBPROTOCOL);
+                let request = ConnectRequest::new(url(pop).map_err(Closed::not_reached)?)
+                    .with_protocol(SUBPROTOCOL);
                 let opening = Session::connect(connection, request).await;
-                opening.map_err(|e| e.to_string())?
+                opening.map_err(Closed::not_reached)?
             }
             _ => Session::raw(connection),
         };
@@ -146,7 +147,13 @@ impl Streams {
     }
 
     pub async fn closed(&self) -> Closed {
-        self.session.closed().await.into()
+        match self.session.closed().await {
+            // A client closes in one way alone; a WebSocket tells it by itself.
+            SessionError::ConnectionError(ConnectionError::LocallyClosed) => {
+                CloseCode::GoodBye.into()
+            }
+            error => error.into(),
+        }
     }
 
     pub fn close(&self) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use causeway_gossip::page::{self, Histograms, Label, Page};
 use causeway_protocol::client::request::Body;
+use causeway_protocol::session::{Cause, State};
 use causeway_transport::Transport;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,23 +15,9 @@ use super::probes::Sample;
 /// Transport and state of a connection.
 type Labels = [(&'static str, &'static str); 2];
 
-/// How far a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Its hello is awaited, or being answered.
-    Greeting,
-    /// It has a session.
-    Live,
-}
-
-impl State {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Greeting => "greeting",
-            Self::Live => "live",
-        }
-    }
-}
+/// What an edge node sees of a session: to it, whoever resumes is connecting, and whoever
+/// has closed is not there.
+const STATES: [State; 3] = [State::Connecting, State::Live, State::Draining];
 
 /// Requests that take a like time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +100,7 @@ impl Default for Measures {
             push_queues: page::sizes(),
         };
         for transport in Transport::ALL {
-            for state in [State::Greeting, State::Live] {
+            for state in STATES {
                 measures.gauge(transport, state);
             }
             let label = of(transport);
@@ -133,7 +120,7 @@ impl Measures {
         let presence = Presence {
             measures: self.clone(),
             transport,
-            state: State::Greeting,
+            state: State::Connecting,
         };
         presence.gauge().inc();
         presence
@@ -208,11 +195,13 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// It has been welcomed.
-    pub fn live(&mut self) {
-        self.gauge().dec();
-        self.state = State::Live;
-        self.gauge().inc();
+    /// Its session goes on, if that leads anywhere.
+    pub fn goes_on(&mut self, cause: Cause) {
+        if let Some(state) = self.state.after(cause) {
+            self.gauge().dec();
+            self.state = state;
+            self.gauge().inc();
+        }
     }
 
     fn gauge(&self) -> Gauge {
@@ -241,16 +230,23 @@ mod tests {
         let measures = Measures::default();
         let mut native = measures.connected(Transport::Native);
         let socket = measures.connected(Transport::WebSocket);
-        native.live();
+        let mut session = measures.connected(Transport::WebTransport);
+        native.goes_on(Cause::Welcomed);
+        session.goes_on(Cause::Welcomed);
+        session.goes_on(Cause::GoAway);
+        session.goes_on(Cause::GoAway);
         let text = page(&measures);
         for line in [
-            "e_connections{transport=\"native\",state=\"greeting\"} 0",
+            "e_connections{transport=\"native\",state=\"connecting\"} 0",
             "e_connections{transport=\"native\",state=\"live\"} 1",
-            "e_connections{transport=\"websocket\",state=\"greeting\"} 1",
+            "e_connections{transport=\"native\",state=\"draining\"} 0",
+            "e_connections{transport=\"websocket\",state=\"connecting\"} 1",
+            "e_connections{transport=\"webtransport\",state=\"live\"} 0",
+            "e_connections{transport=\"webtransport\",state=\"draining\"} 1",
         ] {
             assert!(text.contains(line), "`{line}` is missing in {text}");
         }
-        drop((native, socket));
+        drop((native, socket, session));
         let text = page(&measures);
         assert!(!text.contains("} 1"), "{text}");
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use causeway_protocol::client::{self, request};
 use causeway_protocol::limits::REQUESTS_IN_FLIGHT_MAX;
+use causeway_protocol::session::Cause;
 use causeway_protocol::{ApiError, CloseCode, ErrorCode};
 use causeway_transport::Transport;
 use tokio::sync::Semaphore;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::caller::Caller;
 use super::queue::PushQueue;
 use super::{Session, Sessions};
-use crate::metrics::{Probe, Sample};
+use crate::metrics::{Presence, Probe, Sample};
 use crate::transports::{Arrival, Call, Carrier, Inbound, Pushes};
 
 /// A connection that has not said hello by then is closed.
@@ -42,8 +43,8 @@ pub async fn serve<C, I>(
     let admitted = stop.run_until_cancelled(admitting).await;
     match admitted {
         Some(Some(session)) => {
-            presence.live();
-            attend(sessions, &carrier, inbound, session, stop).await;
+            presence.goes_on(Cause::Welcomed);
+            attend(sessions, &carrier, inbound, session, presence, stop).await;
         }
         Some(None) => {}
         None => carrier.close(CloseCode::GoingAway),
@@ -124,15 +125,23 @@ async fn attend<C: Carrier, I: Inbound>(
     carrier: &C,
     inbound: I,
     session: Box<Session>,
+    mut presence: Presence,
     stop: &CancellationToken,
 ) {
     let gone = CancellationToken::new();
     let (caller, queue, cut) = (session.caller(), session.queue(), session.cut());
     let _probe = probe(sessions, carrier, &queue);
     let running = tokio::spawn(session.run(gone.clone()));
-    let writing = tokio::spawn(write_pushes(carrier.pushes(), queue));
+    let writing = tokio::spawn(write_pushes(carrier.pushes(), Arc::clone(&queue)));
+    let drains = async {
+        loop {
+            queue.told_to_go().await;
+            presence.goes_on(Cause::GoAway);
+        }
+    };
     tokio::select! {
         () = serve_calls(sessions, inbound, Arc::clone(&caller)) => {}
+        () = drains => {}
         () = stop.cancelled() => carrier.close(CloseCode::GoingAway),
         () = cut.cancelled() => carrier.close(match caller.has_flooded() {
             true => CloseCode::Flooding,

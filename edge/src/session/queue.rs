@@ -31,6 +31,7 @@ pub struct PushQueue {
     filled: Notify,
     emptied: Notify,
     facts_lost: Notify,
+    told_to_go: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -225,6 +226,12 @@ impl PushQueue {
     pub fn go_away(&self, frame: Bytes) {
         self.state.lock().go_away = Some(frame);
         self.filled.notify_one();
+        self.told_to_go.notify_one();
+    }
+
+    /// Ends when the client is to be told to go elsewhere.
+    pub async fn told_to_go(&self) {
+        self.told_to_go.notified().await;
     }
 
     /// Ends the queue: the writer writes what is left, then stops.

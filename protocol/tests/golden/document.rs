@@ -1,6 +1,9 @@
 //! `PROTOCOL.md` says what the code does: its hex, its codes, its limits, its
 //! ids and its methods.
 
+use std::collections::BTreeSet;
+
+use causeway_protocol::session::{Cause, End, Retry, State};
 use causeway_protocol::{ChannelId, CloseCode, ErrorCode, Timestamp, UserId, WorkspaceId, limits};
 
 use crate::all;
@@ -10,9 +13,21 @@ const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
 
 /// The cells of each table row in the section with this heading.
 fn rows(heading: &str) -> Vec<Vec<&'static str>> {
-    let start = format!("\n## {heading}\n");
-    let (_, section) = DOCUMENT.split_once(&start).expect(heading);
-    let section = section.split("\n## ").next().unwrap_or(section);
+    let (_, section) = DOCUMENT
+        .split_once(&format!("\n## {heading}\n"))
+        .expect(heading);
+    cells(section.split("\n## ").next().unwrap_or(section))
+}
+
+/// Those in the part of a section with this heading.
+fn rows_of_part(heading: &str) -> Vec<Vec<&'static str>> {
+    let (_, part) = DOCUMENT
+        .split_once(&format!("\n### {heading}\n"))
+        .expect(heading);
+    cells(part.split("\n##").next().unwrap_or(part))
+}
+
+fn cells(section: &'static str) -> Vec<Vec<&'static str>> {
     let rows = section.lines().filter_map(|line| {
         let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
         Some(cells.split(" | ").map(str::trim).collect::<Vec<_>>())
@@ -63,13 +78,79 @@ fn it_has_every_error_code_in_order_and_whether_a_retry_can_help() {
 
 #[test]
 fn it_has_every_close_code_in_order() {
-    let told: Vec<_> = (rows("Transport").into_iter())
-        .map(|row| (unquoted(row[0]), unquoted(row[1])))
-        .map(|(code, on_socket)| (code.parse(), on_socket.parse()))
+    let told: Vec<_> = (rows_of_part("Close codes").into_iter())
+        .map(|row| (unquoted(row[0]), unquoted(row[1]), unquoted(row[2])))
+        .map(|(code, on_socket, name)| (code.parse(), on_socket.parse(), name))
         .collect();
     let codes = CloseCode::ALL.iter();
-    let wanted: Vec<_> = codes.map(|c| (Ok(c.code()), Ok(c.on_socket()))).collect();
+    let wanted: Vec<_> = codes
+        .map(|c| (Ok(c.code()), Ok(c.on_socket()), c.as_str()))
+        .collect();
     assert_eq!(told, wanted);
+}
+
+#[test]
+fn it_has_every_state_of_a_session() {
+    let (_, section) = DOCUMENT.split_once("\n## Sessions\n").unwrap();
+    let (states, _) = section.split_once("\n### ").unwrap();
+    let told: Vec<_> = cells(states).iter().map(|row| unquoted(row[0])).collect();
+    let wanted: Vec<_> = State::ALL.iter().map(|state| state.as_str()).collect();
+    assert_eq!(told, wanted);
+}
+
+/// As the table of transitions has it.
+fn kind(cause: Cause) -> String {
+    match cause {
+        Cause::Ended(_) => "an end".into(),
+        Cause::Refused(code) if code.is_retryable() => "a refusal for now".into(),
+        Cause::Refused(_) => "a refusal for good".into(),
+        cause => format!("`{cause}`"),
+    }
+}
+
+#[test]
+fn it_has_every_transition_of_a_session() {
+    let rows = rows_of_part("Transitions");
+    let told: Vec<_> = (rows.iter())
+        .flat_map(|row| row[2].split(", ").map(|by| (row[0], row[1], by.to_owned())))
+        .collect();
+    let states = State::ALL.iter().flat_map(|from| {
+        Cause::all().filter_map(|cause| Some((*from, from.after(cause)?, kind(cause))))
+    });
+    let wanted: BTreeSet<_> = states
+        .map(|(from, to, by)| (format!("`{from}`"), format!("`{to}`"), by))
+        .collect();
+    let distinct: BTreeSet<_> = (told.iter())
+        .map(|(from, to, by)| ((*from).to_owned(), (*to).to_owned(), by.clone()))
+        .collect();
+    assert_eq!(distinct, wanted);
+    assert_eq!(told.len(), wanted.len(), "some are told twice");
+}
+
+#[test]
+fn it_has_every_cause_of_a_transition_and_whether_a_retry_can_help() {
+    let told: Vec<_> = (rows_of_part("Causes").into_iter())
+        .map(|row| (unquoted(row[0]), row[2]))
+        .collect();
+    let others = [
+        Cause::GoAway,
+        Cause::Reconnect,
+        Cause::Welcomed,
+        Cause::LetGo,
+    ];
+    let causes = End::all().map(Cause::Ended).chain(others);
+    let wanted: Vec<_> = causes
+        .map(|cause| (cause.code(), cause.retry().as_str()))
+        .collect();
+    assert_eq!(told, wanted);
+    // Refusals are told in a sentence.
+    for refused in ErrorCode::ALL.iter().copied() {
+        let retry = match refused.is_retryable() {
+            true => Retry::Elsewhere,
+            false => Retry::No,
+        };
+        assert_eq!(Cause::Refused(refused).retry(), retry, "{refused}");
+    }
 }
 
 #[test]

@@ -364,9 +364,10 @@ impl Shared {
                     tokio::spawn(async move { view.read(&client, reading).await });
                 }
                 Event::Metadata { push, at } => view.tell(*push, at),
-                Event::Disconnected { .. } => view.breaks += 1,
+                Event::State(step) if step.to.is_seeking() => view.breaks += 1,
                 Event::Stopped(error) => view.stopped = Some(error.to_string()),
-                Event::Entry { .. }
+                Event::State(_)
+                | Event::Entry { .. }
                 | Event::Sent { .. }
                 | Event::Typing { .. }
                 | Event::Custom { .. }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use causeway_client::{Age, Event, Outgoing};
+use causeway_client::{Age, Event, Outgoing, Transition};
 use causeway_protocol::client::{self, entry::Kind, response};
+use causeway_protocol::session::{Cause, End, Loss, State};
 use causeway_protocol::{ApiError, ErrorCode, Timestamp, Topic};
 use causeway_transport::Transport;
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
@@ -107,8 +108,12 @@ impl Stage {
     }
 
     pub fn disconnect(&mut self, reason: &str) {
-        let reason = reason.to_owned();
-        self.tell(Event::Disconnected { reason });
+        self.tell(Event::State(Transition {
+            from: State::Live,
+            to: State::Resuming,
+            cause: Cause::Ended(End::Lost(Loss::Broken)),
+            reason: reason.to_owned(),
+        }));
     }
 
     pub fn handle(&mut self, input: Input) {

@@ -3,6 +3,7 @@
 
 mod own;
 mod site;
+mod states;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,6 +20,9 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 use self::site::{AT_ONCE, Site, code};
+use self::states::{
+    connections_are_counted_by_their_state, the_application_is_told_each_state_and_its_cause,
+};
 use crate::drain;
 use crate::fixture::{CHANNEL, GENERAL, LAST_SEQ, posted};
 use crate::limits::{LimitsConfig, Rate};
@@ -63,6 +67,8 @@ on_every_transport!(
     a_client_that_says_good_bye_leaves_no_session
     events_need_no_answer
     events_come_whatever_they_are_carried_by
+    the_application_is_told_each_state_and_its_cause
+    connections_are_counted_by_their_state
 );
 
 /// An entry of the channel, with its frame.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use causeway_client::connection::{Connection, Dialer, request};
 use causeway_client::{ClientConfig, Pop};
 use causeway_protocol::client::{self, request, response, server_frame};
+use causeway_protocol::session::End;
 use causeway_protocol::{ApiError, CloseCode};
 use causeway_transport::Transport;
 use causeway_transport::endpoint::{self, Liveness, Streams};
@@ -186,7 +187,7 @@ impl Client {
 
     pub async fn is_closed_with(&self, code: CloseCode) {
         let closed = timeout(AT_ONCE, self.0.closed()).await.unwrap();
-        assert_eq!(closed.code, Some(code), "{closed}");
+        assert_eq!(closed.end, End::Said(code), "{closed}");
     }
 }
 

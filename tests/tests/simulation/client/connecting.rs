@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use causeway_client::Pop;
-use causeway_client::outbox::pause;
+use causeway_client::lifecycle::Input;
 use causeway_protocol::NodeId;
 use causeway_protocol::client::{self, request};
+use causeway_transport::Closed;
 
 use super::Client;
 use super::requests::Waiting;
@@ -85,12 +86,16 @@ impl Client {
         match &self.standing {
             Standing::Waiting(until) if now >= *until => self.dial(false, io),
             Standing::Dialling(dialling) if now >= dialling.until => match dialling.is_last {
-                true => self.disconnected(io),
+                true => {
+                    let nobody = Closed::not_reached("no answer in time");
+                    self.disconnected(Input::NotReached(nobody), io);
+                }
                 false => self.dial(true, io),
             },
             Standing::Greeting(greeting) if now >= greeting.until => {
+                let at = atlas::address(greeting.link.host);
                 io.outputs.push(Output::Close(greeting.link.connection));
-                self.disconnected(io);
+                self.disconnected(Input::unanswered(at, "no welcome in time"), io);
             }
             _ => {}
         }
@@ -99,7 +104,7 @@ impl Client {
     /// Asks the PoPs that need not be avoided; or, in the end, the others.
     fn dial(&mut self, the_rest: bool, io: &mut Io<'_>) {
         let pops = atlas::pops();
-        let (first, rest) = self.avoid.split(&pops, io.instant());
+        let (first, rest) = self.lifecycle.avoid().split(&pops, io.instant());
         let (pops, is_last) = match the_rest || first.is_empty() {
             true => (rest, true),
             false => (first, rest.is_empty()),
@@ -162,7 +167,7 @@ impl Client {
         io: &mut Io<'_>,
     ) {
         let Greeting { link, held, .. } = greeting;
-        self.tries = 0;
+        self.lifecycle.on(Input::Welcomed, io.instant());
         if let Some(last) = self.last_edge.replace(link.edge) {
             io.ledger.resumes += 1;
             io.ledger.resumes_at_another_pop += u64::from(last != link.edge);
@@ -184,27 +189,43 @@ impl Client {
     }
 
     /// The present connection, or the try to make one, is over.
-    pub(super) fn disconnected(&mut self, io: &mut Io<'_>) {
+    pub(super) fn disconnected(&mut self, input: Input, io: &mut Io<'_>) {
         let now = io.instant();
         io.oracle.client_noticed(io.host, "it is not connected");
         self.forget_moves(io);
         self.outbox.disconnected(now);
         self.waiting.clear();
         self.unread.clear();
-        // The first try after a break is made at once; then tries are spread.
-        let wait = match self.tries {
-            0 => Duration::ZERO,
-            tries => pause(tries, &mut self.rng),
-        };
-        self.tries += 1;
-        self.standing = Standing::Waiting(now + wait);
+        self.lifecycle.on(input, now);
+        let next = self.lifecycle.try_at();
+        self.standing = Standing::Waiting(next.expect("nothing here is refused for good"));
+    }
+
+    /// The present connection is of no more use.
+    pub(super) fn broken(&self, reason: &str) -> Input {
+        let closed = Closed::broken(reason);
+        match &self.standing {
+            Standing::Connected(link) => Input::Ended {
+                at: atlas::address(link.host),
+                closed,
+            },
+            Standing::Greeting(greeting) => Input::Unheard {
+                at: atlas::address(greeting.link.host),
+                closed,
+            },
+            Standing::Waiting(_) | Standing::Dialling(_) => Input::NotReached(closed),
+        }
     }
 
     /// Gives the present connection up, as the application may.
     pub fn reconnect(&mut self, io: &mut Io<'_>) {
         if let Some(link) = self.link() {
+            let input = match &self.standing {
+                Standing::Connected(_) => Input::Reconnect,
+                _ => self.broken("asked to reconnect"),
+            };
             io.outputs.push(Output::Close(link.connection));
-            self.disconnected(io);
+            self.disconnected(input, io);
         }
     }
 }

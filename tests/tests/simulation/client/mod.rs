@@ -1,4 +1,4 @@
-//! A client: a thin shell around the product's inbox and outbox, as the client
+//! A client: a thin shell around the product's lifecycle, inbox and outbox, as the client
 //! library's supervisor is, and an application that talks.
 
 mod connecting;
@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use causeway_client::Avoid;
-use causeway_client::inbox::{Inbox, Take};
+use causeway_client::inbox::{Inbox, Seen, Take};
+use causeway_client::lifecycle::Lifecycle;
 use causeway_client::outbox::Outbox;
 use causeway_protocol::client::{self, request, server_frame};
 use causeway_protocol::{NodeId, Topic, UserId, frame};
@@ -32,12 +32,10 @@ pub struct Client {
     user: UserId,
     inbox: Inbox,
     outbox: Outbox,
-    rng: SmallRng,
     standing: Standing,
     moving: Option<Moving>,
     leaving: Vec<Leaving>,
-    avoid: Avoid,
-    tries: u32,
+    lifecycle: Lifecycle,
     next_connection: u64,
     next_request: u64,
     /// By the connection on which it was asked.
@@ -51,16 +49,16 @@ pub struct Client {
 impl Client {
     pub fn start(io: &mut Io<'_>) -> Self {
         let mut rng = SmallRng::seed_from_u64(io.rng.random());
+        let tries = SmallRng::from_rng(&mut rng);
+        let lifecycle = Lifecycle::new(atlas::pops(), tries, io.instant());
         Self {
             user: atlas::user(io.host),
             inbox: Inbox::default(),
             outbox: Outbox::new(SmallRng::from_rng(&mut rng)),
-            rng,
             standing: Standing::Waiting(io.instant()),
             moving: None,
             leaving: Vec::new(),
-            avoid: Avoid::default(),
-            tries: 0,
+            lifecycle,
             next_connection: (io.host.0 as u64) << 32,
             next_request: 0,
             waiting: BTreeMap::new(),
@@ -96,7 +94,7 @@ impl Client {
     pub fn on_closed(&mut self, connection: Connection, io: &mut Io<'_>) {
         if self.has(connection) {
             io.ledger.connections_lost += 1;
-            self.disconnected(io);
+            self.disconnected(self.broken("the connection broke"), io);
         } else {
             self.on_closed_elsewhere(connection, io);
         }
@@ -126,6 +124,10 @@ impl Client {
         let decoded = frame::decode::<client::ServerFrame>(body);
         let takes = match decoded.ok().and_then(|frame| frame.body) {
             Some(server_frame::Body::Push(push)) if io.has(Planted::PushesPastInbox) => {
+                self.inbox.saw(Seen {
+                    position: push.position,
+                    ..Seen::default()
+                });
                 match (Topic::from_wire(push.topic.as_ref()), push.entry) {
                     (Some(topic), Some(entry)) => vec![Take::Deliver(topic, entry)],
                     _ => Vec::new(),

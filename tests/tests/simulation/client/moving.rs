@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use causeway_client::lifecycle::Input;
 use causeway_protocol::NodeId;
 use causeway_protocol::client;
 
@@ -39,16 +40,17 @@ impl Client {
             return;
         };
         let (now, pops) = (io.instant(), atlas::pops());
-        let here = pops
-            .iter()
-            .find(|pop| pop.address == atlas::address(link.host));
-        let here = here.expect("clients connect to PoPs that they were offered");
-        self.avoid.told(here, &away.pops, &pops, now);
+        let go_away = Input::GoAway {
+            at: atlas::address(link.host),
+            code: away.code.clone(),
+            open: away.pops.clone(),
+        };
+        self.lifecycle.on(go_away, now);
         if io.has(Planted::LeavesFirst) {
             return self.reconnect(io);
         }
         if self.moving.is_none() {
-            let (first, _) = self.avoid.split(&pops, now);
+            let (first, _) = self.lifecycle.avoid().split(&pops, now);
             self.moving = Some(Moving::Dialling(self.ask(&first, true, io)));
         }
     }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use causeway_client::Outgoing;
 use causeway_client::inbox::Seen;
+use causeway_client::lifecycle::Input;
 use causeway_protocol::client::{self, response};
 use causeway_protocol::{ApiError, ChannelId, ErrorCode, Topic};
 
 use super::Client;
 use super::connecting::Standing;
+use crate::atlas;
 use crate::io::{Io, Output};
 use crate::message::Connection;
 
@@ -92,9 +94,12 @@ impl Client {
         answer: Result<response::Result, ApiError>,
         io: &mut Io<'_>,
     ) {
-        let boot = match answer {
-            Ok(response::Result::Welcome(welcome)) => Some(welcome.boot.unwrap_or_default()),
-            _ => None,
+        let (boot, refusal) = match answer {
+            Ok(response::Result::Welcome(welcome)) => {
+                (Some(welcome.boot.unwrap_or_default()), None)
+            }
+            Ok(_) => (None, None),
+            Err(error) => (None, Some(error)),
         };
         if self.on_welcome_elsewhere(connection, boot.as_ref(), io) {
             return;
@@ -105,8 +110,20 @@ impl Client {
             (standing, _) => {
                 self.standing = standing;
                 io.outputs.push(Output::Close(connection));
-                self.disconnected(io);
+                self.disconnected(self.unwelcome(refusal), io);
             }
+        }
+    }
+
+    /// A hello that was not welcomed, and why.
+    fn unwelcome(&self, refusal: Option<ApiError>) -> Input {
+        match (&self.standing, refusal) {
+            (Standing::Greeting(greeting), Some(error)) => Input::Refused {
+                at: atlas::address(greeting.link.host),
+                error,
+                open: Vec::new(),
+            },
+            _ => self.broken("the hello was not welcomed"),
         }
     }
 
