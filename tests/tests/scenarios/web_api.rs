@@ -43,6 +43,16 @@ pub async fn exchange(world: &Running, address: SocketAddr, request: &[u8]) -> S
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// A number of an edge node, as Prometheus reads it; by its name, and labels if any.
+pub async fn number(world: &Running, edge: &str, name: &str) -> u64 {
+    let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let page = exchange(world, world.node(edge).http, request).await;
+    let label = format!("{name} ");
+    let line = page.lines().find_map(|line| line.strip_prefix(&label));
+    let value = line.and_then(|value| value.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("`{name}` is missing in {page}"))
+}
+
 fn user<'a>(world: &'a Running, workspace: &str, name: &str) -> &'a WorldUser {
     let users = &world.workspace(workspace).users;
     users.iter().find(|user| user.name == name).expect("a user")
