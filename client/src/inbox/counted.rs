@@ -221,7 +221,8 @@ mod tests {
         assert_eq!((count.last_seq, count.mentioned.len()), (4_500, 500));
         assert_eq!(*rest, read(4_501, 5_000));
         // After a break it is asked for anew.
-        assert_eq!(inbox.booted(&boot(vec![channel(5_000)])), [rest.clone()]);
+        let again = inbox.booted(&boot(vec![channel(5_000)]));
+        assert_eq!(again.first(), Some(rest));
         let page = vec![
             mention(4_999),
             client::Entry {

@@ -101,7 +101,7 @@ impl Core {
             entry.seq > channel.read_seq && matches!(entry.kind, Some(Kind::Posted(_)))
         });
         Channel {
-            unread: u32::try_from(unread.count()).unwrap(),
+            unread: u32::try_from(unread.count()).expect("few"),
             is_member: true,
             ..channel
         }
