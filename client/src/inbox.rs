@@ -1,13 +1,16 @@
 //! Entries on their way in: each topic's once and in order, holes filled from
 //! the log. A state machine; the reading is done around it.
 
+mod counted;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use causeway_protocol::client::{self, entry::Kind, fact::Kind as FactKind, server_frame::Body};
 use causeway_protocol::limits::HELLO_CURSORS_MAX;
-use causeway_protocol::mention::is_mentioned;
 use causeway_protocol::{ChannelId, Seq, Topic, UserId};
+
+use self::counted::Counted;
 
 /// Entries that wait behind a hole, per topic; more are read from the log.
 const EARLY_MAX: usize = 2_000;
@@ -41,9 +44,9 @@ struct TopicState {
     /// The last entry known to exist.
     head: Seq,
     reading: bool,
-    /// Of a channel that is closed and counted: how far it is known to be. What lies
-    /// between is no hole, and is read when the channel is opened.
-    counted: Option<Seq>,
+    /// The channel is closed and counted. What lies between the cursor and the count is no
+    /// hole, and is read when the channel is opened.
+    counted: Option<Counted>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -147,7 +150,9 @@ impl Inbox {
         let cursors = self.topics.iter().map(|(topic, state)| client::Cursor {
             topic: Some(topic.to_wire()),
             // Of what is closed, only what is new: the rest is read when it is opened.
-            seq: state.cursor.max(state.counted.unwrap_or_default()).0,
+            seq: (state.counted)
+                .map_or(state.cursor, |counted| counted.last.max(state.cursor))
+                .0,
         });
         // Topics beyond the limit begin anew, with a hole that is then filled.
         cursors.take(HELLO_CURSORS_MAX).collect()
@@ -224,7 +229,7 @@ impl Inbox {
             return Vec::new();
         };
         if state.counted.is_some() {
-            return self.counts(topic, &entry).into_iter().collect();
+            return self.pushed_though_counted(topic, entry);
         }
         state.add(entry);
         let takes = state.advance(topic);
@@ -247,56 +252,6 @@ impl Inbox {
             }
         });
         open.collect()
-    }
-
-    /// Whether channels that are closed may be counted; if not, all entries are pushed again.
-    pub fn count(&mut self, counters: bool) {
-        self.counts_nothing = !counters;
-        if self.counts_nothing {
-            let topics = self.topics.values_mut();
-            topics.for_each(|state| state.counted = None);
-        }
-    }
-
-    /// How far a channel is that is not on the screen.
-    pub fn counted(&mut self, counter: client::Counter) -> Option<Take> {
-        let topic = Topic::Channel(ChannelId(counter.channel));
-        if self.counts_nothing || self.shown.contains(&topic) {
-            // It was said before the edge knew that all entries are wanted.
-            return None;
-        }
-        let state = self.topics.get_mut(&topic)?;
-        let last = Seq(counter.last_seq);
-        state.counted = Some(state.counted.map_or(last, |known| known.max(last)));
-        // Whatever waited behind a hole is read with the rest.
-        state.early.clear();
-        state.head = state.cursor;
-        Some(Take::Count(counter))
-    }
-
-    /// An entry of a channel that is counted: it was pushed before the edge knew.
-    fn counts(&mut self, topic: Topic, entry: &client::Entry) -> Option<Take> {
-        let state = self.topics.get_mut(&topic)?;
-        let (known, seq) = (state.counted?, Seq(entry.seq));
-        let Topic::Channel(channel) = topic else {
-            return None;
-        };
-        if seq <= known {
-            return None;
-        }
-        state.counted = Some(seq);
-        let mentions_me = match (&entry.kind, self.me) {
-            (Some(Kind::Posted(message)), Some(me)) => {
-                message.user != me.0 && is_mentioned(&message.text, me)
-            }
-            _ => false,
-        };
-        Some(Take::Count(client::Counter {
-            channel: channel.0,
-            last_seq: entry.seq,
-            messages: entry.messages,
-            mentioned: mentions_me.then_some(entry.seq).into_iter().collect(),
-        }))
     }
 
     /// Metadata has changed. Topics come and go with the facts that say so.
@@ -326,11 +281,15 @@ impl Inbox {
             self.hear(topic, head);
             return Vec::new();
         };
-        if let Some(known) = &mut state.counted {
-            *known = head.max(*known);
-            return Vec::new();
+        match &mut state.counted {
+            Some(counted) => {
+                let next = counted.next(head);
+                if next <= head {
+                    counted.lack(next, head);
+                }
+            }
+            None => state.head = state.head.max(head),
         }
-        state.head = state.head.max(head);
         state.advance(topic).into_iter().collect()
     }
 
@@ -340,8 +299,9 @@ impl Inbox {
             return Vec::new();
         };
         state.reading = false;
-        if state.counted.is_some() {
-            return Vec::new();
+        if let (Some(counted), Topic::Channel(channel)) = (&mut state.counted, topic) {
+            let count = counted.read(channel, entries.unwrap_or_default(), self.me);
+            return count.into_iter().chain(state.advance(topic)).collect();
         }
         for entry in entries.unwrap_or_default() {
             state.add(entry);
@@ -419,6 +379,12 @@ impl TopicState {
 
     /// Delivers what is next, and asks for what is missing.
     fn advance(&mut self, topic: Topic) -> Vec<Take> {
+        if let Some(counted) = &self.counted {
+            let untold = counted.untold.filter(|_| !self.reading);
+            self.reading |= untold.is_some();
+            let read = untold.map(|(from, to)| Take::Read { topic, from, to });
+            return read.into_iter().collect();
+        }
         let mut takes = Vec::new();
         while let Some(entry) = self.early.remove(&self.cursor.next()) {
             self.cursor = self.cursor.next();
@@ -445,11 +411,11 @@ mod tests {
 
     use super::*;
 
-    fn user() -> UserId {
+    pub(super) fn user() -> UserId {
         UserId::new(WorkspaceId(1), 1)
     }
 
-    fn channel(last_seq: u64) -> client::Channel {
+    pub(super) fn channel(last_seq: u64) -> client::Channel {
         client::Channel {
             id: 5,
             last_seq,
@@ -457,9 +423,9 @@ mod tests {
         }
     }
 
-    const TOPIC: Topic = Topic::Channel(ChannelId(5));
+    pub(super) const TOPIC: Topic = Topic::Channel(ChannelId(5));
 
-    fn boot(channels: Vec<client::Channel>) -> client::BootData {
+    pub(super) fn boot(channels: Vec<client::Channel>) -> client::BootData {
         client::BootData {
             self_: Some(client::User {
                 id: user().0,
@@ -470,7 +436,7 @@ mod tests {
         }
     }
 
-    fn entry(seq: u64) -> client::Entry {
+    pub(super) fn entry(seq: u64) -> client::Entry {
         client::Entry {
             seq,
             ..client::Entry::default()
@@ -590,78 +556,6 @@ mod tests {
             }
             assert_eq!(delivered, log, "seed {seed}");
         }
-    }
-
-    fn counter(last_seq: u64) -> client::Counter {
-        client::Counter {
-            channel: 5,
-            last_seq,
-            messages: last_seq,
-            ..client::Counter::default()
-        }
-    }
-
-    #[test]
-    fn a_closed_channel_has_no_holes_and_goes_on_where_it_was_closed() {
-        let mut inbox = Inbox::default();
-        inbox.booted(&boot(vec![channel(3)]));
-        assert_eq!(inbox.show(&[ChannelId(5)])[0].seq, 3);
-        assert_eq!(inbox.push(TOPIC, entry(4), 0).len(), 1);
-        assert_eq!(inbox.counted(counter(4)), None, "it is open");
-        inbox.show(&[]);
-        let counted = Some(Take::Count(counter(40)));
-        assert_eq!(inbox.counted(counter(40)), counted);
-        assert_eq!(inbox.missed(TOPIC, Seq(41)), []);
-        assert_eq!(inbox.log(TOPIC, Some(vec![entry(5)])), []);
-        // After a break, what is new is pushed before the edge knows what is closed.
-        assert_eq!(inbox.cursors().iter().map(|c| c.seq).max(), Some(41));
-        assert_eq!(inbox.booted(&boot(vec![channel(42)])), []);
-        let me = format!("<@{}>", user());
-        let mention = client::Entry {
-            kind: Some(Kind::Posted(client::Message {
-                text: me,
-                ..client::Message::default()
-            })),
-            messages: 42,
-            ..entry(42)
-        };
-        let mentioned = client::Counter {
-            mentioned: vec![42],
-            ..counter(42)
-        };
-        let counts = [Take::Count(mentioned)];
-        assert_eq!(inbox.push(TOPIC, mention.clone(), 0), counts);
-        assert_eq!(inbox.push(TOPIC, mention, 0), [], "twice");
-        // Opened, it has all from where it was closed.
-        assert_eq!(inbox.show(&[ChannelId(5)])[0].seq, 4);
-        for seq in 5..=42 {
-            assert_eq!(inbox.push(TOPIC, entry(seq), 0).len(), 1);
-        }
-    }
-
-    #[test]
-    fn what_is_too_much_to_be_pushed_is_read_when_a_channel_is_opened() {
-        let mut inbox = Inbox::default();
-        inbox.booted(&boot(vec![channel(3)]));
-        inbox.counted(counter(5_000));
-        assert_eq!(inbox.show(&[ChannelId(5)])[0].seq, 3);
-        let read = Take::Read {
-            topic: TOPIC,
-            from: Seq(4),
-            to: Seq(5_000),
-        };
-        assert_eq!(inbox.missed(TOPIC, Seq(5_000)), [read]);
-    }
-
-    #[test]
-    fn without_counting_holes_are_holes_again() {
-        let mut inbox = Inbox::default();
-        inbox.booted(&boot(vec![channel(3)]));
-        inbox.counted(counter(9));
-        inbox.count(false);
-        assert_eq!(inbox.counted(counter(9)), None, "it was on its way");
-        let takes = inbox.push(TOPIC, entry(10), 0);
-        assert!(matches!(takes[..], [Take::Read { from: Seq(4), .. }]));
     }
 
     #[test]

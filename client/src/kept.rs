@@ -14,17 +14,21 @@ pub struct Kept {
     boot: Option<BootData>,
     /// The last welcome had only a difference.
     by_difference: bool,
+    /// Of some channel they are not as it is now: it came with what the log knows of it. A
+    /// difference would not tell that.
+    is_partial: bool,
 }
 
 impl Kept {
-    /// Whether there are any.
+    /// Whether there are any that a difference makes whole.
     pub fn is_there(&self) -> bool {
-        self.boot.is_some()
+        self.boot.is_some() && !self.is_partial
     }
 
     /// Let in, with data or the difference from what is here. Returns all of them.
     pub fn booted(&mut self, boot: BootData) -> BootData {
         self.by_difference = boot.difference;
+        self.is_partial &= boot.difference;
         let all = match (boot.difference, self.boot.take()) {
             (true, Some(kept)) => merged(kept, boot),
             _ => boot,
@@ -36,6 +40,7 @@ impl Kept {
     /// More has changed than was told. Returns whether all is to be asked for.
     pub fn start_over(&mut self) -> bool {
         self.boot = None;
+        self.is_partial = false;
         std::mem::take(&mut self.by_difference)
     }
 
@@ -45,6 +50,7 @@ impl Kept {
             return;
         };
         for fact in push.facts.iter().filter_map(|fact| fact.kind.as_ref()) {
+            self.is_partial |= matches!(fact, Kind::Joined(channel) if channel.name.is_empty());
             take_fact(boot, fact);
         }
     }
@@ -63,7 +69,7 @@ impl Kept {
                     }
                 }
             }
-            (_, Some(EntryKind::ChannelJoined(channel))) => put(boot, channel),
+            (_, Some(EntryKind::ChannelJoined(channel))) => self.is_partial |= put(boot, channel),
             (_, Some(EntryKind::ChannelLeft(channel))) => remove(boot, *channel),
             _ => {}
         }
@@ -123,7 +129,7 @@ fn take_fact(boot: &mut BootData, fact: &Kind) {
                 known.archived = told.archived;
             }
         }
-        Kind::Joined(channel) => put(boot, channel),
+        Kind::Joined(channel) => drop(put(boot, channel)),
         Kind::Left(channel) => remove(boot, *channel),
         Kind::ReadCursor(cursor) => {
             if let Some(known) = find(boot, cursor.channel) {
@@ -157,15 +163,18 @@ fn find(boot: &mut BootData, id: u64) -> Option<&mut Channel> {
     boot.channels.get_mut(at)
 }
 
-/// A channel that is there is told again without what has come in meanwhile.
-fn put(boot: &mut BootData, channel: &Channel) {
-    if let Err(at) = place(boot, channel.id) {
-        let channel = Channel {
-            is_member: true,
-            ..channel.clone()
-        };
-        boot.channels.insert(at, channel);
-    }
+/// A channel that is there is told again without what has come in meanwhile. Returns whether
+/// it was not.
+fn put(boot: &mut BootData, channel: &Channel) -> bool {
+    let Err(at) = place(boot, channel.id) else {
+        return false;
+    };
+    let channel = Channel {
+        is_member: true,
+        ..channel.clone()
+    };
+    boot.channels.insert(at, channel);
+    true
 }
 
 fn remove(boot: &mut BootData, id: u64) {
@@ -275,6 +284,27 @@ mod tests {
             ("renamed", 80)
         );
         assert_eq!(boot.preferences, [preference]);
+    }
+
+    /// It may have been given another name since it was created.
+    #[test]
+    fn a_channel_of_which_only_the_log_has_told_calls_for_whole_boot_data() {
+        let mut kept = kept();
+        let joined = |id| client::Entry {
+            kind: Some(EntryKind::ChannelJoined(channel(id, 0, 0))),
+            ..client::Entry::default()
+        };
+        let own = Topic::User(UserId(1));
+        kept.entry(own, &joined(2));
+        assert!(kept.is_there(), "it has been there before");
+        kept.entry(own, &joined(7));
+        assert!(!kept.is_there());
+        kept.booted(difference());
+        assert!(!kept.is_there(), "the difference had been asked for before");
+        kept.booted(BootData::default());
+        assert!(kept.is_there());
+        fact(&mut kept, Kind::Joined(Channel::default()));
+        assert!(!kept.is_there(), "nobody knows its name");
     }
 
     #[test]

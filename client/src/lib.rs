@@ -152,8 +152,9 @@ pub enum Event {
     },
     /// How far a big channel is that is closed.
     Counter {
-        /// The channel, its last entry, how many messages there are, and which of them,
-        /// since the last counter, mention the user.
+        /// The channel, its last entry, how many messages there are, and which of them
+        /// mention the user and have not been told of. Where pushes were dropped, one may be
+        /// told of twice.
         counter: client::Counter,
         /// When it came in.
         at: Instant,

@@ -11,10 +11,11 @@ use causeway_gossip::sync::{SharedRoutes, follow_directory};
 use causeway_gossip::{Gossip, GossipConfig, Role, Router};
 use causeway_protocol::backbone::PeerHello;
 use causeway_protocol::token::Verifier;
-use causeway_protocol::{Name, NodeId};
+use causeway_protocol::{Name, NodeId, UserId};
 use causeway_transport::backbone::{Backbone, BackboneConfig, Services, StartError};
 use causeway_transport::endpoint::{self, Liveness, Streams};
 use causeway_transport::tls::{self, Credentials, TlsError};
+use futures::future::{BoxFuture, FutureExt};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -174,6 +175,7 @@ pub async fn run(config: EdgeConfig, stop: CancellationToken) -> Result<(), Edge
         .map_err(|source| bind_error("tcp", config.https_listen, source))?;
     let app = web::routes(web::WebState {
         ask: Arc::new(upstream.patiently()),
+        online: online(upstream.clone(), events.clone()),
         verifier: config.verifier.clone(),
         unready: unready(routes.clone(), gate.clone()),
         metrics: Arc::new(move || metrics.render()),
@@ -299,6 +301,21 @@ fn gossip_config(config: &EdgeConfig, me: NodeId, incarnation: u64) -> GossipCon
         seeds: config.seeds.clone(),
         timings: config.gossip,
     }
+}
+
+/// Whether users are online, as channel servers know.
+fn online(
+    upstream: Upstream,
+    events: Events,
+) -> Arc<dyn Fn(UserId) -> BoxFuture<'static, Option<bool>> + Send + Sync> {
+    Arc::new(move |user| {
+        let (upstream, events) = (upstream.clone(), events.clone());
+        async move {
+            let cell = upstream.cell_of(user.workspace()).await.ok()?;
+            events.is_online(cell, user).await
+        }
+        .boxed()
+    })
 }
 
 /// Ready: the directory is known, each cell has a leader, some core node is

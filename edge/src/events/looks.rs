@@ -18,6 +18,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 const RETRY_EVERY: Duration = Duration::from_millis(500);
 /// What nobody looks at any more is kept this long: many come back at once.
 const LINGER: Duration = Duration::from_secs(10);
+/// Topics that are kept like that: with more, others are forgotten at once. A channel server
+/// knows of so many of an edge node, and no more.
+const LINGERING_MAX: usize = 64 * 1024;
 
 /// Topics, with their cells, for each channel server.
 pub type ByServer = HashMap<NodeId, Vec<(CellId, Topic)>>;
@@ -48,6 +51,8 @@ pub struct Looks {
     /// The same, by what is due first.
     due: BTreeSet<(Instant, Topic)>,
     look_away: BTreeMap<(NodeId, Topic), CellId>,
+    /// Topics at which nobody looks any more.
+    lingering: usize,
 }
 
 impl Looks {
@@ -59,16 +64,25 @@ impl Looks {
             server: None,
             due: now,
         });
-        look.wanted = true;
+        if !std::mem::replace(&mut look.wanted, true) {
+            self.lingering -= 1;
+        }
         self.set_due(topic, now);
     }
 
     /// Nobody looks at a topic any more.
     pub fn end(&mut self, topic: Topic, now: Instant) {
-        if let Some(look) = self.topics.get_mut(&topic) {
-            look.wanted = false;
-            self.set_due(topic, now + LINGER);
+        let Some(look) = self.topics.get_mut(&topic) else {
+            return;
+        };
+        if std::mem::replace(&mut look.wanted, false) {
+            self.lingering += 1;
         }
+        let linger = match self.lingering > LINGERING_MAX {
+            true => Duration::ZERO,
+            false => LINGER,
+        };
+        self.set_due(topic, now + linger);
     }
 
     /// A channel server did not answer.
@@ -122,6 +136,7 @@ impl Looks {
                     self.look_away.insert((server.node, topic), look.cell);
                 }
                 self.topics.remove(&topic);
+                self.lingering -= 1;
                 continue;
             }
             let pause = match placement.server(look.cell, topic) {
@@ -253,6 +268,21 @@ mod tests {
         let later = now + LINGER;
         assert_eq!(looks.said(&At(Some(A)), later), look_away(A, 1));
         assert_eq!(looks.len(), 0);
+    }
+
+    #[test]
+    fn of_very_many_topics_most_are_forgotten_at_once() {
+        let (mut looks, now) = (Looks::default(), Instant::now());
+        for n in 0..4 * LINGERING_MAX as u64 {
+            looks.begin(topic(n), CELL, now);
+            looks.end(topic(n), now);
+        }
+        looks.said(&At(Some(A)), now);
+        assert_eq!(looks.len(), LINGERING_MAX);
+        looks.begin(topic(0), CELL, now);
+        assert_eq!(looks.said(&At(Some(A)), now), look(A, 0));
+        looks.said(&At(Some(A)), now + LINGER);
+        assert_eq!((looks.len(), looks.lingering), (1, 0));
     }
 
     #[test]

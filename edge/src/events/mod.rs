@@ -7,6 +7,7 @@ pub mod audience;
 pub mod counters;
 pub mod draft;
 pub mod looks;
+pub mod once;
 pub mod presence;
 
 use std::collections::{BTreeSet, HashSet};
@@ -52,6 +53,8 @@ struct Inner {
     looks: Mutex<Looks>,
     /// Something is to be said to channel servers.
     wake: Notify,
+    /// Channel servers have told how users are.
+    heard: Notify,
     counters: Counters,
 }
 
@@ -67,6 +70,7 @@ impl Events {
             presence: Mutex::default(),
             looks: Mutex::default(),
             wake: Notify::new(),
+            heard: Notify::new(),
             counters: Counters::default(),
         }))
     }
@@ -197,6 +201,8 @@ impl Events {
                 presence.heard(UserId(*user), online, now);
             }
         }
+        drop(presence);
+        self.0.heard.notify_waiters();
     }
 
     /// Follows the channel servers, and tells sessions of presence, until `stop`.
@@ -294,6 +300,8 @@ async fn look(events: Events, call: TopicCall) {
                     presence.heard(user, online.contains(&user.0), now);
                 }
             }
+            drop(presence);
+            events.0.heard.notify_waiters();
         }
         None => {
             let mut looks = events.0.looks.lock();

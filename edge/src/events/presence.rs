@@ -163,6 +163,11 @@ impl Presence {
         }
     }
 
+    /// How a user is who is watched, if it is known.
+    pub fn shown(&self, user: UserId) -> Option<bool> {
+        self.users.get(&user)?.shown
+    }
+
     /// How many users are watched.
     pub fn users(&self) -> usize {
         self.users.len()

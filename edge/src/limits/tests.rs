@@ -1,6 +1,6 @@
 //! Hellos and requests over their limits, in virtual time.
 
-use causeway_protocol::client::{ListUsers, Ping, SendMessage};
+use causeway_protocol::client::{ListUsers, Ping, SendMessage, WatchPresence};
 use tokio::time::advance;
 
 use super::*;
@@ -77,12 +77,26 @@ async fn a_workspace_is_limited_over_all_users_and_others_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ping_is_cheap_and_a_page_is_dear() {
+async fn a_ping_is_cheap_and_a_page_and_many_users_are_dear() {
     let limits = limits();
     let ping = Body::Ping(Ping {});
     assert_eq!(limits.flood_anew(user(1, 1), &ping).0, 200);
     let page = Body::ListUsers(ListUsers::default());
     assert_eq!(limits.flood_anew(user(2, 1), &page).0, 10);
+    let watching = |users| {
+        Body::WatchPresence(WatchPresence {
+            users: vec![1; users],
+        })
+    };
+    assert_eq!(limits.flood_anew(user(3, 1), &watching(49)).0, 20);
+    assert_eq!(limits.flood_anew(user(4, 1), &watching(150)).0, 5);
+    let too_many = watching(50_000);
+    let quota = limits.hello(user(5, 1)).unwrap();
+    assert_eq!(
+        limits.flood(&quota, user(5, 1), &too_many).0,
+        1,
+        "it is refused later"
+    );
 }
 
 #[tokio::test(start_paused = true)]

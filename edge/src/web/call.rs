@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::Args;
 use super::methods::{Call, Method, Step};
-use super::{WebState, auth, codes, methods};
+use super::{WebState, auth, codes, methods, objects};
 use crate::limits::{Meter, Refused};
 
 /// From the head of the request to its answer.
@@ -158,6 +158,11 @@ async fn converse(
                 call.refused.push((asked, error));
             }
             Step::Reply(value) => return Ok(value),
+            Step::Presence(user, is_away) => {
+                let online = (state.online)(user).await;
+                let is_caller = user == call.user;
+                return Ok(objects::people::presence(is_away, online, is_caller));
+            }
             Step::Refuse(error, errors) => {
                 return Err(Refusal {
                     errors,

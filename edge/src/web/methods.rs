@@ -33,6 +33,9 @@ pub enum Step {
     AskDespite(ApiError, Body),
     /// The call's result.
     Reply(Value),
+    /// The call's result is a user's presence, who has said that they are away or not:
+    /// whether they are online is still to be found out.
+    Presence(UserId, bool),
     /// The call is refused, for several users: why, and what is said of each.
     Refuse(ApiError, Vec<Value>),
 }

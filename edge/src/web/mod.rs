@@ -22,7 +22,9 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::routing::get;
+use causeway_protocol::UserId;
 use causeway_protocol::token::Verifier;
+use futures::future::BoxFuture;
 
 use crate::limits::Limits;
 use crate::refusals::Refusals;
@@ -37,6 +39,8 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub struct WebState {
     /// The way to the cells.
     pub ask: Arc<dyn Ask>,
+    /// Whether a user is online, if that can be known.
+    pub online: Arc<dyn Fn(UserId) -> BoxFuture<'static, Option<bool>> + Send + Sync>,
     /// Verifies the callers' tokens.
     pub verifier: Verifier,
     /// Why this node is not ready; `None` = it is.

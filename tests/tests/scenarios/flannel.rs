@@ -6,22 +6,13 @@ use causeway_protocol::client::{self, request, response, set_channel::Field};
 use quinn::{Connection, ConnectionError};
 
 use crate::raw::{ask, code, connect};
-use crate::web_api::exchange;
+use crate::web_api::number;
 use crate::world::{PATIENCE, Running, Site};
 
 const EDGE: &str = "nyc-1";
+const CORE_READS: &str = "causeway_edge_flannel_core_reads_total";
 /// What a client that has been away for long says that it has seen.
 const FAR_AHEAD: u64 = 1 << 40;
-
-/// A number of the edge node's metrics.
-async fn number(world: &Running, name: &str) -> u64 {
-    let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let metrics = exchange(world, world.node(EDGE).http, request).await;
-    let label = format!("causeway_edge_{name} ");
-    let mut lines = metrics.lines();
-    let value = lines.find_map(|line| line.strip_prefix(&label));
-    value.and_then(|v| v.parse().ok()).expect(name)
-}
 
 /// The demonstration user of this number says hello.
 async fn greet(
@@ -96,11 +87,11 @@ async fn what_is_kept_is_read_once_and_follows_what_changes() {
     assert_eq!((names, age_ms), (vec!["ada".to_owned()], 0));
 
     // The same again asks no replica.
-    let reads = number(&world, "flannel_core_reads_total").await;
+    let reads = number(&world, EDGE, CORE_READS).await;
     let (again, answer) = greet(&world, 0, 0, fresh()).await;
     assert_eq!(boot(&answer).channels, whole.channels);
     users(&again, "c").await;
-    assert_eq!(number(&world, "flannel_core_reads_total").await, reads);
+    assert_eq!(number(&world, EDGE, CORE_READS).await, reads);
 
     // What somebody changes elsewhere is heard of.
     let channel = whole.channels[0].id;

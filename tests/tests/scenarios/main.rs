@@ -11,6 +11,7 @@ mod events;
 mod export;
 mod failover;
 mod flannel;
+mod hostile;
 mod isolation;
 mod limits;
 mod membership;

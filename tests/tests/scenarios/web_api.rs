@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use causeway::world::WorldUser;
 use causeway_transport::tls;
@@ -11,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::world::{Running, Site};
+use crate::raw::{code, connect, hello};
+use crate::world::{PATIENCE, Running, Site};
 
 /// One call, form-encoded.
 pub async fn call(world: &Running, pop: &str, token: &str, method: &str, body: &str) -> Value {
@@ -41,6 +43,16 @@ pub async fn exchange(world: &Running, address: SocketAddr, request: &[u8]) -> S
     // Some requests are cut off: what came before is the answer.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A number of an edge node, as Prometheus reads it; by its name, and labels if any.
+pub async fn number(world: &Running, edge: &str, name: &str) -> u64 {
+    let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let page = exchange(world, world.node(edge).http, request).await;
+    let label = format!("{name} ");
+    let line = page.lines().find_map(|line| line.strip_prefix(&label));
+    let value = line.and_then(|value| value.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("`{name}` is missing in {page}"))
 }
 
 fn user<'a>(world: &'a Running, workspace: &str, name: &str) -> &'a WorldUser {
@@ -111,6 +123,22 @@ async fn a_conversation_over_http_reads_the_same_at_every_pop() {
     assert_eq!(deleted["ok"], true, "{deleted}");
     let again = call(&world, "nrt", &chen.token, "chat.delete", &thread).await;
     assert_eq!(again["error"], "message_not_found");
+    presence(&world, &chen.token).await;
+}
+
+/// Who calls the Web API is not online; who is connected somewhere is.
+async fn presence(world: &Running, token: &str) {
+    let presence = || call(world, "nyc", token, "users.getPresence", "");
+    let seen = presence().await;
+    let fields = (&seen["presence"], &seen["online"], &seen["manual_away"]);
+    assert_eq!(fields, (&"away".into(), &false.into(), &false.into()));
+    let connection = connect(world, "nrt-1").await;
+    assert_eq!(code(&hello(&connection, token).await), "no error");
+    let begun = Instant::now();
+    while presence().await["online"] != true {
+        assert!(begun.elapsed() < PATIENCE, "nobody notices");
+    }
+    assert_eq!(presence().await["presence"], "active");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ mod atlas;
 mod caller;
 mod client;
 mod clock;
+mod coming_back;
 mod core;
 mod edge;
 mod follower;

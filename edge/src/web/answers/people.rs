@@ -1,5 +1,6 @@
 //! What users say of themselves.
 
+use causeway_protocol::UserId;
 use causeway_protocol::client::{self, request::Body, response::Result as Answer};
 use serde_json::json;
 
@@ -30,20 +31,13 @@ pub fn profile_set(call: &Call, asked: &Body, answer: Answer) -> Next {
     }
 }
 
-/// `users.getPresence`: what the user has said, not whether a client is connected.
-pub fn presence(call: &Call, _: &Body, answer: Answer) -> Next {
+/// `users.getPresence`: what the user has said, and whether a client is connected.
+pub fn presence(_: &Call, _: &Body, answer: Answer) -> Next {
     let Answer::User(user) = answer else {
         return other(answer);
     };
     let is_away = user.profile.is_some_and(|profile| profile.away);
-    let presence = match is_away {
-        true => "away",
-        false => "active",
-    };
-    reply(match user.id == call.user.0 {
-        true => json!({ "ok": true, "presence": presence, "manual_away": is_away }),
-        false => json!({ "ok": true, "presence": presence }),
-    })
+    Ok(Step::Presence(UserId(user.id), is_away))
 }
 
 /// `dnd.setSnooze`

@@ -93,6 +93,22 @@ fn add_status(object: &mut Value, status: &client::Status) {
     object["status_expiration"] = status.expires_at_s.into();
 }
 
+/// A user's presence. Whoever is not known to be offline is what they have said.
+pub fn presence(is_away: bool, online: Option<bool>, is_caller: bool) -> Value {
+    let presence = match is_away || online == Some(false) {
+        true => "away",
+        false => "active",
+    };
+    let mut object = json!({ "ok": true, "presence": presence });
+    if is_caller {
+        object["manual_away"] = is_away.into();
+        if let Some(online) = online {
+            object["online"] = online.into();
+        }
+    }
+    object
+}
+
 /// Whether a user may be disturbed: not while they snooze. There is no schedule.
 pub fn do_not_disturb(until_s: u64, now_s: u64) -> Value {
     let remaining_s = until_s.saturating_sub(now_s);

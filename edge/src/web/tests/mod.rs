@@ -122,6 +122,7 @@ impl Heard {
 
 struct World {
     app: Router,
+    state: WebState,
     cells: Arc<Cells>,
     refusals: Arc<Refusals>,
     signer: Signer,
@@ -136,6 +137,18 @@ impl World {
     /// Cells that give these answers, or are not reached.
     fn hearing(answers: impl IntoIterator<Item = Result<Answer, ApiError>>) -> Self {
         Self::with(answers, None, LimitsConfig::default())
+    }
+
+    /// Cells that give this answer, where of everybody this much is known.
+    fn where_all_are(online: Option<bool>, answer: Answer) -> Self {
+        let mut world = Self::answering([]);
+        world.cells.answers.lock().push_back(Ok(answer));
+        let state = WebState {
+            online: Arc::new(move |_| future::ready(online).boxed()),
+            ..world.state.clone()
+        };
+        world.app = routes(state);
+        world
     }
 
     /// Cells that give these answers, under these limits.
@@ -156,16 +169,18 @@ impl World {
             answers: Mutex::new(answers.into_iter().collect()),
         });
         let refusals = Arc::<Refusals>::default();
-        let app = routes(WebState {
+        let state = WebState {
             ask: cells.clone(),
+            online: Arc::new(|_| future::ready(None).boxed()),
             verifier: Verifier::from_pems([pair.public_key_pem()]).unwrap(),
             unready: Arc::new(move || unready.map(str::to_owned)),
             metrics: Arc::new(|| "causeway_edge_sessions 3\n".into()),
             limits: Limits::new(limits),
             refusals: Arc::clone(&refusals),
-        });
+        };
         Self {
-            app,
+            app: routes(state.clone()),
+            state,
             cells,
             refusals,
             signer: Signer::from_pem(pair.serialize_pem().as_bytes()).unwrap(),

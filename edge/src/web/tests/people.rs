@@ -319,24 +319,47 @@ async fn the_caller_hears_more_of_their_presence_than_others_do() {
         id: user(8).0,
         ..away.clone()
     };
-    for (path, user, reply) in [
+    let reply = |presence, manual_away| json!({ "ok": true, "presence": presence, "manual_away": manual_away });
+    let with_online = |mut reply: Value, online: bool| {
+        reply["online"] = online.into();
+        reply
+    };
+    let (away, own) = (&away, "users.getPresence");
+    for (online, path, user, reply) in [
+        (None, own, away, reply("away", true)),
         (
-            "users.getPresence",
-            away,
-            json!({ "ok": true, "presence": "away", "manual_away": true }),
-        ),
-        (
+            None,
             "users.getPresence?user=U04000007",
-            ada(),
-            json!({ "ok": true, "presence": "active", "manual_away": false }),
+            &ada(),
+            reply("active", false),
         ),
         (
+            Some(true),
+            own,
+            away,
+            with_online(reply("away", true), true),
+        ),
+        (
+            Some(true),
+            own,
+            &ada(),
+            with_online(reply("active", false), true),
+        ),
+        (
+            Some(false),
+            own,
+            &ada(),
+            with_online(reply("away", false), false),
+        ),
+        (
+            Some(true),
             "users.getPresence?user=U04000008",
-            other,
+            &other,
             json!({ "ok": true, "presence": "away" }),
         ),
     ] {
-        let world = World::answering([Answer::User(user.clone())]);
+        let user = user.clone();
+        let world = World::where_all_are(online, Answer::User(user.clone()));
         assert_eq!(world.get(path).await.json(), reply);
         assert_eq!(world.asked(), [get(user)]);
     }
