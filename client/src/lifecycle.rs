@@ -153,14 +153,18 @@ impl Lifecycle {
 
     /// Takes in what happens at `now`, and tells where that leads.
     pub fn on(&mut self, input: Input, now: Instant) -> Option<Transition> {
+        let before = self.avoid.leaves(&self.pops, now);
         self.learn(&input, now);
+        let left = self.avoid.leaves(&self.pops, now);
         let (cause, reason) = input.why();
         let (from, to) = (self.state, self.state.after(cause)?);
         self.state = to;
         if to.is_served() {
             self.served_since.get_or_insert(now);
         } else {
-            self.plan(cause.retry(), now);
+            // Whoever was a last resort, and refuses again, is no reason to hurry.
+            let is_elsewhere_left = (1..before).contains(&left);
+            self.plan(cause.retry(), is_elsewhere_left, now);
         }
         Some(Transition {
             from,
@@ -200,14 +204,14 @@ impl Lifecycle {
     }
 
     /// When to try next.
-    fn plan(&mut self, retry: Retry, now: Instant) {
+    fn plan(&mut self, retry: Retry, is_elsewhere_left: bool, now: Instant) {
         let served_since = self.served_since.take();
         if served_since.is_some_and(|since| now.duration_since(since) >= SETTLED) {
             self.tries = 0;
         }
         let wait = match (retry, self.tries) {
             (Retry::Later, _) => longest_pause(&mut self.rng),
-            (Retry::Elsewhere, _) if self.avoid.leaves_any(&self.pops, now) => Duration::ZERO,
+            (Retry::Elsewhere, _) if is_elsewhere_left => Duration::ZERO,
             (_, 0) => Duration::ZERO,
             (_, tries) => pause(tries, &mut self.rng),
         };
@@ -367,6 +371,17 @@ mod tests {
         let next = session.try_at().unwrap();
         assert!(next > now + 2 * second && next < now + 3 * second);
         assert_eq!(tried(&session, next), (vec![], vec![4]));
+    }
+
+    #[test]
+    fn a_last_resort_that_refuses_again_and_again_is_asked_after_pauses() {
+        let now = Instant::now();
+        let mut session = begun(1, now);
+        session.on(refused(0, ErrorCode::Unavailable, 0), now);
+        assert_eq!(session.try_at(), Some(now), "others may take it");
+        // They have not answered, so it was asked once more.
+        session.on(refused(0, ErrorCode::Unavailable, 0), now);
+        assert!(session.try_at().unwrap() > now);
     }
 
     #[test]

@@ -104,9 +104,9 @@ impl Avoid {
         free.map(|until| until.unwrap_or(now)).min().unwrap_or(now)
     }
 
-    /// Whether there is a PoP that is not to be avoided at `now`.
-    pub fn leaves_any(&self, pops: &[Pop], now: Instant) -> bool {
-        !self.split(pops, now).0.is_empty()
+    /// How many nodes are not to be avoided at `now`.
+    pub fn leaves(&self, pops: &[Pop], now: Instant) -> usize {
+        self.split(pops, now).0.len()
     }
 
     /// The PoPs to try at `now`, and those to try if none of them answers. Whoever
