@@ -1,6 +1,7 @@
 //! What a client meets, whatever it is connected by: one suite, run over each of
 //! the transports.
 
+mod moving;
 mod own;
 mod site;
 mod states;

@@ -1,6 +1,6 @@
 //! An edge node's client plane on loopback, and clients that trust it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub struct Site {
     pub doors: Doors,
     stop: CancellationToken,
     serving: Vec<JoinHandle<()>>,
-    client: Endpoint,
+    pub client: Endpoint,
 }
 
 impl Site {
@@ -83,6 +83,12 @@ impl Site {
             serving: vec![tokio::spawn(quic), tokio::spawn(https)],
             client: endpoint::bind((HERE, 0).into(), None, None).unwrap(),
         }
+    }
+
+    /// The address of its clients changes.
+    pub fn clients_move(&self) {
+        let socket = UdpSocket::bind((HERE, 0)).unwrap();
+        self.client.rebind(socket).unwrap();
     }
 
     /// How its clients connect.
