@@ -248,7 +248,7 @@ impl HubTasks {
                 flannel: flannel.clone(),
                 introductions: Introductions::default(),
                 hub: Hub::default(),
-                rounds: Rounds::new(Instant::now()),
+                rounds: Rounds::default(),
                 waiting: Vec::new(),
             };
             tokio::spawn(shard.run(inputs, gossip.clone(), stop.clone()))

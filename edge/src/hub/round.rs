@@ -1,6 +1,5 @@
 //! Entries that go to sessions in rounds: what comes in between two rounds shares packets
-//! and wake-ups. Sessions take turns within a round, so that neither this node nor the way
-//! to its clients has all of it to do at once, and nobody waits for all others.
+//! and wake-ups, and what the clients acknowledge meanwhile is taken in with the writing.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,17 +10,15 @@ use causeway_protocol::{Seq, Topic};
 use super::introductions::People;
 use super::machine::SessionId;
 
-/// From a session's turn to its next, while there is much to give.
+/// From one round to the next, while there is much to give.
 const ROUND: Duration = Duration::from_millis(12);
-/// Turns of a round.
-const TURNS: usize = 6;
-/// Whoever has been given so many frames in a turn waits for the next.
-const BUSY_FRAMES: usize = 32;
-/// Topics whose entries wait for a turn; with more it comes at once.
+/// A round with so many frames is followed by a wait for the next.
+const BUSY_FRAMES: usize = 256;
+/// Topics whose entries wait for a round; with more it comes at once.
 const TOPICS_MAX: usize = 64;
 
 /// Entries of one topic, in order, and who gets them.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub sessions: Vec<SessionId>,
     pub topic: Topic,
@@ -31,22 +28,17 @@ pub struct Delivery {
 }
 
 /// What is to be given, and when.
-#[derive(Debug)]
-pub struct Rounds {
-    began: Instant,
-    turns: [Turn; TURNS],
-}
-
 #[derive(Debug, Default)]
-struct Turn {
+pub struct Rounds {
     waiting: Vec<Delivery>,
     /// Not before this; at once if there is none.
     not_before: Option<Instant>,
 }
 
-impl Turn {
-    /// Adds an entry. Those of a topic stay in order; between topics there is none.
-    fn add(
+impl Rounds {
+    /// Adds an entry for these sessions, and those whom it mentions. Entries of a topic
+    /// stay in order; between topics there is none.
+    pub fn add(
         &mut self,
         sessions: Vec<SessionId>,
         topic: Topic,
@@ -69,84 +61,45 @@ impl Turn {
         }
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        let is_full = self.waiting.len() > TOPICS_MAX;
-        is_full || self.not_before.is_none_or(|at| at <= now)
-    }
-}
-
-impl Rounds {
-    pub fn new(now: Instant) -> Self {
-        Self {
-            began: now,
-            turns: Default::default(),
-        }
-    }
-
-    /// Adds an entry for these sessions, and those whom it mentions.
-    pub fn add(
-        &mut self,
-        sessions: Vec<SessionId>,
-        topic: Topic,
-        entry: (Seq, Bytes),
-        people: Option<People>,
-    ) {
-        let mut by_turn: [Vec<SessionId>; TURNS] = Default::default();
-        for session in sessions {
-            by_turn[turn_of(session)].push(session);
-        }
-        for (turn, sessions) in self.turns.iter_mut().zip(by_turn) {
-            if !sessions.is_empty() {
-                turn.add(sessions, topic, entry.clone(), people.clone());
-            }
-        }
-    }
-
     /// What is to be given now.
     pub fn due(&mut self, now: Instant) -> Vec<Delivery> {
-        let mut due = Vec::new();
-        for (index, turn) in self.turns.iter_mut().enumerate() {
-            if turn.waiting.is_empty() || !turn.is_due(now) {
-                continue;
-            }
-            let frames = |given: &Delivery| given.sessions.len() * given.entries.len();
-            let is_busy = turn.waiting.iter().map(frames).sum::<usize>() >= BUSY_FRAMES;
-            due.append(&mut turn.waiting);
-            turn.not_before = is_busy.then(|| next(self.began, index, now));
+        let is_full = self.waiting.len() > TOPICS_MAX;
+        if self.waiting.is_empty() || !is_full && self.not_before.is_some_and(|at| now < at) {
+            return Vec::new();
         }
-        due
+        let frames = |given: &Delivery| given.sessions.len() * given.entries.len();
+        let is_busy = self.waiting.iter().map(frames).sum::<usize>() >= BUSY_FRAMES;
+        self.not_before = is_busy.then(|| now + ROUND);
+        self.all()
     }
 
-    /// All that waits for this session's turn.
+    /// All that waits for this session.
     pub fn of(&mut self, session: SessionId) -> Vec<Delivery> {
-        std::mem::take(&mut self.turns[turn_of(session)].waiting)
+        let mut own = Vec::new();
+        for delivery in &mut self.waiting {
+            let place = delivery.sessions.iter().position(|other| *other == session);
+            if let Some(place) = place {
+                delivery.sessions.swap_remove(place);
+                own.push(Delivery {
+                    sessions: vec![session],
+                    topic: delivery.topic,
+                    entries: delivery.entries.clone(),
+                    people: delivery.people.clone(),
+                });
+            }
+        }
+        own
     }
 
     /// All that waits.
     pub fn all(&mut self) -> Vec<Delivery> {
-        let turns = self.turns.iter_mut();
-        turns.flat_map(|turn| turn.waiting.drain(..)).collect()
+        std::mem::take(&mut self.waiting)
     }
 
     /// When something is due, if anything waits.
     pub fn deadline(&self) -> Option<Instant> {
-        let waiting = self.turns.iter().filter(|turn| !turn.waiting.is_empty());
-        waiting.filter_map(|turn| turn.not_before).min()
+        self.not_before.filter(|_| !self.waiting.is_empty())
     }
-}
-
-/// When a turn comes next: each has its own times, or all would come together.
-fn next(began: Instant, turn: usize, now: Instant) -> Instant {
-    let (round, part) = (ROUND.as_micros(), ROUND.as_micros() / TURNS as u128);
-    let since = now.duration_since(began).as_micros();
-    let own = part * turn as u128;
-    let rounds = (since + round - own) / round;
-    let at = u64::try_from(rounds * round + own).unwrap_or(u64::MAX);
-    began + Duration::from_micros(at)
-}
-
-fn turn_of(session: SessionId) -> usize {
-    usize::try_from(session.0).unwrap_or_default() % TURNS
 }
 
 #[cfg(test)]
@@ -164,11 +117,8 @@ mod tests {
         (Seq(seq), Bytes::new())
     }
 
-    /// Sessions that have their turn together.
     fn together(count: usize) -> Vec<SessionId> {
-        (0..count as u64)
-            .map(|n| SessionId(n * TURNS as u64))
-            .collect()
+        (0..count as u64).map(SessionId).collect()
     }
 
     fn seqs(given: &[Delivery]) -> Vec<Vec<u64>> {
@@ -179,7 +129,7 @@ mod tests {
     #[test]
     fn entries_of_a_topic_go_together_as_long_as_they_go_to_the_same() {
         let now = Instant::now();
-        let mut rounds = Rounds::new(now);
+        let mut rounds = Rounds::default();
         rounds.add(together(2), topic(1), entry(1), None);
         rounds.add(together(2), topic(2), entry(7), None);
         rounds.add(together(2), topic(1), entry(2), None);
@@ -193,9 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn a_few_are_given_at_once_and_many_in_turns() {
+    fn a_few_are_given_at_once_and_many_in_rounds() {
         let now = Instant::now();
-        let mut rounds = Rounds::new(now);
+        let mut rounds = Rounds::default();
         for seq in 1..10 {
             rounds.add(together(2), topic(1), entry(seq), None);
             assert_eq!(seqs(&rounds.due(now)), [[seq]]);
@@ -206,34 +156,15 @@ mod tests {
         rounds.add(together(BUSY_FRAMES), topic(1), entry(12), None);
         assert_eq!(rounds.due(now), []);
         let next = rounds.deadline().expect("something waits");
-        assert!(next > now && next <= now + ROUND);
+        assert_eq!(next, now + ROUND);
         assert_eq!(seqs(&rounds.due(next)), [[11, 12]]);
         assert_eq!(rounds.deadline(), None);
     }
 
     #[test]
-    fn sessions_have_their_turns_apart() {
+    fn a_round_with_many_topics_comes_at_once() {
         let now = Instant::now();
-        let mut rounds = Rounds::new(now);
-        let crowd = || (0..1_000).map(SessionId).collect();
-        rounds.add(crowd(), topic(1), entry(1), None);
-        assert_eq!(
-            rounds.due(now).len(),
-            TURNS,
-            "nothing has been given before"
-        );
-        rounds.add(crowd(), topic(1), entry(2), None);
-        for turn in 0..TURNS {
-            let next = rounds.deadline().expect("a turn is left");
-            assert!(next <= now + ROUND);
-            assert_eq!(rounds.due(next).len(), 1, "turn {turn} comes alone");
-        }
-    }
-
-    #[test]
-    fn a_turn_with_many_topics_comes_at_once() {
-        let now = Instant::now();
-        let mut rounds = Rounds::new(now);
+        let mut rounds = Rounds::default();
         rounds.add(together(BUSY_FRAMES), topic(0), entry(1), None);
         rounds.due(now);
         for n in 0..TOPICS_MAX as u64 {
@@ -251,7 +182,7 @@ mod tests {
             steps in prop::collection::vec((0..3_u64, 1..40_u64, 0..9_u64), 1..80),
         ) {
             let mut now = Instant::now();
-            let mut rounds = Rounds::new(now);
+            let mut rounds = Rounds::default();
             let mut expected = std::collections::BTreeMap::<_, Vec<u64>>::new();
             let mut given = expected.clone();
             let mut take = |deliveries: Vec<Delivery>| {

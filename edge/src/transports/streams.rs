@@ -187,7 +187,8 @@ pub struct PushStreams {
 impl PushStreams {
     /// Sends an event. Returns false if it does not fit, or the client takes none.
     fn send_event(&self, frame: &Bytes) -> bool {
-        let event = frame.slice(frame::HEADER_BYTES..);
+        // It comes from other nodes, as it is.
+        let event = frame.slice(frame::HEADER_BYTES.min(frame.len())..);
         self.session.send_datagram(event).is_ok()
     }
 
