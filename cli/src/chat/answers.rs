@@ -24,6 +24,9 @@ impl App {
             }
             (Ask::Users { .. }, Ok(Body::Users(page))) => self.people.page(page),
             (Ask::User(_), Ok(Body::User(user))) => self.people.learn(&user),
+            (Ask::Complete { channel, prefix }, Ok(Body::Users(page))) => {
+                self.on_completed(channel, &prefix, &page.users);
+            }
             (Ask::FindChannel { name, .. }, Ok(Body::Channels(page))) => {
                 self.on_channels(name, page);
             }
@@ -47,15 +50,15 @@ impl App {
 
     fn on_page(&mut self, id: ChannelId, number: u64, page: client::MessagePage) {
         let keep = self.reading(id);
-        let users: Vec<_> = page.messages.iter().map(|m| UserId(m.user)).collect();
+        for message in &page.messages {
+            self.people.want(UserId(message.user));
+            self.want_mentioned(&message.text);
+        }
         let Some(channel) = self.channels.get_mut(id) else {
             return;
         };
         channel.timeline.page(number, page);
         channel.timeline.trim(keep);
-        for user in users {
-            self.people.want(user);
-        }
     }
 
     fn on_channels(&mut self, name: String, page: client::ChannelPage) {
@@ -113,6 +116,8 @@ impl App {
             }
             Ask::Users { .. } => self.people.page_failed(may_retry, self.now),
             Ask::User(user) => self.people.user_failed(user, may_retry, self.now),
+            // The name is typed to its end.
+            Ask::Complete { .. } => {}
             Ask::MarkRead(..) if may_retry => self.marked(),
             // What the server does not want to know is not told again.
             Ask::MarkRead(id, seq) => self.on_marked(id, seq),

@@ -13,6 +13,7 @@ use super::calendar::Zone;
 use super::channels::{Channel, Channels};
 use super::company::Company;
 use super::input::InputLine;
+use super::mentions::Completion;
 use super::notice::Notice;
 use super::outbox::Outbox;
 use super::people::People;
@@ -56,6 +57,7 @@ pub struct App {
     pub(super) divider: Option<Seq>,
     pub(super) input: InputLine,
     pub(super) recall: Recall,
+    pub(super) completion: Completion,
     pub(super) popup: Option<Popup>,
     pub(super) notice: Option<Notice>,
     /// Entries of the user's topic up to here are part of the start-up data.
@@ -95,6 +97,7 @@ impl App {
             divider: None,
             input: InputLine::default(),
             recall: Recall::default(),
+            completion: Completion::default(),
             popup: None,
             notice: None,
             user_seq: Seq(0),

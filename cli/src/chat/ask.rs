@@ -7,6 +7,8 @@ use causeway_protocol::client::{self, request, response};
 use causeway_protocol::limits::PAGE_ROWS_MAX;
 use causeway_protocol::{ApiError, ChannelId, Seq, UserId};
 
+use super::mentions::OFFERED_MAX;
+
 /// Something has happened.
 #[derive(Debug)]
 pub enum Input {
@@ -80,6 +82,13 @@ pub enum Ask {
     },
     /// One user.
     User(UserId),
+    /// Users whom somebody may mean who types this behind an `@`.
+    Complete {
+        /// Where it is typed.
+        channel: ChannelId,
+        /// What is there already.
+        prefix: String,
+    },
     /// A page of the list of channels, to find one by its name and join it.
     FindChannel {
         /// The name.
@@ -121,6 +130,11 @@ impl Ask {
                 cursor,
             }),
             Self::User(user) => Body::GetUser(client::GetUser { user: user.0 }),
+            Self::Complete { channel, prefix } => Body::CompleteMention(client::CompleteMention {
+                channel: channel.0,
+                prefix,
+                limit: OFFERED_MAX,
+            }),
             Self::FindChannel { cursor, .. } => Body::ListChannels(client::ListChannels {
                 mine: false,
                 limit: PAGE_ROWS_MAX,

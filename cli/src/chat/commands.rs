@@ -3,7 +3,7 @@
 /// What `/help` shows.
 pub const HELP: &[&str] = &[
     "Enter sends; Alt+Enter begins a new line",
-    "Up, Down: lines typed before",
+    "Up, Down: lines typed before; Tab: completes a name after @",
     "Alt+Up, Alt+Down or Ctrl+P, Ctrl+N: other channel",
     "Ctrl+K: go to a channel by the beginning of its name",
     "PageUp, PageDown, wheel: scroll; at the top, older messages load",

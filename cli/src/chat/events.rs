@@ -160,6 +160,9 @@ impl App {
         };
         channel.apply(entry, self.me);
         channel.timeline.trim(keep);
+        if let Some(Kind::Posted(message) | Kind::Edited(message)) = &entry.kind {
+            self.want_mentioned(&message.text);
+        }
         match &entry.kind {
             Some(Kind::Posted(message)) => {
                 self.people.want(UserId(message.user));

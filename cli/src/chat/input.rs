@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use causeway_protocol::limits::TEXT_CHARS_MAX;
+use causeway_protocol::limits::{NAME_CHARS_MAX, TEXT_CHARS_MAX};
 
+use super::mentions::may_begin;
 use super::text::{clean, graphemes, shown_cells};
 
 /// Characters that the line takes: enough to see that a text is too long, and
@@ -63,6 +64,22 @@ impl InputLine {
         self.text.insert_str(self.cursor, &text[..end]);
         self.move_to(self.cursor + end);
         end == text.len()
+    }
+
+    /// What has been typed behind the `@` of a mention that the cursor is at the end of.
+    pub fn mention(&self) -> Option<&str> {
+        let before = &self.text[..self.cursor];
+        let (before, typed) = before.rsplit_once('@')?;
+        let is_name = !typed.contains(char::is_whitespace) && may_begin(before);
+        (is_name && typed.chars().count() <= NAME_CHARS_MAX).then_some(typed)
+    }
+
+    /// Puts a name in place of what [`mention`](Self::mention) tells. False when not all of
+    /// it found room.
+    pub fn complete(&mut self, name: &str) -> bool {
+        let typed_bytes = self.mention().map_or(0, str::len);
+        self.delete(self.cursor - typed_bytes..self.cursor);
+        self.insert(&format!("{name} "))
     }
 
     /// Deletes the sign before the cursor.
@@ -267,6 +284,27 @@ mod tests {
         let line = typed("a\n\nb");
         assert_eq!(line.layout(4).rows, [0..1, 2..2, 3..4]);
         assert_eq!(cursor(&line, 4), (2, 1));
+    }
+
+    #[test]
+    fn a_mention_ends_at_the_cursor_and_is_completed_there() {
+        for (text, wanted) in [
+            ("see @bo", Some("bo")),
+            ("@", Some("")),
+            ("(@bo.l", Some("bo.l")),
+            ("@bo ", None),
+            ("a@bo", None),
+            ("<@U04", None),
+            ("bo", None),
+        ] {
+            assert_eq!(typed(text).mention(), wanted, "{text}");
+        }
+        assert_eq!(typed(&format!("@{}", "b".repeat(81))).mention(), None);
+        let mut line = typed("see @bo!");
+        line.left();
+        assert!(line.complete("bob"));
+        assert_eq!(line.text(), "see @bob !");
+        assert_eq!(line.mention(), None);
     }
 
     #[test]

@@ -115,6 +115,7 @@ impl App {
                     self.input = line;
                 }
             }
+            KeyCode::Tab => self.complete(),
             KeyCode::Left => self.input.left(),
             KeyCode::Right => self.input.right(),
             KeyCode::Home => self.input.home(),

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::app::App;
+use super::mentions::named;
 use super::outbox::Pending;
 use super::row::{Row, thread_of};
 use super::scroll::Key;
@@ -219,7 +220,7 @@ impl App {
         let cells = cells.saturating_sub(first.chars().count()).max(1);
         let mut lines = Vec::new();
         let mut used = 0;
-        for text in wrap(&shown(speech.text), cells) {
+        for text in wrap(&shown(&named(speech.text, &self.people)), cells) {
             let before = if lines.is_empty() { first } else { others };
             used = cells_of(&text);
             lines.push(vec![

@@ -12,6 +12,7 @@ pub mod channels;
 pub mod commands;
 mod company;
 pub mod input;
+pub mod mentions;
 pub mod notice;
 pub mod outbox;
 pub mod people;

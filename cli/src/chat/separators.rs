@@ -5,6 +5,7 @@ use causeway_protocol::{Seq, Timestamp, UserId};
 use ratatui::text::Line;
 
 use super::app::App;
+use super::mentions::named;
 use super::row::{Row, thread_of};
 use super::scroll::Key;
 use super::text::{fit, one_line, width as cells_of};
@@ -102,10 +103,9 @@ impl App {
         match timeline.and_then(|timeline| timeline.message_at(thread)) {
             Some(root) => {
                 let name = self.people.name(UserId(root.user));
-                let text = if root.deleted {
-                    "(deleted)"
-                } else {
-                    &root.text
+                let text = match root.deleted {
+                    true => "(deleted)".into(),
+                    false => named(&root.text, &self.people),
                 };
                 one_line(&format!("┌ {name}: {text}"))
             }

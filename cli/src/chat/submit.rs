@@ -74,10 +74,10 @@ impl App {
         if self.link.is_stopped() {
             return self.refuse("the client has stopped: nothing can be sent any more");
         }
-        if let Some(why) = too_long(text) {
+        let text = self.completion.spelled(text);
+        if let Some(why) = too_long(&text) {
             return self.refuse(why);
         }
-        let text = text.to_owned();
         let Some(message) = self.outbox.write(id, text, thread, self.now) else {
             return self.refuse("too many messages wait: Esc dismisses refused ones");
         };
@@ -118,13 +118,14 @@ impl App {
             self.input = InputLine::new(&format!("/edit {}", message.text));
             return true;
         }
-        if let Some(why) = too_long(text) {
+        let text = self.completion.spelled(text);
+        if let Some(why) = too_long(&text) {
             return self.refuse(why);
         }
         self.ask(Ask::Edit(client::EditMessage {
             channel: message.channel,
             ts: message.ts,
-            text: text.to_owned(),
+            text,
         }));
         self.selected = None;
         true

@@ -30,6 +30,7 @@ impl App {
         }
         self.see();
         self.pump_company();
+        self.pump_mentions();
         if self.people.take_forgotten() {
             self.want_names();
         }

@@ -9,5 +9,6 @@ mod stories_commands;
 mod stories_company;
 mod stories_history;
 mod stories_links;
+mod stories_mentions;
 mod stories_messages;
 mod world;

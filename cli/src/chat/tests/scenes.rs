@@ -182,7 +182,7 @@ fn help_lies_over_the_screen() {
  harbor · ada at lisbon                           # general · 3 members
  ◆┌ Help ────────────────────────────────────────────────────────────┐
 ▸#│Enter sends; Alt+Enter begins a new line                          │
- #│Up, Down: lines typed before                                      │
+ #│Up, Down: lines typed before; Tab: completes a name after @       │
   │Alt+Up, Alt+Down or Ctrl+P, Ctrl+N: other channel                 │
   │Ctrl+K: go to a channel by the beginning of its name              │
   │PageUp, PageDown, wheel: scroll; at the top, older messages load  │

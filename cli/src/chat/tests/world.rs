@@ -172,6 +172,13 @@ impl World {
                 users: vec![a_user(ADA), a_user(BOB)],
                 next_cursor: String::new(),
             })),
+            Ask::Complete { prefix, .. } => {
+                let users = [ADA, BOB, CAROL].map(a_user).into_iter();
+                Ok(Body::Users(client::UserPage {
+                    users: users.filter(|user| user.name.starts_with(prefix)).collect(),
+                    next_cursor: String::new(),
+                }))
+            }
             Ask::User(id) if *id == user(CAROL) => Ok(Body::User(a_user(CAROL))),
             Ask::MarkRead(..) | Ask::Leave(_) => Ok(Body::Done(client::Done {})),
             Ask::Ping => Ok(Body::Pong(client::Pong {})),

@@ -128,7 +128,7 @@ fn draw_rule(app: &App, frame: &mut Frame<'_>, area: Rect) {
     let width = usize::from(area.width);
     let label = fit(&label, width);
     let left = width - cells_of(&label);
-    let typing = app.typing_text();
+    let typing = app.offered_text().or_else(|| app.typing_text());
     let typing = typing.map_or(String::new(), |text| fit(&format!("─ {text} "), left));
     let line = "─".repeat(left - cells_of(&typing));
     let spans = [
