@@ -42,7 +42,7 @@ struct State {
     events: VecDeque<(Instant, Bytes)>,
     missed: HashMap<Topic, Seq>,
     /// Users of whom the client has been told; most clients are told of none.
-    introduced: Option<Box<HashSet<UserId>>>,
+    introduced: HashSet<UserId>,
     facts: Facts,
     /// Of the facts that were added last.
     version: Bytes,
@@ -282,11 +282,10 @@ impl State {
 
     /// Whether this user is told of for the first time, as far as that is remembered.
     fn is_new(&mut self, user: UserId) -> bool {
-        let introduced = self.introduced.get_or_insert_default();
-        if introduced.len() >= INTRODUCED_MAX {
-            introduced.clear();
+        if self.introduced.len() >= INTRODUCED_MAX {
+            self.introduced.clear();
         }
-        introduced.insert(user)
+        self.introduced.insert(user)
     }
 
     fn add(&mut self, lane: Lane, frame: Bytes) {
@@ -365,7 +364,7 @@ mod tests {
         // Forgotten, they are told again.
         for user in 0..2 * INTRODUCED_MAX as u64 {
             queue.introduce(TOPIC, &[person(1_000 + user)]);
-            let known = queue.state.lock().introduced.as_ref().unwrap().len();
+            let known = queue.state.lock().introduced.len();
             assert!(known <= INTRODUCED_MAX);
             take(&queue, 10).await;
         }
